@@ -1,32 +1,39 @@
-"""The analysis stage: the training split's rows become a transform graph."""
+"""The analysis stage: the training split's rows become the constants of the transform graph."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import tensorflow_transform.beam as tft_beam
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.tfxio import tensor_adapter
 
+from beam_pipelines.analysis import Analysis, Constants
 from beam_pipelines.preprocessing_fn import make_preprocessing_fn
 from beam_pipelines.progress import Progress
 from beam_pipelines.rows import rows_of
 from beam_pipelines.sources import WorkUnit
+from beam_pipelines.transform_graph import AnalysisGraph
 from schemas.row_encoding import list_batch, list_schema
 from schemas.spec import Spec
 from schemas.splits import SPLITS
 
-__all__ = ["COUNTS", "Analyse"]
+__all__ = ["COUNTS", "Analyse", "AnalyseWithTransform"]
 
 COUNTS = "counts"
 
 
 class Analyse(beam.PTransform):
-    """[work units] -> ([the transform's SavedModel path], [(unit order, records read)])."""
+    """[work units] -> (one `Constants`, [(unit order, records read)]).
+
+    Vocabulary files go to `directory`.
+    """
 
     def __init__(self, spec: Spec, directory: str, duplicates: Any) -> None:
         super().__init__()
@@ -35,9 +42,34 @@ class Analyse(beam.PTransform):
         self._duplicates = duplicates
 
     def expand(self, units: beam.PCollection) -> tuple[beam.PCollection, beam.PCollection]:
-        read = units | "ReadTrainingRows" >> beam.ParDo(
-            _ReadTrainingRows(self._spec), self._duplicates
-        ).with_outputs(COUNTS, main="rows")
+        counted = units | "CountTrainingRows" >> beam.ParDo(
+            _CountTrainingRows(self._spec), self._duplicates
+        ).with_outputs(COUNTS, main="analyses")
+        constants = (
+            counted.analyses
+            | "MergeAnalyses" >> beam.CombineGlobally(_MergeAnalyses())
+            | "ChooseConstants" >> beam.Map(Analysis.constants, self._spec, self._directory)
+        )
+        return constants, counted[COUNTS]
+
+
+class AnalyseWithTransform(beam.PTransform):
+    """[work units] -> [SavedModel path], for a spec whose own function may hold analysers.
+
+    tf.Transform finds what those need; ours are `constants` already.
+    """
+
+    def __init__(self, spec: Spec, constants: Constants, directory: str, duplicates: Any) -> None:
+        super().__init__()
+        self._spec = spec
+        self._constants = constants
+        self._directory = directory
+        self._duplicates = duplicates
+
+    def expand(self, units: beam.PCollection) -> beam.PCollection:
+        rows = units | "ReadTrainingRows" >> beam.FlatMap(
+            _training_rows, self._spec, self._duplicates
+        )
         schema = list_schema(self._spec)
         representations = {
             name: schema_pb2.TensorRepresentation(
@@ -47,29 +79,67 @@ class Analyse(beam.PTransform):
             )
             for name in schema.names
         }
-        dataset = (read.rows, tensor_adapter.TensorAdapterConfig(schema, representations))
+        dataset = (rows, tensor_adapter.TensorAdapterConfig(schema, representations))
         transform_fn = dataset | "Analyse" >> tft_beam.AnalyzeDataset(
-            make_preprocessing_fn(self._spec)
+            make_preprocessing_fn(self._spec, self._constants)
         )
         _ = transform_fn | "WriteTransform" >> tft_beam.WriteTransformFn(self._directory)
-        return transform_fn[0], read[COUNTS]
+        return transform_fn[0]
 
 
-class _ReadTrainingRows(beam.DoFn):
+class _CountTrainingRows(beam.DoFn):
+    """Work units to one `Analysis` a bundle, and each unit's record count (`COUNTS`)."""
+
     def __init__(self, spec: Spec) -> None:
         self._spec = spec
+        self._graph: AnalysisGraph | None = None
 
     def start_bundle(self) -> None:
         """Begins to count this worker's rows."""
+        self._analysis = Analysis()
         self._progress = Progress("analysing")
 
     def process(self, unit: WorkUnit, duplicates: dict[int, np.ndarray]) -> Iterator[Any]:
+        """Counts one unit."""
+        if self._graph is None:
+            self._graph = AnalysisGraph(self._spec)
         count = 0
         for rows in rows_of(unit, self._spec, duplicates=duplicates.get(unit.order)):
             count += rows.read
             self._progress.advance(rows.read)
             train = rows.take(rows.splits == SPLITS.index("train"))
             if train.columns.num_rows:
-                batch: pa.RecordBatch = list_batch(train.columns, self._spec)
-                yield batch
+                self._analysis.add(self._graph(train.columns))
         yield beam.pvalue.TaggedOutput(COUNTS, (unit.order, count))
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        """Gives what the bundle's units came to."""
+        window = GlobalWindow()
+        yield WindowedValue(self._analysis, window.max_timestamp(), [window])
+
+
+def _training_rows(
+    unit: WorkUnit, spec: Spec, duplicates: dict[int, np.ndarray]
+) -> Iterator[pa.RecordBatch]:
+    for rows in rows_of(unit, spec, duplicates=duplicates.get(unit.order)):
+        train = rows.take(rows.splits == SPLITS.index("train"))
+        if train.columns.num_rows:
+            yield list_batch(train.columns, spec)
+
+
+class _MergeAnalyses(beam.CombineFn):
+    def create_accumulator(self) -> Analysis:
+        return Analysis()
+
+    def add_input(self, accumulator: Analysis, analysis: Analysis) -> Analysis:
+        accumulator.merge(analysis)
+        return accumulator
+
+    def merge_accumulators(self, accumulators: Iterable[Analysis]) -> Analysis:
+        total = Analysis()
+        for accumulator in accumulators:
+            total.merge(accumulator)
+        return total
+
+    def extract_output(self, accumulator: Analysis) -> Analysis:
+        return accumulator

@@ -5,13 +5,13 @@ from __future__ import annotations
 import tensorflow as tf
 from tensorflow_transform import tf_utils
 
-from beam_pipelines.analyzers.vocabulary import EMPTY_VOCABULARY_LINE
+from beam_pipelines.analyzers.vocabulary import read_vocabulary
 from schemas.id_contract import FIRST_ID, MISSING_ID, PADDING_ID, first_vocabulary_id
 
 __all__ = ["file_table", "hash_ids", "padded", "places", "vocabulary_ids"]
 
 
-def file_table(path: tf.Tensor | str) -> tf.lookup.StaticHashTable:
+def file_table(path: tf.Tensor) -> tf.lookup.StaticHashTable:
     """Returns a table from a vocabulary file's lines to their places, -1 where absent."""
     return tf.lookup.StaticHashTable(
         tf.lookup.TextFileInitializer(
@@ -25,34 +25,32 @@ def file_table(path: tf.Tensor | str) -> tf.lookup.StaticHashTable:
     )
 
 
-def places(tokens: tf.Tensor, path: tf.Tensor | str) -> tuple[tf.Tensor, tf.Tensor]:
+def places(tokens: tf.Tensor, path: str) -> tuple[tf.Tensor, int]:
     """Looks tokens up in a vocabulary file.
 
     Returns:
-      [count] int64 in [-1, vocabulary), -1 where absent; and [] int64, the vocabulary's size.
+      [count] int64 in [-1, vocabulary), -1 where absent; and the vocabulary's size.
     """
-    if isinstance(path, str):
-        # Beside counted vocabularies tf.Transform takes a declared one only as a tensor.
-        with tf.init_scope():
-            path = tf.constant(path)
+    size = len(read_vocabulary(path))
+    with tf.init_scope():
+        asset = tf.constant(path)
     # tf.Transform's own construction lifts the table out of the function; made in the graph it
     # would be read from its file anew at every call.
-    found, lines = tf_utils.construct_and_lookup_table(file_table, path, tokens)
-    placeholder, _ = tf_utils.construct_and_lookup_table(
-        file_table, path, tf.constant([EMPTY_VOCABULARY_LINE])
-    )
+    found, _ = tf_utils.construct_and_lookup_table(file_table, asset, tokens)
     # The placeholder of an empty vocabulary is no entry; whoever sends it gets no ID for it.
-    size = tf.where((lines == 1) & (placeholder[0] == 0), tf.constant(0, tf.int64), lines)
-    return tf.where(found < size, found, tf.constant(-1, tf.int64)), size
+    return found if size else tf.minimum(found, tf.constant(-1, tf.int64)), size
 
 
-def vocabulary_ids(tokens: tf.Tensor, path: tf.Tensor | str, oov_buckets: int) -> tf.Tensor:
+def vocabulary_ids(
+    tokens: tf.Tensor, path: str, oov_buckets: int, *, may_be_missing: bool = True
+) -> tf.Tensor:
     """Maps tokens to IDs.
 
     Args:
       tokens: [count] string, none of them empty unless missing.
       path: The vocabulary file.
       oov_buckets: IDs for what is not in the vocabulary.
+      may_be_missing: False where no token is empty, which saves comparing each.
 
     Returns:
       [count] int64 in [1, 2 + oov_buckets + vocabulary); an empty token is 1, missing.
@@ -63,6 +61,8 @@ def vocabulary_ids(tokens: tf.Tensor, path: tf.Tensor | str, oov_buckets: int) -
     else:
         unknown = FIRST_ID + tf.strings.to_hash_bucket_fast(tokens, oov_buckets)
     ids = tf.where(found >= 0, found + first_vocabulary_id(oov_buckets), unknown)
+    if not may_be_missing:
+        return ids
     return tf.where(tf.equal(tokens, ""), tf.constant(MISSING_ID, tf.int64), ids)
 
 
@@ -79,7 +79,10 @@ def padded(
 
     `truncate` and `pad` say which side loses what is too much and which gets the padding.
     """
-    ids = ids[:, :length] if truncate == "end" else ids[:, -length:]
-    if pad == "end":
+    if truncate == "start":
+        ids = ids[:, -length:]
+    elif pad == "start":
+        ids = ids[:, :length]
+    if pad == "end":  # to_tensor cuts at the end by itself.
         return ids.to_tensor(PADDING_ID, shape=[None, length])
     return ids[:, ::-1].to_tensor(PADDING_ID, shape=[None, length])[:, ::-1]

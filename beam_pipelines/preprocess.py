@@ -14,7 +14,7 @@ import logging
 import pickle
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,13 +26,16 @@ from google.protobuf import text_format
 
 from beam_pipelines import arguments
 from beam_pipelines.accounting import account, check_rejected
-from beam_pipelines.analyse import Analyse
+from beam_pipelines.analyse import Analyse, AnalyseWithTransform
+from beam_pipelines.analysis import Constants
 from beam_pipelines.duplicates import FindDuplicates
 from beam_pipelines.local_runner import pipeline_options, runner_name
 from beam_pipelines.output_directory import OutputDirectory
+from beam_pipelines.preprocessing_fn import check_declared
 from beam_pipelines.sinks import SINK_FOLDERS, Part, place
 from beam_pipelines.sources import WorkUnit, plan, wanted_columns
 from beam_pipelines.statistics import merge_statistics
+from beam_pipelines.transform_graph import write_transform_graph
 from beam_pipelines.transform_metadata import record_entries
 from beam_pipelines.write_rows import ACCOUNTS, PARTS, STATISTICS, WriteRows
 from schemas.errors import DataError, DatasetMismatchError
@@ -54,6 +57,7 @@ __all__ = ["execute", "preprocess", "run"]
 
 SHARD_BYTES = 128 * 1024 * 1024
 _OUTCOME = "outcome.pickle"
+_TEMPORARY = "temporary"
 _ENDINGS = {"records": ".tfrecord", "raw": ".parquet", "rejected": ".jsonl"}
 _LOGGER = logging.getLogger(__name__)
 
@@ -90,16 +94,23 @@ def preprocess(
     """
     begin = time.monotonic()
     options = options if options is not None else pipeline_options()
+    check_declared(spec)
     units = plan(inputs, spec)
     planned = time.monotonic()
     _LOGGER.info("planned: %d work units of %d files", len(units), len({u.file for u in units}))
     with OutputDirectory(output, overwrite=overwrite, marker=MANIFEST) as directory:
         staging = directory.staging
+        for folder in SINK_FOLDERS:
+            (staging / folder).mkdir(parents=True)
+        job = _Job(spec, units, staging, compression, shard_bytes, options)
         if transform is not None:
             _adopt_transform(spec, Path(transform), staging / TRANSFORM)
-        _run_pipeline(spec, units, staging, transform is None, compression, shard_bytes, options)
+            outcome = job.apply()
+        elif spec.preprocessing is None:
+            outcome = job.fit_and_apply()
+        else:
+            outcome = job.fit_with_transform_and_apply()
         ran = time.monotonic()
-        outcome = pickle.loads((staging / _OUTCOME).read_bytes())
         parts: list[Part] = outcome[PARTS]
         rows = account(units, dict(outcome["counted"]), outcome[ACCOUNTS], parts)
         shards = _shards(place(parts, staging, _ENDINGS))
@@ -133,55 +144,113 @@ def preprocess(
     return manifest
 
 
-def _run_pipeline(
-    spec: Spec,
-    units: Sequence[WorkUnit],
-    staging: Path,
-    fit: bool,
-    compression: str,
-    shard_bytes: int,
-    options: PipelineOptions,
-) -> None:
-    for folder in SINK_FOLDERS:
-        (staging / folder).mkdir(parents=True)
-    with (
-        beam.Pipeline(options=options) as pipeline,
-        tft_beam.Context(temp_dir=str(staging / "temporary")),
-    ):
-        # Without the reshuffle all units would be one bundle, on one worker.
-        work = pipeline | "WorkUnits" >> beam.Create(units) | "Spread" >> beam.Reshuffle()
-        duplicates = AsSingleton(
-            work | "FindDuplicates" >> FindDuplicates(spec)
-            if spec.key is not None
-            else pipeline | "NoDuplicates" >> beam.Create([{}])
-        )
-        if fit:
-            saved_model, counted = work | "AnalyseTrainingRows" >> Analyse(
-                spec, str(staging / TRANSFORM), duplicates
-            )
-        else:
-            fitted = str(staging / TRANSFORM / "transform_fn")
+class _Job:
+    """The Beam pipelines of one job, which leave their outcome as a file beside what they write."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        units: Sequence[WorkUnit],
+        staging: Path,
+        compression: str,
+        shard_bytes: int,
+        options: PipelineOptions,
+    ) -> None:
+        self._spec = spec
+        self._units = units
+        self._staging = staging
+        self._write = WriteRows(spec, str(staging), shard_bytes, compression)
+        self._options = options
+
+    def apply(self) -> dict[str, Any]:
+        """Writes rows by the transform that lies in the staging directory."""
+        with beam.Pipeline(options=self._options) as pipeline:
+            work, duplicates = self._work(pipeline)
+            fitted = str(self._staging / TRANSFORM / "transform_fn")
             saved_model = pipeline | "FittedTransform" >> beam.Create([fitted])
             counted = pipeline | "NothingCounted" >> beam.Create([])
+            self._leave(pipeline, self._written(work, duplicates, saved_model), counted=counted)
+        return self._outcome()
+
+    def fit_and_apply(self) -> dict[str, Any]:
+        """Analyses the training rows, builds the transform and writes rows by it."""
+        with beam.Pipeline(options=self._options) as pipeline:
+            work, duplicates = self._work(pipeline)
+            constants, counted = self._analysed(work, duplicates)
+            saved_model = constants | "WriteTransform" >> beam.Map(
+                lambda constants, spec, directory: write_transform_graph(
+                    spec, constants, directory
+                ),
+                self._spec,
+                str(self._staging / TRANSFORM),
+            )
+            self._leave(pipeline, self._written(work, duplicates, saved_model), counted=counted)
+        return self._outcome()
+
+    def fit_with_transform_and_apply(self) -> dict[str, Any]:
+        """The same in two pipelines: tf.Transform wants our constants when the second is built."""
+        with beam.Pipeline(options=self._options) as pipeline:
+            work, duplicates = self._work(pipeline)
+            constants, counted = self._analysed(work, duplicates)
+            self._leave(pipeline, constants=constants, counted=counted)
+        analysed = self._outcome()
+        found: Constants = analysed["constants"][0]
+        with (
+            beam.Pipeline(options=self._options) as pipeline,
+            tft_beam.Context(temp_dir=str(self._staging / _TEMPORARY)),
+        ):
+            work, duplicates = self._work(pipeline)
+            saved_model = work | "AnalyseWithTransform" >> AnalyseWithTransform(
+                self._spec, found, str(self._staging / TRANSFORM), duplicates
+            )
+            self._leave(pipeline, self._written(work, duplicates, saved_model))
+        return analysed | self._outcome()
+
+    def _work(self, pipeline: beam.Pipeline) -> tuple[beam.PCollection, AsSingleton]:
+        # Without the reshuffle all units would be one bundle, on one worker.
+        work = pipeline | "WorkUnits" >> beam.Create(self._units) | "Spread" >> beam.Reshuffle()
+        duplicates = (
+            work | "FindDuplicates" >> FindDuplicates(self._spec)
+            if self._spec.key is not None
+            else pipeline | "NoDuplicates" >> beam.Create([{}])
+        )
+        return work, AsSingleton(duplicates)
+
+    def _analysed(
+        self, work: beam.PCollection, duplicates: AsSingleton
+    ) -> tuple[beam.PCollection, beam.PCollection]:
+        directory = str(self._staging / _TEMPORARY / "vocabularies")
+        return work | "AnalyseTrainingRows" >> Analyse(self._spec, directory, duplicates)
+
+    def _written(
+        self, work: beam.PCollection, duplicates: AsSingleton, saved_model: beam.PCollection
+    ) -> dict[str, beam.PCollection]:
         written = work | "WriteRows" >> beam.ParDo(
-            WriteRows(spec, str(staging), shard_bytes, compression),
-            AsSingleton(saved_model),
-            duplicates,
+            self._write, AsSingleton(saved_model), duplicates
         ).with_outputs(PARTS, ACCOUNTS, STATISTICS)
-        outcome = {tag: written[tag] for tag in (PARTS, ACCOUNTS, STATISTICS)}
-        outcome["counted"] = counted
+        return {tag: written[tag] for tag in (PARTS, ACCOUNTS, STATISTICS)}
+
+    def _leave(
+        self,
+        pipeline: beam.Pipeline,
+        written: Mapping[str, beam.PCollection] | None = None,
+        **found: beam.PCollection,
+    ) -> None:
+        gathered = {
+            tag: AsSingleton(collection | f"Gather[{tag}]" >> beam.combiners.ToList())
+            for tag, collection in {**(written or {}), **found}.items()
+        }
         _ = (
             pipeline
-            | "Outcome" >> beam.Create([str(staging / _OUTCOME)])
-            | "WriteOutcome"
-            >> beam.Map(
-                _write_outcome,
-                **{
-                    tag: AsSingleton(found | f"Gather[{tag}]" >> beam.combiners.ToList())
-                    for tag, found in outcome.items()
-                },
-            )
+            | "Outcome" >> beam.Create([str(self._staging / _OUTCOME)])
+            | "WriteOutcome" >> beam.Map(_write_outcome, **gathered)
         )
+
+    def _outcome(self) -> dict[str, Any]:
+        path = self._staging / _OUTCOME
+        outcome: dict[str, Any] = pickle.loads(path.read_bytes())
+        path.unlink()
+        return outcome
 
 
 def _write_outcome(path: str, **outcome: Any) -> None:
@@ -234,10 +303,9 @@ def _write_description(spec: Spec, staging: Path, statistics: dict[str, Any]) ->
 
 
 def _clean(staging: Path) -> None:
-    shutil.rmtree(staging / "temporary", ignore_errors=True)
+    shutil.rmtree(staging / _TEMPORARY, ignore_errors=True)
     for split in SPLITS:
         (staging / split).mkdir(exist_ok=True)
-    (staging / _OUTCOME).unlink()
 
 
 def _versions() -> dict[str, str]:

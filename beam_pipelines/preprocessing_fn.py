@@ -1,4 +1,4 @@
-"""The preprocessing function: a spec becomes one tf.Transform graph.
+"""The preprocessing function: a spec and its constants become one tf.Transform graph.
 
 The graph takes every raw column as a SparseTensor (an absent value is a missing one) and gives
 every record entry, plus `__tokens__NAME` diagnostics for statistics. The label and the weight
@@ -8,60 +8,74 @@ are inputs as well; when serving they are fed empty.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import tensorflow as tf
 
-from beam_pipelines.analyzers.numeric import analyze_numeric, standardized
+from beam_pipelines.analysis import Constants
+from beam_pipelines.analyzers.numeric import NumericConstants, standardized
 from beam_pipelines.label_transform import transform_label
 from beam_pipelines.lookup import hash_ids, padded, vocabulary_ids
-from beam_pipelines.raw_tensors import dense_numbers, dense_strings, ragged_strings
+from beam_pipelines.prepare import RawTensors, prepare
+from beam_pipelines.raw_tensors import dense_numbers
 from beam_pipelines.subword import wordpieces
-from beam_pipelines.tokenizers import check_regex, clean_values, stripped, tokenize
-from beam_pipelines.vocabularies import Vocabularies
+from beam_pipelines.tokenizers import check_regex
+from beam_pipelines.vocabularies import VocabularyFiles
 from schemas.errors import SpecError
 from schemas.features import CategoricalFeature, NumericFeature, TextFeature
 from schemas.id_contract import FIRST_ID, MISSING_ID
-from schemas.records import WEIGHT, missing_name, tokens_name
+from schemas.records import LABEL, WEIGHT, missing_name, tokens_name
 from schemas.spec import Spec
 
-__all__ = ["make_preprocessing_fn"]
+__all__ = ["check_declared", "make_preprocessing_fn"]
 
-RawTensors = Mapping[str, tf.SparseTensor]
 Outputs = dict[str, tf.Tensor]
 PreprocessingFn = Callable[[RawTensors], Outputs]
 
 
-def make_preprocessing_fn(spec: Spec) -> PreprocessingFn:
-    """Returns the tf.Transform preprocessing function that a spec declares.
+def check_declared(spec: Spec) -> None:
+    """Refuses what a spec names but cannot be used, before any data is read.
 
     Raises:
-      SpecError: If `spec.preprocessing` names a function that cannot be imported, or a tokenizer's
-        expression is not RE2's.
+      SpecError: If `spec.preprocessing` names a function that cannot be imported, a vocabulary file
+        cannot be used, or a tokenizer's expression is not RE2's.
     """
-    custom = _import_function(spec.preprocessing) if spec.preprocessing else None
+    if spec.preprocessing:
+        _import_function(spec.preprocessing)
     for name, feature in spec.features.items():
         check_regex(f"features.{name}.tokenizer.regex", getattr(feature, "tokenizer", None))
     check_regex("label.tokenizer.regex", getattr(spec.label, "tokenizer", None))
+    VocabularyFiles(spec, Constants()).check()
+
+
+def make_preprocessing_fn(spec: Spec, constants: Constants) -> PreprocessingFn:
+    """Returns the tf.Transform preprocessing function that a spec declares.
+
+    Args:
+      spec: The declaration.
+      constants: What was found in the training split.
+
+    Raises:
+      SpecError: As `check_declared` does.
+    """
+    check_declared(spec)
+    custom = _import_function(spec.preprocessing) if spec.preprocessing else None
+    files = VocabularyFiles(spec, constants)
 
     def preprocessing_fn(inputs: RawTensors) -> Outputs:
-        vocabularies = Vocabularies()
-        tokens = {
-            name: _tokens(name, feature, spec, inputs)
-            for name, feature in spec.features.items()
-            if not isinstance(feature, NumericFeature)
-        }
-        vocabularies.count(spec, tokens)
+        prepared = prepare(spec, inputs)
         outputs: Outputs = {}
         for name, feature in spec.features.items():
             if isinstance(feature, NumericFeature):
-                outputs |= _numeric(name, feature, inputs)
+                found = constants.numbers.get(name)
+                outputs |= _numeric(name, feature, prepared[name], found)
             else:
-                outputs |= _ids(name, feature, tokens[name], vocabularies)
+                outputs |= _ids(name, feature, prepared[name], files)
         if custom is not None:
             outputs |= custom(dict(inputs))
         if spec.label is not None:
-            outputs |= transform_label(spec.label, inputs[spec.label.column])
+            found = constants.numbers.get(LABEL)
+            outputs |= transform_label(spec.label, prepared[LABEL], files, found)
         if spec.weight is not None:
             outputs[WEIGHT] = dense_numbers(inputs[spec.weight], 1)[:, 0]
         return outputs
@@ -81,41 +95,23 @@ def _import_function(path: str) -> PreprocessingFn:
     return function
 
 
-def _tokens(
-    name: str, feature: TextFeature | CategoricalFeature, spec: Spec, inputs: RawTensors
-) -> tf.RaggedTensor | tf.Tensor:
-    """Returns [batch, (tokens)] string, or [batch] for a single category."""
-    raw = inputs[feature.column or name]
-    if isinstance(feature, TextFeature):
-        texts = dense_strings(raw)
-        for missing in spec.missing_values:
-            texts = tf.where(tf.equal(stripped(texts), missing), "", texts)
-        return tokenize(texts, feature)
-    if not feature.multivalued:
-        return clean_values(dense_strings(raw), spec.missing_values)
-    values = ragged_strings(raw)
-    if feature.separator is not None:
-        values = tf.strings.split(values, feature.separator).merge_dims(1, 2)
-    values = values.with_flat_values(clean_values(values.flat_values, spec.missing_values))
-    return tf.ragged.boolean_mask(values, tf.not_equal(values, ""))
-
-
 def _ids(
     name: str,
     feature: TextFeature | CategoricalFeature,
     tokens: tf.RaggedTensor | tf.Tensor,
-    vocabularies: Vocabularies,
+    files: VocabularyFiles,
 ) -> Outputs:
     """Returns the feature's IDs, [batch] or [batch, length] int64."""
     if getattr(feature, "tokenizer", None) == "subword":
-        tokens = wordpieces(tokens, vocabularies.path(name))
+        tokens = wordpieces(tokens, files.path(name))
     ragged = isinstance(tokens, tf.RaggedTensor)
     flat = tokens.flat_values if ragged else tokens
     hash_buckets = getattr(feature, "hash_buckets", None)
     if hash_buckets is not None:
         ids = hash_ids(flat, hash_buckets)
     else:
-        ids = vocabulary_ids(flat, vocabularies.path(name), feature.oov_buckets)
+        # Lists of tokens hold no empty ones; a single value is empty when it is missing.
+        ids = vocabulary_ids(flat, files.path(name), feature.oov_buckets, may_be_missing=not ragged)
     if not ragged:
         return {name: ids}
     assert feature.length is not None
@@ -130,36 +126,34 @@ def _ids(
     }
 
 
-def _numeric(name: str, feature: NumericFeature, inputs: RawTensors) -> Outputs:
+def _numeric(
+    name: str, feature: NumericFeature, values: tf.Tensor, constants: NumericConstants | None
+) -> Outputs:
     """Returns scaled numbers ([batch] or [batch, width] float32), or bucket IDs ([batch] int64).
 
     In this order: what is not finite is missing; `clip`; constants of the present values;
     missing values replaced; `scale`. A constant column scales to 0.
     """
-    columns = feature.columns or (feature.column or name,)
-    per_column = feature.width // len(columns)
-    values = tf.concat([dense_numbers(inputs[column], per_column) for column in columns], axis=1)
     present = tf.math.is_finite(values)
-    if feature.clip is not None:
-        values = tf.clip_by_value(values, *feature.clip)
-    values = tf.where(present, values, float("nan"))
-
     outputs: Outputs = {}
     if feature.buckets is not None:
-        constants = analyze_numeric(values, name=name, buckets=feature.buckets)
-        bucket = tf.searchsorted(constants.boundaries[0], values[:, 0], side="right")
+        assert constants is not None
+        bucket = tf.searchsorted(tf.constant(constants.boundaries[0]), values[:, 0], side="right")
         ids = FIRST_ID + tf.cast(bucket, tf.int64)
         outputs[name] = tf.where(present[:, 0], ids, tf.constant(MISSING_ID, tf.int64))
     else:
-        outputs[name] = _squeeze(_scaled(name, feature, values, present), feature)
+        outputs[name] = _squeeze(_scaled(feature, values, present, constants), feature)
     if feature.indicator:
         outputs[missing_name(name)] = _squeeze(tf.cast(~present, tf.float32), feature)
     return outputs
 
 
-def _scaled(name: str, feature: NumericFeature, values: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
-    needs_analysis = feature.scale in ("z_score", "min_max") or isinstance(feature.missing, str)
-    constants = analyze_numeric(values, name=name) if needs_analysis else None
+def _scaled(
+    feature: NumericFeature,
+    values: tf.Tensor,
+    present: tf.Tensor,
+    constants: NumericConstants | None,
+) -> tf.Tensor:
     if isinstance(feature.missing, str):
         assert constants is not None
         replacement = constants.mean if feature.missing == "mean" else constants.median

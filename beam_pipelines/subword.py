@@ -60,14 +60,16 @@ class LearnedPieces:
         return [piece for _, piece in sorted(kept)[: self.max_size]]
 
 
-def wordpieces(words: tf.RaggedTensor, path: tf.Tensor | str) -> tf.RaggedTensor:
+def wordpieces(words: tf.RaggedTensor, path: str) -> tf.RaggedTensor:
     """Cuts [batch, (words)] into [batch, (pieces)]; what cannot be cut becomes `[UNK]`.
 
     Args:
       words: [batch, (words)] string.
       path: The file of pieces.
     """
-    joined, _ = tf_utils.construct_and_lookup_table(_PieceTable, path, words.flat_values)
+    with tf.init_scope():
+        asset = tf.constant(path)
+    joined, _ = tf_utils.construct_and_lookup_table(_PieceTable, asset, words.flat_values)
     pieces = tf.strings.split(joined, " ")
     return words.with_flat_values(pieces).merge_dims(1, 2)
 
@@ -75,7 +77,7 @@ def wordpieces(words: tf.RaggedTensor, path: tf.Tensor | str) -> tf.RaggedTensor
 class _PieceTable:
     """A table that maps a word to its pieces, joined by spaces, which no word contains."""
 
-    def __init__(self, path: tf.Tensor | str) -> None:
+    def __init__(self, path: tf.Tensor) -> None:
         self._table = file_table(path)
         self._tokenizer = tensorflow_text("tokenizer: subword").WordpieceTokenizer(
             self._table,

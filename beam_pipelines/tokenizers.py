@@ -19,10 +19,12 @@ __all__ = ["check_regex", "clean_values", "stripped", "tensorflow_text", "tokeni
 
 _WORD = r"\p{L}\p{N}\p{M}"
 _APOSTROPHE = "['\u2019]"
-# Separators take the apostrophes beside them along, which leaves only the inner ones.
+# What stands between words, single spaces apart: `split` takes those for nothing, while each match
+# of an expression costs. Separators take the apostrophes beside them along, which leaves only the
+# inner ones.
 _BETWEEN_WORDS = (
-    f"^{_APOSTROPHE}+|{_APOSTROPHE}+$|{_APOSTROPHE}*[^{_WORD}'\u2019]+{_APOSTROPHE}*"
-    f"|{_APOSTROPHE}{{2,}}"
+    f"{_APOSTROPHE}*[^{_WORD}'\u2019 ]+{_APOSTROPHE}*|{_APOSTROPHE}{{2,}}"
+    f"|{_APOSTROPHE}+ {_APOSTROPHE}*| {_APOSTROPHE}+|^{_APOSTROPHE}+|{_APOSTROPHE}+$"
 )
 _WHITE_SPACE = r"[\p{Z}\s\x{000b}\x{0085}]+"
 _BEGIN, _END = "\x1e", "\x1f"

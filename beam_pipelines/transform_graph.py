@@ -1,31 +1,37 @@
-"""Applying a fitted transform graph to rows, and encoding what comes out as records."""
+"""The graphs, called on rows: what analyses them, and the fitted transform that makes records."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
+from tensorflow_transform import impl_helper
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
+from beam_pipelines.analysis import Constants, reduced
+from beam_pipelines.prepare import RawTensors, prepare
+from beam_pipelines.preprocessing_fn import make_preprocessing_fn
 from beam_pipelines.tokenizers import tensorflow_text
-from schemas.raw_columns import raw_columns
+from schemas.raw_columns import raw_columns, raw_feature_spec
 from schemas.records import KEY, is_diagnostic
 from schemas.row_encoding import sparse_arrays
 from schemas.spec import Spec
 
-__all__ = ["TransformGraph", "encode_records"]
+__all__ = ["AnalysisGraph", "TransformGraph", "encode_records", "write_transform_graph"]
 
 Outputs = dict[str, np.ndarray]
 
 
-class TransformGraph:
-    """A fitted graph, loaded once and called on whole batches."""
+class _RowsFunction:
+    """A traced function of raw tensors, called on canonical columns."""
 
-    def __init__(self, spec: Spec, saved_model: str) -> None:
+    def __init__(self, spec: Spec, function: Callable[[RawTensors], dict[str, Any]]) -> None:
         self._spec = spec
-        self._loaded = _load(saved_model)
+        self._body = function
         self._dtypes = {
             name: tf.dtypes.as_dtype(column.kind) for name, column in raw_columns(spec).items()
         }
@@ -41,16 +47,13 @@ class TransformGraph:
         self._function = tf.function(self._apply, input_signature=[signature], autograph=False)
 
     def _apply(self, components: dict[str, tuple[tf.Tensor, ...]]) -> dict[str, tf.Tensor]:
-        outputs = self._loaded.transform_fn(
-            {name: tf.SparseTensor(*parts) for name, parts in components.items()}
-        )
+        outputs = self._body({name: tf.SparseTensor(*parts) for name, parts in components.items()})
         return {
             name: _dense(value) if isinstance(value, tf.SparseTensor) else value
             for name, value in outputs.items()
         }
 
     def __call__(self, columns: pa.RecordBatch) -> Outputs:
-        """Returns every output of the graph for [rows] canonical columns, each [rows, ...]."""
         components = {
             name: (
                 tf.constant(indices, tf.int64, shape=[len(indices), 2]),
@@ -60,6 +63,44 @@ class TransformGraph:
             for name, (indices, values, shape) in sparse_arrays(columns, self._spec).items()
         }
         return {name: value.numpy() for name, value in self._function(components).items()}
+
+
+class AnalysisGraph(_RowsFunction):
+    """What is analysed of each batch: `beam_pipelines.analysis.reduced`, by entry."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec, lambda inputs: reduced(spec, prepare(spec, inputs)))
+
+
+class TransformGraph(_RowsFunction):
+    """A fitted graph, loaded once; called on canonical columns it gives [rows, ...] outputs."""
+
+    def __init__(self, spec: Spec, saved_model: str) -> None:
+        self._loaded = _load(saved_model)
+        super().__init__(spec, self._loaded.transform_fn)
+
+
+def write_transform_graph(spec: Spec, constants: Constants, directory: str) -> str:
+    """Builds the transform graph and writes it as tf.Transform does; returns its SavedModel.
+
+    Every number in it is known, so tf.Transform needs no data.
+
+    Args:
+      spec: The declaration; its own functions (`preprocessing`) must hold no analysers.
+      constants: What the analysis found.
+      directory: Left with `transform_fn/` and `transformed_metadata/`.
+    """
+    impl_helper.analyze_in_place(
+        make_preprocessing_fn(spec, constants),
+        force_tf_compat_v1=False,
+        feature_specs=raw_feature_spec(spec),
+        type_specs={
+            name: tf.SparseTensorSpec([None, None], feature.dtype)
+            for name, feature in raw_feature_spec(spec).items()
+        },
+        transform_output_path=directory,
+    )
+    return os.path.join(directory, "transform_fn")
 
 
 def encode_records(outputs: Outputs, keys: pa.Array) -> list[bytes]:

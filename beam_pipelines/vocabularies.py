@@ -1,63 +1,69 @@
-"""Which vocabulary file each feature is looked up in."""
+"""Which vocabulary file a feature, or the label, is looked up in."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
 
 import tensorflow as tf
 
-from beam_pipelines.analyzers.vocabulary import MostFrequent, counted_vocabulary, read_vocabulary
-from beam_pipelines.subword import LearnedPieces
+from beam_pipelines.analysis import Constants
+from beam_pipelines.analyzers.vocabulary import read_vocabulary, write_vocabulary
 from schemas.errors import SpecError
-from schemas.features import CategoricalFeature, TextFeature, Vocabulary
+from schemas.features import Vocabulary
+from schemas.label import MulticlassLabel, MultilabelLabel
+from schemas.records import LABEL
 from schemas.spec import Spec
 
-__all__ = ["Vocabularies", "declared_file"]
+__all__ = ["VocabularyFiles"]
 
 
-class Vocabularies:
-    """The vocabulary files of one transform graph, by feature name."""
+class VocabularyFiles:
+    """The vocabulary files of one transform graph, each named as its asset shall be."""
 
-    def __init__(self) -> None:
-        self._paths: dict[str, tf.Tensor | str] = {}
+    def __init__(self, spec: Spec, constants: Constants) -> None:
+        self._spec = spec
+        self._paths = dict(constants.vocabularies)
 
-    def path(self, feature: str) -> tf.Tensor | str:
-        """Returns the file that a feature's tokens are looked up in."""
-        return self._paths[feature]
+    def check(self) -> None:
+        """Reads every declared file.
 
-    def count(self, spec: Spec, tokens: Mapping[str, tf.RaggedTensor | tf.Tensor]) -> None:
-        """Counts or reads each vocabulary once; features that share one are counted together."""
-        members: dict[str, list[str]] = {}
-        for name in tokens:
-            vocabulary = _vocabulary(spec, name)
-            if vocabulary is not None:
-                members.setdefault(vocabulary.shared_with or name, []).append(name)
-        for owner, names in members.items():
-            vocabulary = _vocabulary(spec, owner)
-            assert vocabulary is not None
-            feature = spec.features[owner]
-            if vocabulary.file is not None:
-                path: tf.Tensor | str = declared_file(owner, vocabulary.file)
-            else:
-                subword = getattr(feature, "tokenizer", None) == "subword"
-                select = LearnedPieces if subword else MostFrequent
-                path = counted_vocabulary(
-                    [_flat(tokens[name]) for name in names],
-                    name=owner,
-                    select=select(vocabulary.max_size, vocabulary.min_count),
-                )
-            self._paths |= dict.fromkeys(names, path)
+        Raises:
+          SpecError: If one cannot be read, or holds an empty or repeated entry.
+        """
+        for name in (*self._spec.features, LABEL):
+            vocabulary = self._vocabulary(name)
+            if vocabulary is not None and vocabulary.file is not None:
+                self.path(name)
+
+    def path(self, name: str) -> str:
+        """Returns the file that a feature's tokens, or the label's values, are looked up in.
+
+        Raises:
+          SpecError: If a declared file cannot be used.
+        """
+        vocabulary = self._vocabulary(name)
+        owner = (vocabulary.shared_with if vocabulary is not None else None) or name
+        if owner not in self._paths:
+            self._paths[owner] = _copied(owner, self._declared(owner))
+        return self._paths[owner]
+
+    def _vocabulary(self, name: str) -> Vocabulary | None:
+        declared = self._spec.label if name == LABEL else self._spec.features[name]
+        vocabulary: Vocabulary | None = getattr(declared, "vocabulary", None)
+        return vocabulary
+
+    def _declared(self, owner: str) -> list[bytes]:
+        label = self._spec.label
+        if owner == LABEL and isinstance(label, MulticlassLabel | MultilabelLabel):
+            return [entry.encode() for entry in label.classes or ()]
+        vocabulary = self._vocabulary(owner)
+        assert vocabulary is not None and vocabulary.file is not None
+        where = "label" if owner == LABEL else f"features.{owner}"
+        return _entries(f"{where}.vocabulary.file", vocabulary.file)
 
 
-def declared_file(owner: str, path: str) -> str:
-    """Checks a vocabulary file of the user's and returns a copy named as the asset must be.
-
-    Raises:
-      SpecError: If it cannot be read, or holds an empty or repeated entry.
-    """
-    where = f"features.{owner}.vocabulary.file"
+def _entries(where: str, path: str) -> list[bytes]:
     try:
         tokens = read_vocabulary(path)
     except tf.errors.OpError as error:
@@ -73,18 +79,10 @@ def declared_file(owner: str, path: str) -> str:
         seen[token] = line
     if not tokens:
         raise SpecError(f"{where}: {path} has no entries")
-    copy = os.path.join(tempfile.mkdtemp(prefix="skewless-vocabulary-"), owner)
-    with open(copy, "wb") as file:
-        file.write(b"".join(token + b"\n" for token in tokens))
-    return copy
+    return tokens
 
 
-def _vocabulary(spec: Spec, name: str) -> Vocabulary | None:
-    feature = spec.features[name]
-    if isinstance(feature, TextFeature | CategoricalFeature):
-        return feature.vocabulary
-    return None
-
-
-def _flat(tokens: tf.RaggedTensor | tf.Tensor) -> tf.Tensor:
-    return tokens.flat_values if isinstance(tokens, tf.RaggedTensor) else tokens
+def _copied(owner: str, tokens: list[bytes]) -> str:
+    path = os.path.join(tempfile.mkdtemp(prefix="skewless-vocabulary-"), owner)
+    write_vocabulary(path, tokens)
+    return path

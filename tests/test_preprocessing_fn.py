@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from beam_pipelines.preprocessing_fn import make_preprocessing_fn
+from beam_pipelines.preprocessing_fn import check_declared
 from beam_pipelines.transform_metadata import vocabulary_of
 from schemas import parse
 from schemas.errors import SpecError
@@ -224,7 +224,7 @@ def test_a_bad_expression_is_refused_before_any_data_is_read() -> None:
     with pytest.raises(
         SpecError, match=r"features\.x\.tokenizer\.regex: expected an RE2 expression, got '\(a'"
     ):
-        make_preprocessing_fn(spec)
+        check_declared(spec)
 
 
 _TEXTS = st.lists(st.one_of(st.none(), st.text(max_size=12)), min_size=1, max_size=12)
