@@ -14,7 +14,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.tfxio import tensor_adapter
 
-from beam_pipelines.analysis import Analysis, Constants
+from beam_pipelines.analysis import Analysis, AnalysisTotals, Constants
 from beam_pipelines.preprocessing_fn import make_preprocessing_fn
 from beam_pipelines.progress import Progress
 from beam_pipelines.rows import rows_of
@@ -27,6 +27,9 @@ from schemas.splits import SPLITS
 __all__ = ["COUNTS", "Analyse", "AnalyseWithTransform"]
 
 COUNTS = "counts"
+# After so many batches a worker knows its frequent tokens, and counts those by looking them up.
+_LEARNING_BATCHES = 2
+_KNOWN_TOKENS = 1 << 17
 
 
 class Analyse(beam.PTransform):
@@ -92,30 +95,33 @@ class _CountTrainingRows(beam.DoFn):
 
     def __init__(self, spec: Spec) -> None:
         self._spec = spec
-        self._graph: AnalysisGraph | None = None
 
     def start_bundle(self) -> None:
         """Begins to count this worker's rows."""
-        self._analysis = Analysis()
+        self._totals = AnalysisTotals(self._spec)
+        self._graph = AnalysisGraph(self._spec, {})
+        self._batches = 0
         self._progress = Progress("analysing")
 
     def process(self, unit: WorkUnit, duplicates: dict[int, np.ndarray]) -> Iterator[Any]:
         """Counts one unit."""
-        if self._graph is None:
-            self._graph = AnalysisGraph(self._spec)
         count = 0
         for rows in rows_of(unit, self._spec, duplicates=duplicates.get(unit.order)):
             count += rows.read
             self._progress.advance(rows.read)
             train = rows.take(rows.splits == SPLITS.index("train"))
-            if train.columns.num_rows:
-                self._analysis.add(self._graph(train.columns))
+            if not train.columns.num_rows:
+                continue
+            if self._batches == _LEARNING_BATCHES:
+                self._graph = AnalysisGraph(self._spec, self._totals.know(_KNOWN_TOKENS))
+            self._totals.add(self._graph(train.columns))
+            self._batches += 1
         yield beam.pvalue.TaggedOutput(COUNTS, (unit.order, count))
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         """Gives what the bundle's units came to."""
         window = GlobalWindow()
-        yield WindowedValue(self._analysis, window.max_timestamp(), [window])
+        yield WindowedValue(self._totals.analysis(), window.max_timestamp(), [window])
 
 
 def _training_rows(

@@ -1,6 +1,7 @@
 """What a spec asks to be known of the training split: counts of tokens, summaries of numbers.
 
-An `Analysis` is folded from batches, merges with others in any order, and ends as the constants
+Inside the graph a batch is reduced to counted tokens and to numbers (`Reduction`); a worker folds
+batches (`AnalysisTotals`) into an `Analysis`; those merge in any order and end as the `Constants`
 that the transform graph is built from.
 """
 
@@ -17,9 +18,10 @@ from beam_pipelines.analyzers.numeric import NumericConstants, numeric_constants
 from beam_pipelines.analyzers.numeric_summary import NumericSummary
 from beam_pipelines.analyzers.vocabulary import (
     Counts,
+    KnownTokens,
     MostFrequent,
+    TokenCounter,
     add_counts,
-    unique_tokens,
     write_vocabulary,
 )
 from beam_pipelines.prepare import Prepared
@@ -29,9 +31,9 @@ from schemas.label import MulticlassLabel, MultilabelLabel, RegressionLabel, Seq
 from schemas.records import LABEL
 from schemas.spec import Spec
 
-__all__ = ["Analysis", "Constants", "reduced"]
+__all__ = ["Analysis", "AnalysisTotals", "Constants", "Reduction"]
 
-_TOKENS, _COUNTS, _VALUES = "tokens", "counts", "values"
+_KNOWN, _TOKENS, _COUNTS, _VALUES = "known", "tokens", "counts", "values"
 
 
 @dataclass(frozen=True)
@@ -47,17 +49,9 @@ class Constants:
     numbers: dict[str, NumericConstants] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class _Vocabulary:
-    """A vocabulary to count, over all of its `members`."""
-
-    members: tuple[str, ...]
-    select: Callable[[Counts], list[bytes]]
-
-
 @dataclass
 class Analysis:
-    """Everything counted so far.
+    """Everything counted.
 
     Attributes:
       counts: Tokens and their counts, by the vocabulary's owner.
@@ -67,24 +61,13 @@ class Analysis:
     counts: dict[str, Counts] = field(default_factory=dict)
     numbers: dict[str, list[NumericSummary]] = field(default_factory=dict)
 
-    def add(self, batch: Mapping[str, np.ndarray]) -> None:
-        """Adds what `reduced` gave for a batch."""
-        for entry, values in batch.items():
-            kind, name = entry.split("/", 1)
-            if kind == _TOKENS:
-                counts = batch[f"{_COUNTS}/{name}"]
-                add_counts(self.counts.setdefault(name, {}), values.tolist(), counts.tolist())
-            elif kind == _VALUES:
-                summaries = self.numbers.setdefault(
-                    name, [NumericSummary() for _ in range(values.shape[1])]
-                )
-                for column, summary in enumerate(summaries):
-                    summary.add(values[:, column])
-
     def merge(self, other: Analysis) -> None:
         """Adds what another worker has counted."""
         for name, counts in other.counts.items():
-            add_counts(self.counts.setdefault(name, {}), list(counts), list(counts.values()))
+            if name not in self.counts:
+                self.counts[name] = dict(counts)
+            else:
+                add_counts(self.counts[name], counts, counts.values())
         for name, summaries in other.numbers.items():
             own = self.numbers.setdefault(name, [NumericSummary() for _ in summaries])
             for summary, more in zip(own, summaries, strict=True):
@@ -104,16 +87,69 @@ class Analysis:
         return constants
 
 
-def reduced(spec: Spec, prepared: Prepared) -> dict[str, tf.Tensor]:
-    """Reduces a batch, inside the graph, to what an `Analysis` adds: unique tokens with counts, and numbers."""
-    batch: dict[str, tf.Tensor] = {}
-    for name, vocabulary in _vocabularies(spec).items():
-        flat = tf.concat([_flat(prepared[member]) for member in vocabulary.members], axis=0)
-        tokens, counts = unique_tokens(flat)
-        batch |= {f"{_TOKENS}/{name}": tokens, f"{_COUNTS}/{name}": counts}
-    for name in _numbers(spec):
-        batch[f"{_VALUES}/{name}"] = prepared[name]
-    return batch
+class Reduction:
+    """Reduces a batch, inside the graph, to what `AnalysisTotals` adds."""
+
+    def __init__(self, spec: Spec, known: Mapping[str, KnownTokens]) -> None:
+        self._vocabularies = {
+            name: (vocabulary.members, known.get(name) or KnownTokens(()))
+            for name, vocabulary in _vocabularies(spec).items()
+        }
+        self._numbers = tuple(_numbers(spec))
+
+    def __call__(self, prepared: Prepared) -> dict[str, tf.Tensor]:
+        """Returns counted tokens, and [batch, width] float32 numbers."""
+        batch: dict[str, tf.Tensor] = {}
+        for name, (members, known) in self._vocabularies.items():
+            flat = tf.concat([_flat(prepared[member]) for member in members], axis=0)
+            places, tokens, counts = known.count(flat)
+            batch |= {
+                f"{_KNOWN}/{name}": places,
+                f"{_TOKENS}/{name}": tokens,
+                f"{_COUNTS}/{name}": counts,
+            }
+        for name in self._numbers:
+            batch[f"{_VALUES}/{name}"] = prepared[name]
+        return batch
+
+
+class AnalysisTotals:
+    """Folds one worker's reduced batches."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._counters = {name: TokenCounter() for name in _vocabularies(spec)}
+        self._numbers = {
+            name: [NumericSummary() for _ in range(width)] for name, width in _numbers(spec).items()
+        }
+
+    def add(self, batch: Mapping[str, np.ndarray]) -> None:
+        """Adds what `Reduction` gave for a batch."""
+        for name, counter in self._counters.items():
+            counter.add(*(batch[f"{part}/{name}"] for part in (_KNOWN, _TOKENS, _COUNTS)))
+        for name, summaries in self._numbers.items():
+            for column, summary in enumerate(summaries):
+                summary.add(batch[f"{_VALUES}/{name}"][:, column])
+
+    def know(self, most: int) -> dict[str, KnownTokens]:
+        """Returns the `most` frequent tokens so far, which later batches count by place."""
+        known = {}
+        for name, counter in self._counters.items():
+            known[name] = KnownTokens(MostFrequent(most)(counter.total()))
+            counter.know(known[name])
+        return known
+
+    def analysis(self) -> Analysis:
+        """Returns everything counted so far."""
+        counts = {name: counter.total() for name, counter in self._counters.items()}
+        return Analysis(counts, self._numbers)
+
+
+@dataclass(frozen=True)
+class _Vocabulary:
+    """A vocabulary to count, over all of its `members`."""
+
+    members: tuple[str, ...]
+    select: Callable[[Counts], list[bytes]]
 
 
 def _vocabularies(spec: Spec) -> dict[str, _Vocabulary]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,8 @@ import tensorflow as tf
 from tensorflow_transform import impl_helper
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
-from beam_pipelines.analysis import Constants, reduced
+from beam_pipelines.analysis import Constants, Reduction
+from beam_pipelines.analyzers.vocabulary import KnownTokens
 from beam_pipelines.prepare import RawTensors, prepare
 from beam_pipelines.preprocessing_fn import make_preprocessing_fn
 from beam_pipelines.tokenizers import tensorflow_text
@@ -66,10 +67,11 @@ class _RowsFunction:
 
 
 class AnalysisGraph(_RowsFunction):
-    """What is analysed of each batch: `beam_pipelines.analysis.reduced`, by entry."""
+    """Prepares and reduces rows; called on canonical columns it gives what totals add."""
 
-    def __init__(self, spec: Spec) -> None:
-        super().__init__(spec, lambda inputs: reduced(spec, prepare(spec, inputs)))
+    def __init__(self, spec: Spec, known: Mapping[str, KnownTokens]) -> None:
+        reduction = Reduction(spec, known)
+        super().__init__(spec, lambda inputs: reduction(prepare(spec, inputs)))
 
 
 class TransformGraph(_RowsFunction):
