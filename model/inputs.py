@@ -7,9 +7,10 @@ can skip exactly the batches it had consumed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -24,11 +25,14 @@ from schemas.manifest import (
     load_manifest,
     transform_sha256,
 )
-from schemas.records import KEY, LABEL, WEIGHT, record_feature_spec
+from schemas.records import KEY, LABEL, WEIGHT, parse_rows
 
 __all__ = ["Records", "open_records"]
 
+# Rows among which a training row's place is drawn.
 SHUFFLE_BUFFER = 100_000
+# Several rows a record are shuffled parsed, and about three pools are held at once.
+_POOL_BYTES = 128 << 20
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class Records:
         Args:
           batch_size: Rows a batch; the last may hold fewer.
           seed, epoch: The order is a function of these two, and of whether there is a cache.
-          skip: Batches to leave out at the beginning, without parsing them.
+          skip: Batches to leave out at the beginning; of records of one row, without parsing them.
           cached: From `cached`, the same one for every epoch; shards then keep their order.
 
         Returns:
@@ -94,11 +98,41 @@ class Records:
         raw = cached
         if raw is None:
             raw = tf.data.TFRecordDataset(names, compression_type=self._compression)
-        buffer = min(self.rows("train"), SHUFFLE_BUFFER)
-        raw = raw.shuffle(max(1, buffer), seed=order, reshuffle_each_iteration=False)
-        batches = raw.batch(batch_size).skip(skip)
         steps = self.steps("train", batch_size) - skip
-        return self._parsed(batches).apply(tf.data.experimental.assert_cardinality(steps))
+        if self.manifest.rows_per_record == 1:
+            buffer = max(1, min(self.rows("train"), SHUFFLE_BUFFER))
+            raw = raw.shuffle(buffer, seed=order, reshuffle_each_iteration=False)
+            batches = self._parsed(raw.batch(batch_size).skip(skip))
+        else:
+            batches = self._pooled(raw, order).rebatch(batch_size).skip(skip)
+        return _ready(batches, steps)
+
+    def _pooled(self, raw: tf.data.Dataset, order: int) -> tf.data.Dataset:
+        """Returns shuffled pools of rows from records of several rows each.
+
+        Shuffling records leaves the rows of one together: so they are parsed in pools, and each
+        pool is permuted. In a split of no more rows than a pool, every order is as likely.
+        """
+        row_bytes = sum(8 * math.prod(entry.shape) for entry in self.manifest.features.values())
+        pool = min(self.rows("train"), SHUFFLE_BUFFER, max(1, _POOL_BYTES // row_bytes))
+        each = self.manifest.rows_per_record
+        raw = raw.shuffle(
+            max(1, SHUFFLE_BUFFER // each), seed=order, reshuffle_each_iteration=False
+        )
+
+        def permuted(number: tf.Tensor, serialized: tf.Tensor) -> tuple[Any, ...]:
+            rows = self._parse(serialized)
+            count = tf.shape(tf.nest.flatten(rows)[0])[0]
+            places = tf.random.experimental.stateless_shuffle(
+                tf.range(count), seed=tf.stack([tf.constant(order, tf.int64), number])
+            )
+            return tuple(tf.nest.map_structure(lambda value: tf.gather(value, places), rows))
+
+        # The last record of a shard may hold fewer rows than the others.
+        size = -(-pool // each) + len(self.manifest.splits["train"].shards)
+        # In the background: the next pool is made while the last one is consumed.
+        pools = raw.batch(size).enumerate()
+        return pools.map(permuted, num_parallel_calls=1, deterministic=True)
 
     def in_order(self, split: str, *, batch_size: int, with_key: bool = False) -> tf.data.Dataset:
         """Returns one pass over a split in the order of its shards; `with_key` adds the keys.
@@ -113,8 +147,11 @@ class Records:
                 "choose another, or give it a share under `split` in the spec"
             )
         raw = tf.data.TFRecordDataset(self._files(split), compression_type=self._compression)
-        parsed = self._parsed(raw.batch(batch_size), with_key=with_key)
-        return parsed.apply(tf.data.experimental.assert_cardinality(self.steps(split, batch_size)))
+        each = self.manifest.rows_per_record
+        batches = self._parsed(raw.batch(-(-batch_size // each)), with_key=with_key)
+        if each > 1:
+            batches = batches.rebatch(batch_size)
+        return _ready(batches, self.steps(split, batch_size))
 
     def _files(self, split: str) -> list[str]:
         return [str(self.directory / shard.path) for shard in self.manifest.splits[split].shards]
@@ -124,33 +161,36 @@ class Records:
         return "GZIP" if self.manifest.compression == "gzip" else ""
 
     def _parsed(self, batches: tf.data.Dataset, *, with_key: bool = False) -> tf.data.Dataset:
-        feature_spec = record_feature_spec(self.manifest)
-        if not with_key:
-            feature_spec.pop(KEY)
-        label = self.manifest.features.get(LABEL)
-        target = (
-            label.cardinality
-            if label is not None and _is_target(label.shape, label.dtype)
-            else None
+        return batches.map(
+            lambda serialized: self._parse(serialized, with_key=with_key),
+            num_parallel_calls=2,
+            deterministic=True,
         )
 
-        def parse(serialized: tf.Tensor) -> tuple[Mapping[str, tf.Tensor], ...]:
-            features = tf.io.parse_example(serialized, feature_spec)
-            weight = features.pop(WEIGHT, None)
-            values = features.pop(LABEL, None)
-            if values is None:
-                return (features,)
-            if target is not None:
-                features[DECODER_INPUT] = decoder_input(values, target)
-                present = tf.cast(tf.not_equal(values, PADDING_ID), tf.float32)
-                weight = present if weight is None else present * weight[:, None]
-            elif len(values.shape) == 1 and values.dtype == tf.float32:
-                values = values[:, None]
-            return (features, values) if weight is None else (features, values, weight)
-
-        return batches.map(parse, num_parallel_calls=2, deterministic=True).prefetch(
-            tf.data.AUTOTUNE
+    def _parse(self, serialized: tf.Tensor, *, with_key: bool = False) -> tuple[Any, ...]:
+        """Returns (features, label, weight), or as many of them as there are."""
+        entries = self.manifest.features
+        features = parse_rows(
+            serialized, self.manifest, [name for name in entries if with_key or name != KEY]
         )
+        weight = features.pop(WEIGHT, None)
+        values = features.pop(LABEL, None)
+        if values is None:
+            return (features,)
+        label = entries[LABEL]
+        if _is_target(label.shape, label.dtype):
+            assert label.cardinality is not None
+            features[DECODER_INPUT] = decoder_input(values, label.cardinality)
+            present = tf.cast(tf.not_equal(values, PADDING_ID), tf.float32)
+            weight = present if weight is None else present * weight[:, None]
+        elif len(values.shape) == 1 and values.dtype == tf.float32:
+            values = values[:, None]
+        return (features, values) if weight is None else (features, values, weight)
+
+
+def _ready(batches: tf.data.Dataset, steps: int) -> tf.data.Dataset:
+    counted = batches.apply(tf.data.experimental.assert_cardinality(steps))
+    return counted.prefetch(tf.data.AUTOTUNE)
 
 
 def _is_target(shape: tuple[int, ...], dtype: str) -> bool:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.errors import DatasetMismatchError
 
@@ -79,6 +79,8 @@ class Manifest(_Entry):
     splits: dict[str, SplitEntry]
     features: dict[str, FeatureEntry]
     compression: Literal["none", "gzip"] = "none"
+    # 1: a record is a row. More: it holds up to so many (schemas/records.py says how).
+    rows_per_record: Annotated[int, Field(ge=1)] = 1
     seconds: dict[str, float] = {}
     runner: str = ""
     versions: dict[str, str] = {}

@@ -60,10 +60,6 @@ def test_another_transform_is_refused(copy: Path) -> None:
         open_records(copy)
 
 
-def _texts(dataset: object) -> list[bytes]:
-    return [row.tobytes() for features, *_ in dataset for row in features["age"].numpy()]  # type: ignore[attr-defined]
-
-
 def _epoch(directory: Path, **options: int) -> list[np.ndarray]:
     records = open_records(directory)
     batches = records.training(batch_size=32, **{"seed": 1, "epoch": 0, **options})
@@ -177,3 +173,105 @@ def test_targets_are_shifted_and_their_padding_weighs_nothing(
     np.testing.assert_array_equal(weights, [[2, 2, 2], [0.5, 0.5, 0], [1, 0, 0]])
     ((with_key, *_),) = records.in_order("train", batch_size=8, with_key=True)
     assert with_key["__key__"].numpy().tolist() == [b"k0", b"k1", b"k2"]
+
+
+def _packed(directory: Path, rows_per_record: int) -> Records:
+    """Rewrites each shard with several rows a record, as `rows_per_record` says."""
+    records = open_records(directory)
+    splits = {}
+    for split, entry in records.manifest.splits.items():
+        shards = []
+        for shard in entry.shards:
+            path = directory / shard.path
+            rows = [r.numpy() for r in tf.data.TFRecordDataset(str(path))]
+            with tf.io.TFRecordWriter(str(path)) as writer:
+                for first in range(0, len(rows), rows_per_record):
+                    record = tf.train.Example()
+                    for row in rows[first : first + rows_per_record]:
+                        _append(record, tf.train.Example.FromString(row))
+                    writer.write(record.SerializeToString())
+            shards.append(shard.model_copy(update={"bytes": path.stat().st_size}))
+        splits[split] = entry.model_copy(update={"shards": tuple(shards)})
+    manifest = records.manifest.model_copy(
+        update={"splits": splits, "rows_per_record": rows_per_record}
+    )
+    (directory / "manifest.json").write_text(manifest.model_dump_json())
+    return open_records(directory)
+
+
+def _append(record: tf.train.Example, row: tf.train.Example) -> None:
+    for name, feature in row.features.feature.items():
+        kind = feature.WhichOneof("kind")
+        values = getattr(record.features.feature[name], kind).value
+        values.extend(getattr(feature, kind).value)
+
+
+def _rows(dataset: tf.data.Dataset, batch_size: int) -> list[dict[str, np.ndarray]]:
+    """Returns a dict a row, and checks that all batches but the last are full."""
+    batches = list(dataset.as_numpy_iterator())
+    sizes = [len(values) for _, values in batches]
+    assert set(sizes[:-1]) <= {batch_size} and sizes[-1] <= batch_size
+    return [
+        {**{name: column[row] for name, column in features.items()}, "label": values[row]}
+        for features, values in batches
+        for row in range(len(values))
+    ]
+
+
+def _assert_same(rows: list[dict[str, np.ndarray]], expected: list[dict[str, np.ndarray]]) -> None:
+    assert len(rows) == len(expected)
+    for row, other in zip(rows, expected, strict=True):
+        assert set(row) == set(other)
+        for name, value in row.items():
+            assert np.array_equal(value, other[name]) and type(value) is type(other[name]), name
+
+
+# One divides the batch, one does not, one is larger than a batch.
+@pytest.mark.parametrize("rows_per_record", [4, 7, 100])
+def test_several_rows_a_record_are_the_same_rows(copy: Path, rows_per_record: int) -> None:
+    single = open_records(copy)
+    expected = _rows(single.in_order("train", batch_size=32, with_key=True), 32)
+    packed = _packed(copy, rows_per_record)
+    in_order = packed.in_order("train", batch_size=32, with_key=True)
+    assert int(in_order.cardinality()) == single.steps("train", 32)
+    _assert_same(_rows(in_order, 32), expected)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_several_rows_a_record_are_shuffled_one_by_one(copy: Path, cached: bool) -> None:
+    in_order = _rows(open_records(copy).in_order("train", batch_size=32), 32)
+    places = {row["vector"].tobytes(): place for place, row in enumerate(in_order)}
+    packed = _packed(copy, 8)
+    cache = packed.cached("memory") if cached else None
+
+    def epoch(number: int, skip: int = 0) -> list[int]:
+        batches = packed.training(batch_size=32, seed=1, epoch=number, skip=skip, cached=cache)
+        assert int(batches.cardinality()) == packed.steps("train", 32) - skip
+        return [places[row["vector"].tobytes()] for row in _rows(batches, 32)]
+
+    assert len(places) == len(in_order)
+    first, second = epoch(0), epoch(1)
+    assert sorted(first) == sorted(second) == list(range(len(in_order)))
+    assert first == epoch(0) and first != second
+    assert epoch(0, skip=2) == first[64:]
+    # By chance, one in as many rows as there are follows its neighbour of the file.
+    neighbours = np.abs(np.diff(first)) == 1
+    assert neighbours.sum() < 0.05 * len(first)
+    # Rows of one record end up as far apart as any two rows: a third of all, on average.
+    position = np.argsort(first)
+    apart = np.abs(np.diff(position))[np.arange(len(first) - 1) % 8 != 7]
+    assert 0.25 < apart.mean() / len(first) < 0.42
+
+
+def test_entries_that_differ_in_rows_are_refused(copy: Path) -> None:
+    packed = _packed(copy, 8)
+    (shard, *_) = packed.manifest.splits["train"].shards
+    path = copy / shard.path
+    records = [r.numpy() for r in tf.data.TFRecordDataset(str(path))]
+    spoiled = tf.train.Example.FromString(records[0])
+    del spoiled.features.feature["__label__"].float_list.value[-1:]
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in [spoiled.SerializeToString(), *records[1:]]:
+            writer.write(record)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="differ in their number of rows"):
+        list(packed.in_order("train", batch_size=32))
