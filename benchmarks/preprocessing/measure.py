@@ -1,0 +1,179 @@
+"""One command, measured from outside: wall and CPU seconds, peak memory, time to first record."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+__all__ = ["MEMORY", "Measured", "measure"]
+
+_INTERVAL = 0.05
+_PROC = Path("/proc")
+# Shared pages count once in PSS, once a process in RSS.
+MEMORY = "PSS" if (_PROC / "self/smaps_rollup").exists() else "RSS"
+
+
+@dataclass
+class Measured:
+    """What a command took.
+
+    Attributes:
+      exit_code: As the shell knows it; negative for a signal.
+      wall, cpu: Seconds from start to exit, and of CPU time in the whole process tree.
+      peak_bytes: The greatest sum of the tree's memory that was seen (`MEMORY`).
+      first_record: Seconds from start until a record file had its first bytes, or None.
+      last_line: The last line of standard output, as JSON, if it is an object.
+      tail: The end of standard error.
+    """
+
+    exit_code: int = 0
+    wall: float = 0.0
+    cpu: float = 0.0
+    peak_bytes: int = 0
+    first_record: float | None = None
+    last_line: dict[str, Any] = field(default_factory=dict)
+    tail: str = ""
+
+
+def measure(command: Sequence[str], folder: Path, *, timeout: float = 7200.0) -> Measured:
+    """Runs a command in its own process group and returns what it took.
+
+    Args:
+      command: Writes its records somewhere below `folder`.
+      folder: Watched for the first record file with bytes in it.
+      timeout: Seconds after which the group is killed.
+    """
+    environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
+    outputs, errors = folder / "stdout.txt", folder / "stderr.txt"
+    result = Measured()
+    with open(outputs, "wb") as out, open(errors, "wb") as err:
+        begin = time.monotonic()
+        process = subprocess.Popen(
+            command, stdout=out, stderr=err, env=environment, start_new_session=True
+        )
+        watcher = _Watcher(process.pid, folder, begin)
+        watcher.start()
+        try:
+            result.exit_code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            result.exit_code = process.wait()
+        result.wall = time.monotonic() - begin
+        watcher.done.set()
+        watcher.join()
+    result.cpu = sum(watcher.cpu.values())
+    result.peak_bytes = watcher.peak
+    result.first_record = watcher.first_record
+    lines = outputs.read_text(errors="replace").strip().splitlines()
+    # Spark draws its progress bar before the line.
+    last = lines[-1] if lines else ""
+    if "{" in last:
+        try:
+            result.last_line = json.loads(last[last.index("{") :])
+        except ValueError:
+            result.last_line = {}
+    result.tail = errors.read_text(errors="replace")[-2000:]
+    return result
+
+
+class _Watcher(threading.Thread):
+    """Samples a process tree every 50 ms, or less often where a sample itself takes long."""
+
+    def __init__(self, root: int, folder: Path, begin: float) -> None:
+        super().__init__(daemon=True)
+        self.done = threading.Event()
+        self.peak = 0
+        self.cpu: dict[int, float] = {}
+        self.first_record: float | None = None
+        self._root = root
+        self._folder = folder
+        self._begin = begin
+
+    def run(self) -> None:
+        """Samples until `done`."""
+        pause = _INTERVAL
+        while not self.done.wait(pause):
+            begin = time.monotonic()
+            total = 0
+            for pid in _tree(self._root):
+                total += _memory(pid)
+                seconds = _cpu(pid)
+                if seconds is not None:
+                    self.cpu[pid] = seconds
+            self.peak = max(self.peak, total)
+            if self.first_record is None and _has_record(self._folder):
+                self.first_record = time.monotonic() - self._begin
+            # At most a tenth of a core goes to watching.
+            pause = max(_INTERVAL, 9 * (time.monotonic() - begin))
+
+
+def _tree(root: int) -> list[int]:
+    found: list[int] = []
+    waiting = [root]
+    while waiting:
+        pid = waiting.pop()
+        found.append(pid)
+        try:
+            tasks = os.listdir(_PROC / str(pid) / "task")
+        except OSError:
+            continue
+        for task in tasks:
+            try:
+                children = (_PROC / str(pid) / "task" / task / "children").read_text()
+            except OSError:
+                continue
+            waiting += map(int, children.split())
+    return found if _PROC.exists() else [root, *_children(root)]
+
+
+def _children(root: int) -> list[int]:
+    try:
+        return [child.pid for child in psutil.Process(root).children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def _memory(pid: int) -> int:
+    if MEMORY == "PSS":
+        try:
+            for line in (_PROC / str(pid) / "smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    return int(line.split()[1]) * 1024
+        except OSError:
+            return 0
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 0
+
+
+def _cpu(pid: int) -> float | None:
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
+        return None
+    return float(times.user + times.system)
+
+
+def _has_record(folder: Path) -> bool:
+    """Whether a record file, finished or under a temporary name, has bytes in it."""
+    for directory, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name not in ("raw", "transform", "temporary")]
+        for file in files:
+            records = file.endswith((".tfrecord", ".parquet")) or directory.endswith("records")
+            try:
+                if records and os.path.getsize(os.path.join(directory, file)):
+                    return True
+            except OSError:
+                continue
+    return False
