@@ -119,16 +119,25 @@ class _Pieces(_Tokens):
         self.first = np.concatenate([self.first, first])
         self.size = np.concatenate([self.size, size])
 
-    def expand(self, pieces: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns [words] int32 codes and [rows] words a row, from [pieces] and pieces a row."""
-        size = self.size[pieces]
-        if (size == 1).all():
-            return self.flat[self.first[pieces]], rows
+    def expand(
+        self, codes: np.ndarray, local: np.ndarray, rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns [words] int32 codes and [rows] words a row.
+
+        Args:
+          codes: [uniques] codes of a block's distinct pieces.
+          local: [pieces] int32, places in `codes`.
+          rows: [rows] int64, pieces a row.
+        """
+        unique_size = self.size[codes]
+        if (unique_size == 1).all():
+            return self.flat[self.first[codes]][local], rows
+        size = unique_size[local]
         before = np.concatenate([[0], np.cumsum(size)])
         place = np.arange(before[-1]) - np.repeat(before[:-1], size)
         ends = np.cumsum(rows)
         return (
-            self.flat[np.repeat(self.first[pieces], size) + place],
+            self.flat[np.repeat(self.first[codes][local], size) + place],
             before[ends] - before[ends - rows],
         )
 
@@ -179,16 +188,16 @@ def _work(source: Path, output: Path, worker: int, workers: int, pipe: Connectio
     files: list[BinaryIO] = []
     for split in job.SPLITS:
         files.append((output / split / f"part-{worker}.tfrecord").open("wb"))
-    frames = _Frames()
+    frames, encoder = _Frames(), RecordBatchToExamplesEncoder()
     while blocks:
         block = blocks.pop()
-        read += len(block.keys)
+        read_here = len(block.keys)
+        read += read_here
         columns = _columns(block, ids, mean, deviation, boundaries)
-        for place, file in enumerate(files):
-            chosen = pa.array(np.flatnonzero(block.splits == place))
-            for begin in range(0, len(chosen), _ENCODED_ROWS):
-                rows = columns.take(chosen[begin : begin + _ENCODED_ROWS])
-                written += frames.write(file, RecordBatchToExamplesEncoder().encode(rows))
+        for begin in range(0, read_here, _ENCODED_ROWS):
+            records = encoder.encode(columns.slice(begin, _ENCODED_ROWS))
+            splits = block.splits[begin : begin + _ENCODED_ROWS].tolist()
+            written += frames.write(files, splits, records)
     for file in files:
         file.close()
     pipe.send((read, written))
@@ -246,7 +255,7 @@ def _block(table: pa.Table, tokens: dict[str, _Tokens]) -> _Block:
         local = encoded.indices.to_numpy()
         codes = known.codes(encoded.dictionary)
         known.add(codes, np.bincount(local[np.repeat(train, rows)], minlength=len(codes)))
-        texts[name] = pieces.expand(codes[local], rows)
+        texts[name] = pieces.expand(codes, local, rows)
     return _Block(
         keys,
         splits,
@@ -357,17 +366,18 @@ class _Frames:
     def __init__(self) -> None:
         self._heads: dict[int, bytes] = {}
 
-    def write(self, file: BinaryIO, records: list[bytes]) -> int:
-        """Writes records; returns how many."""
-        framed: list[bytes] = []
-        for record in records:
+    def write(self, files: list[BinaryIO], splits: list[int], records: list[bytes]) -> int:
+        """Writes each record to its split's file; returns how many."""
+        framed: list[list[bytes]] = [[] for _ in files]
+        for split, record in zip(splits, records, strict=True):
             size = len(record)
             head = self._heads.get(size)
             if head is None:
                 length = struct.pack("<Q", size)
                 head = self._heads[size] = length + _masked(length)
-            framed += (head, record, _masked(record))
-        file.write(b"".join(framed))
+            framed[split] += (head, record, _masked(record))
+        for file, parts in zip(files, framed, strict=True):
+            file.write(b"".join(parts))
         return len(records)
 
 
