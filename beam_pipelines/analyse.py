@@ -15,6 +15,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.tfxio import tensor_adapter
 
 from beam_pipelines.analysis import Analysis, AnalysisTotals, Constants
+from beam_pipelines.analyzers.vocabulary import KnownTokens
 from beam_pipelines.preprocessing_fn import make_preprocessing_fn
 from beam_pipelines.progress import Progress
 from beam_pipelines.rows import rows_of
@@ -95,11 +96,12 @@ class _CountTrainingRows(beam.DoFn):
 
     def __init__(self, spec: Spec) -> None:
         self._spec = spec
+        self._known: dict[str, KnownTokens] | None = None
+        self._graph: AnalysisGraph | None = None
 
     def start_bundle(self) -> None:
         """Begins to count this worker's rows."""
-        self._totals = AnalysisTotals(self._spec)
-        self._graph = AnalysisGraph(self._spec, {})
+        self._totals = AnalysisTotals(self._spec, self._known)
         self._batches = 0
         self._progress = Progress("analysing")
 
@@ -112,8 +114,11 @@ class _CountTrainingRows(beam.DoFn):
             train = rows.take(rows.splits == SPLITS.index("train"))
             if not train.columns.num_rows:
                 continue
-            if self._batches == _LEARNING_BATCHES:
-                self._graph = AnalysisGraph(self._spec, self._totals.know(_KNOWN_TOKENS))
+            if self._graph is None:
+                self._graph = AnalysisGraph(self._spec, {})
+            if self._known is None and self._batches == _LEARNING_BATCHES:
+                self._known = self._totals.know(_KNOWN_TOKENS)
+                self._graph = AnalysisGraph(self._spec, self._known)
             self._totals.add(self._graph(train.columns))
             self._batches += 1
         yield beam.pvalue.TaggedOutput(COUNTS, (unit.order, count))

@@ -116,8 +116,10 @@ class Reduction:
 class AnalysisTotals:
     """Folds one worker's reduced batches."""
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: Spec, known: Mapping[str, KnownTokens] | None = None) -> None:
         self._counters = {name: TokenCounter() for name in _vocabularies(spec)}
+        for name, tokens in (known or {}).items():
+            self._counters[name].know(tokens)
         self._numbers = {
             name: [NumericSummary() for _ in range(width)] for name, width in _numbers(spec).items()
         }

@@ -6,8 +6,6 @@ farmhash64 is stable across versions and platforms (TensorFlow promises it for
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
@@ -19,14 +17,13 @@ _ABSENT = b"\x00"
 
 def fingerprint(values: pa.Array) -> np.ndarray:
     """Returns [rows] uint64, the farmhash64 of each text; a null hashes as the byte 0."""
-    return _farmhash(_bytes(values))
+    return _farmhash(tf.constant(_bytes(values), tf.string))
 
 
 def wide_fingerprint(values: pa.Array) -> np.ndarray:
     """Returns [rows, 2] uint64: 128 bits, so that unequal keys never meet in practice."""
-    texts = _bytes(values)
-    salted = [b"\x01" + text for text in texts]
-    return np.stack([_farmhash(texts), _farmhash(salted)], axis=1)
+    texts = tf.constant(_bytes(values), tf.string)
+    return np.stack([_farmhash(texts), _farmhash(tf.strings.join(["\x01", texts]))], axis=1)
 
 
 def row_keys(columns: pa.RecordBatch, key: pa.Array | None) -> pa.Array:
@@ -55,13 +52,11 @@ def _as_text(column: pa.Array) -> pa.Array:
     return column.cast(pa.string())
 
 
-def _bytes(values: pa.Array) -> list[bytes]:
-    texts: Iterable[bytes | None] = values.cast(pa.binary()).to_pylist()
-    return [_ABSENT if text is None else text for text in texts]
+def _bytes(values: pa.Array) -> np.ndarray:
+    texts: np.ndarray = values.cast(pa.binary()).fill_null(_ABSENT).to_numpy(zero_copy_only=False)
+    return texts
 
 
-def _farmhash(texts: list[bytes]) -> np.ndarray:
-    if not texts:
-        return np.empty(0, np.uint64)
-    digests = tf.fingerprint(tf.constant(texts, tf.string), method="farmhash64")
+def _farmhash(texts: tf.Tensor) -> np.ndarray:
+    digests = tf.fingerprint(texts, method="farmhash64")
     return np.ascontiguousarray(digests.numpy()).view("<u8").reshape(-1)

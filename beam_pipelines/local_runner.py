@@ -8,32 +8,58 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 from collections.abc import Sequence
 
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    PipelineOptions,
+    StandardOptions,
+)
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
 
 from schemas.errors import UsageError, nearest
 
 __all__ = ["LOCAL_RUNNER", "pipeline_options", "runner_name"]
 
+# A unit takes a second or so; a process, six to start.
+_UNITS_WORTH_PROCESSES = 8
 LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 
 
-def pipeline_options(arguments: Sequence[str] | None = None) -> PipelineOptions:
+def pipeline_options(arguments: Sequence[str] | None = None, *, units: int = 0) -> PipelineOptions:
     """Returns Beam's options, with the local runner where none, or DirectRunner, is asked for.
+
+    Args:
+      arguments: Options as on a command line.
+      units: How many work units there are. Enough of them get a local process for each core,
+        unless the arguments say how many workers; starting those takes seconds.
 
     Raises:
       UsageError: If the local runner is given an option that Beam does not know. Other runners
         have options of their own, which only they can judge.
     """
-    options = PipelineOptions(list(arguments or ()))
+    arguments = list(arguments or ())
+    options = PipelineOptions(arguments)
     standard = options.view_as(StandardOptions)
     if standard.runner in (None, "DirectRunner"):
-        _refuse_unknown(list(arguments or ()))
+        _refuse_unknown(arguments)
         standard.runner = LOCAL_RUNNER
         _keep_every_element()
+        _choose_workers(options.view_as(DirectOptions), arguments, units)
     return options
+
+
+def _choose_workers(direct: DirectOptions, arguments: list[str], units: int) -> None:
+    named = {argument.partition("=")[0] for argument in arguments}
+    if "--direct_running_mode" in named:
+        return
+    if "--direct_num_workers" not in named:
+        if units < _UNITS_WORTH_PROCESSES:
+            return
+        direct.direct_num_workers = os.cpu_count() or 1
+    if direct.direct_num_workers != 1:
+        direct.direct_running_mode = "multi_processing"
 
 
 def runner_name(options: PipelineOptions) -> str:

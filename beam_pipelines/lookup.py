@@ -56,11 +56,11 @@ def vocabulary_ids(
       [count] int64 in [1, 2 + oov_buckets + vocabulary); an empty token is 1, missing.
     """
     found, _ = places(tokens, path)
-    if oov_buckets == 1:
-        unknown = tf.constant(FIRST_ID, tf.int64)
-    else:
+    # With one bucket its ID lies just before the vocabulary's: absent (-1) needs no case of its own.
+    ids = found + first_vocabulary_id(oov_buckets)
+    if oov_buckets > 1:
         unknown = FIRST_ID + tf.strings.to_hash_bucket_fast(tokens, oov_buckets)
-    ids = tf.where(found >= 0, found + first_vocabulary_id(oov_buckets), unknown)
+        ids = tf.where(found >= 0, ids, unknown)
     if not may_be_missing:
         return ids
     return tf.where(tf.equal(tokens, ""), tf.constant(MISSING_ID, tf.int64), ids)

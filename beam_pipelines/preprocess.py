@@ -72,7 +72,7 @@ def preprocess(
     overwrite: bool = False,
     compression: Literal["none", "gzip"] = "none",
     shard_bytes: int = SHARD_BYTES,
-    options: PipelineOptions | None = None,
+    options: PipelineOptions | Sequence[str] = (),
 ) -> Manifest:
     """Turns rows into a records directory (docs/records.md).
 
@@ -85,7 +85,8 @@ def preprocess(
       overwrite: Replaces a finished output.
       compression: `none` or `gzip`, of the records.
       shard_bytes: About how large a shard gets.
-      options: Beam's options; the in-process runner by default.
+      options: Beam's options; those given as on a command line are completed: the local runner
+        by default, with a process for each core where the work deserves it.
 
     Raises:
       UsageError: If the output is finished already, or a glob matches nothing.
@@ -93,9 +94,10 @@ def preprocess(
       AccountingError: If the runner lost rows; nothing is left at the output.
     """
     begin = time.monotonic()
-    options = options if options is not None else pipeline_options()
     check_declared(spec)
     units = plan(inputs, spec)
+    if not isinstance(options, PipelineOptions):
+        options = pipeline_options(options, units=len(units))
     planned = time.monotonic()
     _LOGGER.info("planned: %d work units of %d files", len(units), len({u.file for u in units}))
     with OutputDirectory(output, overwrite=overwrite, marker=MANIFEST) as directory:
@@ -315,7 +317,9 @@ def _versions() -> dict[str, str]:
 
 def execute(known: argparse.Namespace, beam_arguments: Sequence[str]) -> int:
     """Does what parsed arguments ask for; returns the exit code."""
-    options = pipeline_options(beam_arguments)
+    pipeline_options(
+        beam_arguments
+    )  # Refuses what Beam does not know before any file is looked at.
     if known.dry_run:
         return _dry_run(load(known.spec), known.input)
     manifest = preprocess(
@@ -326,7 +330,7 @@ def execute(known: argparse.Namespace, beam_arguments: Sequence[str]) -> int:
         max_rejected=known.max_rejected,
         overwrite=known.overwrite,
         compression=known.compression,
-        options=options,
+        options=beam_arguments,
     )
     print(_summary(manifest, known.output))
     return 0

@@ -116,11 +116,19 @@ def _normalize(texts: tf.Tensor, form: str) -> tf.Tensor:
 
 
 def _words(texts: tf.Tensor) -> tf.RaggedTensor:
-    return tf.strings.split(tf.strings.regex_replace(texts, _BETWEEN_WORDS, " "))
+    return _split_at_spaces(tf.strings.regex_replace(texts, _BETWEEN_WORDS, " "))
 
 
 def _whitespace(texts: tf.Tensor) -> tf.RaggedTensor:
-    return tf.strings.split(tf.strings.regex_replace(texts, _WHITE_SPACE, " "))
+    return _split_at_spaces(tf.strings.regex_replace(texts, _WHITE_SPACE, " "))
+
+
+def _split_at_spaces(texts: tf.Tensor) -> tf.RaggedTensor:
+    # Half the time of `tf.strings.split`, whose op looks for longer separators too.
+    pieces = tf.raw_ops.StringSplit(input=texts, delimiter=" ", skip_empty=True)
+    return tf.RaggedTensor.from_value_rowids(
+        pieces.values, pieces.indices[:, 0], nrows=tf.size(texts, tf.int64), validate=False
+    )
 
 
 def _characters(texts: tf.Tensor) -> tf.RaggedTensor:
