@@ -64,7 +64,9 @@ class _WithWorkerId(grpc.UnaryUnaryClientInterceptor):
 
 
 def _descriptor(url: str) -> str:
-    return text_format.MessageToString(endpoints_pb2.ApiServiceDescriptor(url=url), as_one_line=True)
+    return text_format.MessageToString(
+        endpoints_pb2.ApiServiceDescriptor(url=url), as_one_line=True
+    )
 
 
 if __name__ == "__main__":
