@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -136,6 +137,7 @@ def test_a_vocabulary_in_another_order_is_noticed(rows: Path, output: Path) -> N
 
 
 def test_a_process_tree_is_measured(tmp_path: Path) -> None:
+    pytest.importorskip("psutil")
     from benchmarks.preprocessing.measure import measure
 
     inner = "import time; held = bytearray(200_000_000); time.sleep(1.5)"
@@ -155,6 +157,7 @@ def test_a_process_tree_is_measured(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_all_peers_and_ours_agree(rows: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("psutil")
     from benchmarks.preprocessing.compare import main
 
     code = main(["--quick", "--rows", str(ROWS), "--data", str(rows.parent)])
@@ -162,3 +165,52 @@ def test_all_peers_and_ours_agree(rows: Path, capfd: pytest.CaptureFixture[str])
     assert code == 0, shown
     assert "WRONG" not in shown
     assert (rows.parent / "results" / "preprocessing.json").exists()
+
+
+def test_ratios_compare_with_ours_at_the_nearest_size() -> None:
+    pytest.importorskip("psutil")
+    from benchmarks.preprocessing.compare import _with_ratios
+
+    def entry(name: str, rows: int, speed: float | None) -> dict[str, Any]:
+        return {
+            "name": name,
+            "ours": name == "ours",
+            "format": "csv",
+            "rows": rows,
+            "rows_per_second_flowing": speed,
+        }
+
+    summaries = [
+        entry("ours", 1_000, None),
+        entry("ours", 200_000, 30.0),
+        entry("ours", 1_000_000, 40.0),
+        entry("slow", 200_000, 10.0),
+        entry("fast", 5_000_000, 80.0),
+    ]
+    assert [e["ratio"] for e in _with_ratios(summaries)] == [None, 1.0, 1.0, 3.0, 0.5]
+
+
+def test_table_and_chart_show_every_run(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from benchmarks.preprocessing.report import chart, table
+
+    run = {
+        "format": "csv",
+        "rows": 200_000,
+        "wall": 12.5,
+        "rows_per_second": 16_000.0,
+        "rows_per_second_flowing": 18_181.0,
+        "peak_gigabytes": 1.25,
+        "rows_kept": True,
+    }
+    summaries = [
+        {"name": "ours", "ours": True, "right": True, **run},
+        {"name": "another", "ours": False, "right": False, **run},
+    ]
+    lines = table(summaries, "PSS").splitlines()
+    assert lines[2].split()[:5] == ["ours", "csv", "200,000", "12.50", "-"]
+    assert lines[3].endswith("yes     NO")
+    chart(summaries, tmp_path / "chart.png")
+    drawn = (tmp_path / "chart.svg").read_text(encoding="utf-8")
+    assert (tmp_path / "chart.png").stat().st_size > 5_000
+    assert "another (200k rows)" in drawn and "CSV" in drawn

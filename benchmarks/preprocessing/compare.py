@@ -243,13 +243,8 @@ class _Bench:
         groups: dict[tuple[str, int, str], list[_Run]] = {}
         for run in self.runs:
             groups.setdefault((run.format, run.rows, run.name), []).append(run)
-        fixed = {
-            (kind, name): _median([run.measured.wall for run in runs if not run.problems])
-            for (kind, rows, name), runs in groups.items()
-            if rows == _FIXED_ROWS
-        }
         return [
-            _summary(runs, fixed.get((kind, name)), self._decoded_bytes(rows))
+            _summary(runs, groups.get((kind, _FIXED_ROWS, name), []), self._decoded_bytes(rows))
             for (kind, rows, name), runs in sorted(groups.items(), key=lambda item: item[0][:2])
         ]
 
@@ -268,15 +263,19 @@ def _decoded_bytes(source: Path) -> int:
     return sum(batch.nbytes for batch in parquet.iter_batches())
 
 
-def _summary(runs: list[_Run], fixed: float | None, decoded: int) -> dict[str, Any]:
+def _summary(runs: list[_Run], small: list[_Run], decoded: int) -> dict[str, Any]:
+    """Returns the medians of `runs`; `small` are the same over `_FIXED_ROWS` rows."""
     first = runs[0]
-    sound = [run.measured for run in runs if not run.measured.exit_code or run.records]
-    wall = _median([measured.wall for measured in sound])
-    flowing = None
-    if wall is not None and fixed is not None and first.rows != _FIXED_ROWS and wall > fixed:
-        flowing = (first.rows - _FIXED_ROWS) / (wall - fixed)
+    sound = [run.measured for run in runs if run.records]
+    started = [run.measured for run in small if run.records]
+    wall, cpu = _median([m.wall for m in sound]), _median([m.cpu for m in sound])
+    fixed, fixed_cpu = _median([m.wall for m in started]), _median([m.cpu for m in started])
+    flowing = flowing_cpu = None
+    more = first.rows - _FIXED_ROWS
+    if wall is not None and cpu is not None and fixed is not None and fixed_cpu is not None:
+        flowing = more / (wall - fixed) if more > 0 and wall > fixed else None
+        flowing_cpu = (cpu - fixed_cpu) * 1e6 / more if more > 0 and cpu > fixed_cpu else None
     seconds = [m.first_record for m in sound if m.first_record is not None]
-    cpu = _median([measured.cpu for measured in sound])
     return {
         "name": first.name,
         "ours": first.ours,
@@ -290,7 +289,7 @@ def _summary(runs: list[_Run], fixed: float | None, decoded: int) -> dict[str, A
         "rows_per_second_flowing": flowing,
         "megabytes_per_second": decoded / 1e6 / wall if wall else None,
         "cpu_seconds": cpu,
-        "cpu_per_million": cpu * 1e6 / first.rows if cpu and first.rows > _FIXED_ROWS else None,
+        "cpu_per_million_flowing": flowing_cpu,
         "peak_gigabytes": _median([measured.peak_bytes / 1e9 for measured in sound]),
         "rows_kept": all(run.records == run.rows for run in runs),
         "right": not any(run.problems for run in runs),

@@ -20,7 +20,8 @@ _HEADINGS = {
     "rows_per_second": "rows/s",
     "rows_per_second_flowing": "rows/s flowing",
     "megabytes_per_second": "MB/s",
-    "cpu_per_million": "CPU s/M rows",
+    "cpu_seconds": "CPU s",
+    "cpu_per_million_flowing": "CPU s/M flowing",
     "peak_gigabytes": "peak GB",
     "ratio": "ours / it",
     "rows_kept": "rows in = out",
@@ -44,7 +45,7 @@ def table(summaries: Sequence[Summary], memory: str) -> str:
     text.insert(1, "-" * max(map(len, text)))
     text += [
         "",
-        "fixed: the same job over 1,000 rows. flowing: rows / (wall - fixed). ours / it: flowing",
+        "fixed: the same job over 1,000 rows, which flowing figures leave out. ours / it: flowing",
         "rows/s of ours, at the size nearest to this run's, over this run's. MB/s: of decoded input.",
         f"peak: greatest {memory} of all processes together.",
     ]
