@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-long test-pythons lint typecheck clean
+.PHONY: demo test test-long test-pythons lint typecheck clean flink-up flink-down kafka-up kafka-down
 
 demo: $(READY)
 	$(BIN)/skewless demo --output out/demo --overwrite
@@ -24,6 +24,18 @@ lint: $(READY)
 
 typecheck: $(READY)
 	$(BIN)/mypy
+
+flink-up: $(READY)
+	$(BIN)/python scripts/flink up
+
+flink-down:
+	$(PYTHON) scripts/flink down
+
+kafka-up:
+	$(PYTHON) scripts/kafka up
+
+kafka-down:
+	$(PYTHON) scripts/kafka down
 
 $(READY): requirements.txt pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
