@@ -403,6 +403,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     asked.repeat = asked.repeat or (1 if asked.quick else 3)
     # Figures of a quick run are no results.
     asked.results = asked.results or (asked.data / "results" if asked.quick else _RESULTS)
+    asked.data = asked.data.absolute()
     asked.data.mkdir(parents=True, exist_ok=True)
     return asked
 

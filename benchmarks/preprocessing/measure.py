@@ -18,6 +18,8 @@ import psutil
 __all__ = ["MEMORY", "Measured", "measure"]
 
 _INTERVAL = 0.05
+# Where `python -m skewless` and `python -m benchmarks…` are found.
+_ROOT = Path(__file__).parents[2]
 _PROC = Path("/proc")
 # Shared pages count once in PSS, once a process in RSS.
 MEMORY = "PSS" if (_PROC / "self/smaps_rollup").exists() else "RSS"
@@ -59,7 +61,7 @@ def measure(command: Sequence[str], folder: Path, *, timeout: float = 7200.0) ->
     with open(outputs, "wb") as out, open(errors, "wb") as err:
         begin = time.monotonic()
         process = subprocess.Popen(
-            command, stdout=out, stderr=err, env=environment, start_new_session=True
+            command, cwd=_ROOT, stdout=out, stderr=err, env=environment, start_new_session=True
         )
         watcher = _Watcher(process.pid, folder, begin)
         watcher.start()
