@@ -30,7 +30,7 @@ class LearnedPieces:
     min_count: int = 1
 
     def __call__(self, counts: Counts) -> list[bytes]:
-        """Returns the pieces by descending count, ties by bytes."""
+        """Returns the pieces by descending count, ties by descending bytes."""
         tensorflow_text("tokenizer: subword")
         from tensorflow_text.tools.wordpiece_vocab import wordpiece_tokenizer_learner_lib as lib
 
@@ -56,8 +56,8 @@ class LearnedPieces:
         for word, count in words:
             for piece in _greedy(word, known):
                 used[piece] += count
-        kept = [(-used[p], p.encode()) for p in known if used[p] >= max(1, self.min_count)]
-        return [piece for _, piece in sorted(kept)[: self.max_size]]
+        kept = [(used[p], p.encode()) for p in known if used[p] >= max(1, self.min_count)]
+        return [piece for _, piece in sorted(kept, reverse=True)[: self.max_size]]
 
 
 def wordpieces(words: tf.RaggedTensor, path: str) -> tf.RaggedTensor:

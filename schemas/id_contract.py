@@ -3,7 +3,7 @@
     0                              padding
     1                              missing
     [2, 2 + oov_buckets)           out of vocabulary
-    [2 + oov_buckets, cardinality) the vocabulary, by descending count, ties by bytes
+    [2 + oov_buckets, cardinality) the vocabulary, by descending count, ties by descending bytes
 
 Quantile buckets and hash buckets have no out-of-vocabulary range: they start at `FIRST_ID`.
 A sequence label ends with two more IDs, `start_id` and `end_id`, after its vocabulary.

@@ -3,7 +3,7 @@
 In records a label is: binary [batch] float32 in {0, 1}; multiclass [batch] int64 in
 [0, classes); multilabel [batch, classes] float32 in {0, 1}; regression [batch] float32;
 sequence [batch, length + 1] int64 under the ID contract, closed by the end ID.
-Classes are ordered by descending count in the training split, ties by bytes.
+Classes are ordered by descending count in the training split, ties by descending bytes.
 """
 
 from __future__ import annotations

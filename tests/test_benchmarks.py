@@ -62,9 +62,7 @@ def _hand_written(source: Path, output: Path, workers: int = 2) -> Path:
 def _problems(rows: Path, output: Path) -> list[str]:
     reference = Reference(rows, keep=True)
     found = read_vocabularies(output)
-    return reference.vocabulary_problems(found, ties_descend=False) + reference.record_problems(
-        output, found
-    )
+    return reference.vocabulary_problems(found) + reference.record_problems(output, found)
 
 
 def test_split_is_the_pipelines() -> None:

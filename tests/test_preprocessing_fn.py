@@ -99,13 +99,13 @@ def column(records: Records, name: str) -> list[Any]:
 
 
 def test_words_are_cut_counted_and_ranked(records: Records) -> None:
-    # stop occurs 3 times, don't twice, then 42 and été by bytes.
-    assert column(records, "words") == [[4, 3, 5, 4], [3, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+    # stop occurs 3 times, don't twice, then été and 42 by descending bytes.
+    assert column(records, "words") == [[4, 3, 6, 4], [3, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
 
 
 def test_start_is_truncated_and_padded_and_shares_the_vocabulary(records: Records) -> None:
     # Both features count: stop 6, don't 4, 42 2, été 2.
-    assert column(records, "late") == [[4, 3, 6], [0, 0, 3], [0, 0, 0], [0, 0, 0]]
+    assert column(records, "late") == [[4, 3, 5], [0, 0, 3], [0, 0, 0], [0, 0, 0]]
 
 
 def test_case_and_white_space(records: Records) -> None:
@@ -133,8 +133,8 @@ def test_categories(records: Records) -> None:
 
 
 def test_several_values_a_row(records: Records) -> None:
-    # b 3 times; a, c and d twice.
-    assert column(records, "tags") == [[4, 3, 0], [3, 5, 6], [0, 0, 0], [4, 3, 5]]
+    # b 3 times; d, c and a twice.
+    assert column(records, "tags") == [[6, 3, 0], [3, 5, 4], [0, 0, 0], [6, 3, 5]]
 
 
 def test_numbers(records: Records) -> None:

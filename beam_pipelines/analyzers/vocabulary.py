@@ -1,4 +1,4 @@
-"""Exact vocabularies: tokens by descending count, ties by bytes.
+"""Exact vocabularies: tokens by descending count, ties by descending bytes, as in tf.Transform.
 
 tf.Transform's own `tft.vocabulary` turns each token into a Python object and a Beam element.
 Here a batch is reduced to its unique tokens and their counts inside the graph, and those are
@@ -38,9 +38,10 @@ class MostFrequent:
     min_count: int = 1
 
     def __call__(self, counts: Counts) -> list[bytes]:
-        """Returns the selected tokens by descending count, ties by bytes."""
-        kept = ((-count, token) for token, count in counts.items() if count >= self.min_count)
-        return [token for _, token in sorted(kept)[: self.max_size]]
+        """Returns the selected tokens by descending count, ties by descending bytes."""
+        kept = [(count, token) for token, count in counts.items() if count >= self.min_count]
+        kept.sort(reverse=True)
+        return [token for _, token in kept[: self.max_size]]
 
 
 class KnownTokens:

@@ -87,20 +87,17 @@ class Reference:
                     ages.append(row.age)
         self._mean, self._deviation = float(np.mean(ages)), float(np.std(ages))
 
-    def vocabulary_problems(self, found: Vocabularies, *, ties_descend: bool) -> list[str]:
+    def vocabulary_problems(self, found: Vocabularies) -> list[str]:
         """Returns which vocabularies are not, byte for byte, what the counts ask for.
 
         Args:
           found: Of a job.
-          ties_descend: Whether equal counts stand in descending order of bytes, as stock
-            tf.Transform's do, or in ascending order, as ours do.
         """
         problems = []
         for name, counts in self.counts.items():
             least = job.MIN_COUNTS.get(name, 1)
             kept = [(token, count) for token, count in counts.items() if count >= least]
-            kept.sort(key=lambda entry: entry[0], reverse=ties_descend)
-            kept.sort(key=lambda entry: entry[1], reverse=True)
+            kept.sort(key=lambda entry: (entry[1], entry[0]), reverse=True)
             size = job.TEXT_VOCABULARY if name in job.TEXTS else None
             if [token for token, _ in kept][:size] != found[name]:
                 problems.append(f"vocabulary of {name} differs from the counts")

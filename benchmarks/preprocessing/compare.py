@@ -57,7 +57,6 @@ class _Runner:
 
     Attributes:
       slow: Runs on `--slow-rows` at most.
-      ties_descend: Equal counts stand in descending order of bytes in its vocabularies.
       own_split: Holds out other rows than the others do.
     """
 
@@ -65,7 +64,6 @@ class _Runner:
     command: Callable[[Path, Path], list[str]]
     ours: bool = False
     slow: bool = False
-    ties_descend: bool = False
     own_split: bool = False
     needs: tuple[str, ...] = ()
 
@@ -94,10 +92,8 @@ def _ours(name: str, arguments: Sequence[str]) -> _Runner:
 
 
 _PEERS = {
-    "stock_dicts": _peer("stock_dicts", "tf.Transform, dicts", slow=True, ties_descend=True),
-    "stock_batches": _peer(
-        "stock_batches", "tf.Transform, record batches", slow=True, ties_descend=True
-    ),
+    "stock_dicts": _peer("stock_dicts", "tf.Transform, dicts", slow=True),
+    "stock_batches": _peer("stock_batches", "tf.Transform, record batches", slow=True),
     "keras_layers": _peer("keras_layers", "Keras layers, tf.data"),
     "spark": _peer("spark", "PySpark local[2]", own_split=True, needs=("pyspark",)),
     "handwritten": _peer("handwritten", "hand-written pyarrow"),
@@ -211,7 +207,7 @@ class _Bench:
         else:
             reference = _reference(source, small)
         found = read_vocabularies(output)
-        run.problems += reference.vocabulary_problems(found, ties_descend=runner.ties_descend)
+        run.problems += reference.vocabulary_problems(found)
         if small:
             run.problems += reference.record_problems(output, found)
 
@@ -222,8 +218,8 @@ class _Bench:
                 shutil.copytree(folder, kept / "vocabularies")
 
     def compare_vocabularies(self, kind: str) -> None:
-        """Compares ours with each peer's of the same split and order of ties, byte for byte."""
-        alike = [r.name for r in _PEERS.values() if not r.ties_descend and not r.own_split]
+        """Compares ours with each peer's of the same split, byte for byte."""
+        alike = [r.name for r in _PEERS.values() if not r.own_split]
         for rows in self.sizes:
             folder = self._asked.data / f".vocabularies-{kind}-{rows}"
             runs = {run.name: run for run in self.runs if (run.format, run.rows) == (kind, rows)}

@@ -105,9 +105,7 @@ def _zipf(random: np.random.Generator, count: int, kinds: int) -> np.ndarray:
 
 
 def _names(prefix: str, places: np.ndarray) -> pa.Array:
-    return pc.binary_join_element_wise(
-        prefix, pa.array(places + 1_000_000).cast(pa.string()), ""
-    )
+    return pc.binary_join_element_wise(prefix, pa.array(places + 1_000_000).cast(pa.string()), "")
 
 
 def _texts(

@@ -314,7 +314,8 @@ def _merged(found: list[Any], output: Path) -> tuple[Any, float, float, np.ndarr
                     encoded = token.encode()
                     total[encoded] = total.get(encoded, 0) + int(count)
         least = job.MIN_COUNTS.get(name, 1)
-        kept = sorted((-count, token) for token, count in total.items() if count >= least)
+        kept = [(count, token) for token, count in total.items() if count >= least]
+        kept.sort(reverse=True)
         if name in job.TEXTS:
             kept = kept[: job.TEXT_VOCABULARY]
         (folder / name).write_bytes(b"".join(token + b"\n" for _, token in kept))

@@ -2,7 +2,7 @@
 
 `adapt` would read the rows once a layer, so all layers' states are updated in one pass, which is
 what `adapt` does inside. Vocabularies are then set from the layers' own counts: `adapt` knows no
-minimal count, and breaks ties the other way round.
+minimal count.
 """
 
 from __future__ import annotations
@@ -144,7 +144,8 @@ def _training_rows(rows: Tensors) -> Tensors:
 def _vocabulary(name: str, tokens: tf.Tensor, counts: tf.Tensor) -> list[bytes]:
     least = job.MIN_COUNTS.get(name, 1)
     counted = zip(tokens.numpy().tolist(), counts.numpy().tolist(), strict=True)
-    kept = sorted((-count, token) for token, count in counted if token and count >= least)
+    kept = [(count, token) for token, count in counted if token and count >= least]
+    kept.sort(reverse=True)
     return [token for _, token in kept[: job.TEXT_VOCABULARY if name in job.TEXTS else None]]
 
 

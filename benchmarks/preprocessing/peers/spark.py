@@ -98,15 +98,14 @@ def _prepared(rows: DataFrame) -> DataFrame:
 
 
 def _words(name: str) -> Column:
-    spaced = F.trim(F.regexp_replace(F.lower(F.col(name)), _SEPARATOR, " "))
-    return F.array_remove(F.split(spaced, " +"), "")
+    return F.array_remove(F.split(F.lower(F.col(name)), _SEPARATOR), "")
 
 
 def _vocabularies(train: DataFrame, output: Path) -> dict[str, pa.Array]:
     """Counts all tokens in one pass; returns each feature's vocabulary, most frequent first."""
     tokens = F.concat(
-        F.array(*(_token(F.lit(name), F.col(name)) for name in job.CATEGORICALS)),
-        *(F.transform(name, partial(_token, F.lit(name))) for name in job.TEXTS),
+        F.array(*(_token(_place(name), F.col(name)) for name in job.CATEGORICALS)),
+        *(F.transform(name, partial(_token, _place(name))) for name in job.TEXTS),
     )
     counted = (
         train.select(F.explode(tokens).alias("token"))
@@ -117,15 +116,19 @@ def _vocabularies(train: DataFrame, output: Path) -> dict[str, pa.Array]:
     folder = output / "vocabularies"
     folder.mkdir()
     vocabularies = {}
-    for name in job.VOCABULARIES:
+    for place, name in enumerate(job.VOCABULARIES):
         mine = counted.filter(
-            (pc.field("feature") == name) & (pc.field("count") >= job.MIN_COUNTS.get(name, 1))
-        ).sort_by([("count", "descending"), ("text", "ascending")])
+            (pc.field("feature") == place) & (pc.field("count") >= job.MIN_COUNTS.get(name, 1))
+        ).sort_by([("count", "descending"), ("text", "descending")])
         if name in job.TEXTS:
             mine = mine.slice(0, job.TEXT_VOCABULARY)
         vocabularies[name] = mine["text"].combine_chunks()
         (folder / name).write_text("".join(f"{token}\n" for token in mine["text"].to_pylist()))
     return vocabularies
+
+
+def _place(name: str) -> Column:
+    return F.lit(job.VOCABULARIES.index(name))
 
 
 def _token(feature: Column, text: Column) -> Column:
