@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 import pytest
 
+from model.compiled import compiled_model
 from model.evaluate import as_table, evaluate
+from model.inputs import open_records
 from model.train import train
 from schemas import parse
 from schemas.errors import DatasetMismatchError, TrainingError, UsageError
@@ -149,3 +153,41 @@ def test_mirrors_over_several_devices(shop: DataSet, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert float(done.stdout.split()[-1]) > 0.8
+
+
+def test_long_training_is_compiled_to_the_same_losses(
+    shop: DataSet, shop_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert keras.saving.load_model(shop_run / "model.keras").jit_compile is False
+    spec = parse({**SHOP, "model": {"hidden": [16]}})
+    plain = train(shop.directory, tmp_path / "plain", spec=spec)
+    # 400 rows at 0.7, over two epochs, are about 560.
+    monkeypatch.setattr("model.compiled._ROWS_WORTH_COMPILING", 500)
+    compiled = train(shop.directory, tmp_path / "compiled", spec=spec)
+    assert keras.saving.load_model(tmp_path / "compiled" / "model.keras").jit_compile is True
+    for before, after in zip(plain["history"], compiled["history"], strict=True):
+        assert after["loss"] == pytest.approx(before["loss"], abs=1e-4)
+        assert after["val_loss"] == pytest.approx(before["val_loss"], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, True),
+        ({"training": {"epochs": 1}}, False),
+        ({"training": {"epochs": 2, "mixed_precision": True}}, False),
+        ({"model": {"merge": "average", "projection": 8}}, False),
+        ({"text_encoder": "gru"}, True),
+        ({"text_encoder": "transformer"}, False),
+    ],
+)
+def test_only_what_gains_is_compiled(
+    shop: DataSet, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], expected: bool
+) -> None:
+    monkeypatch.setattr("model.compiled._ROWS_WORTH_COMPILING", 500)
+    declared: dict[str, Any] = copy.deepcopy(SHOP)
+    if encoder := change.get("text_encoder"):
+        declared["features"]["text"]["encoder"] = encoder
+    for section in ("model", "training"):
+        declared[section] |= change.get(section, {})
+    assert compiled_model(parse(declared), open_records(shop.directory)).jit_compile is expected
