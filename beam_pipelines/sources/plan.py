@@ -23,7 +23,16 @@ from schemas.raw_columns import RawColumn, raw_columns, row_columns
 from schemas.spec import Spec
 from schemas.splits import SPLITS, SplitName
 
-__all__ = ["ENDINGS", "UNIT_BYTES", "UNIT_ROWS", "delimiter", "plan", "wanted_columns"]
+__all__ = [
+    "ENDINGS",
+    "UNIT_BYTES",
+    "UNIT_ROWS",
+    "delimiter",
+    "file_bytes",
+    "plan",
+    "wanted_columns",
+    "whole_files",
+]
 
 UNIT_BYTES = 32 * 1024 * 1024
 UNIT_ROWS = 100_000
@@ -86,54 +95,75 @@ def plan(
       UsageError: If a glob matches nothing, or a file has an ending that no reader takes.
       DataError: If a file lacks a column, has it twice, or cannot be opened as its ending says.
     """
-    if not inputs:
-        raise UsageError("--input: expected at least one file or glob, got none")
     units: list[WorkUnit] = []
-    seen: dict[str, str] = {}
-    for given in inputs:
-        split, pattern = _split_and_glob(given)
-        for path in _matches(pattern):
-            if path in seen:
-                raise UsageError(
-                    f"--input {given}: {path} is already matched by --input {seen[path]}; "
-                    "its rows would be read twice; narrow one of the globs"
-                )
-            seen[path] = given
-            whole = WorkUnit(path, *_format(path), split=split)
-            units.extend(_cut(whole, spec, serving, unit_bytes, unit_rows))
+    for whole in whole_files(inputs):
+        units.extend(_cut(whole, spec, serving, unit_bytes, unit_rows))
     return [dataclasses.replace(unit, order=order) for order, unit in enumerate(units)]
 
 
-def _split_and_glob(given: str) -> tuple[SplitName | None, str]:
+def whole_files(inputs: Sequence[str], option: str = "--input") -> list[WorkUnit]:
+    """Returns one uncut unit a file, its header not yet read, in the order of globs and paths.
+
+    Args:
+      inputs: Globs, each with an optional `train=`, `eval=` or `test=` before it.
+      option: What the globs were given as, for messages.
+
+    Raises:
+      UsageError: If there is no glob, one matches nothing or a file that another matches, or a
+        file has an ending that no reader takes.
+    """
+    if not inputs:
+        raise UsageError(f"{option}: expected at least one file or glob, got none")
+    files: list[WorkUnit] = []
+    seen: dict[str, str] = {}
+    for given in inputs:
+        split, pattern = _split_and_glob(given, option)
+        for path in _matches(pattern, option):
+            if path in seen:
+                raise UsageError(
+                    f"{option} {given}: {path} is already matched by {option} {seen[path]}; "
+                    "its rows would be read twice; narrow one of the globs"
+                )
+            seen[path] = given
+            files.append(WorkUnit(path, *_format(path, option), split=split))
+    return files
+
+
+def file_bytes(file: str) -> int:
+    """Returns a file's size as it lies on disk."""
+    return int(FileSystems.match([file])[0].metadata_list[0].size_in_bytes)
+
+
+def _split_and_glob(given: str, option: str) -> tuple[SplitName | None, str]:
     for split in SPLITS:
         if given.startswith(f"{split}="):
             return split, given[len(split) + 1 :]
     prefix, equals, _ = given.partition("=")
     if equals and prefix.isalpha() and not os.path.exists(given):
         raise UsageError(
-            f"--input {given}: expected train=, eval= or test= before the glob, "
+            f"{option} {given}: expected train=, eval= or test= before the glob, "
             f"got {prefix + '='!r}{nearest(prefix, SPLITS)}"
         )
     return None, given
 
 
-def _matches(pattern: str) -> list[str]:
+def _matches(pattern: str, option: str) -> list[str]:
     try:
         found = FileSystems.match([pattern])[0].metadata_list
     except Exception as error:  # Beam wraps every filesystem's own errors differently
-        raise UsageError(f"--input {pattern}: cannot be listed: {error}") from error
+        raise UsageError(f"{option} {pattern}: cannot be listed: {error}") from error
     if not found:
-        raise UsageError(f"--input {pattern}: no file matches; check the path, and quote the glob")
+        raise UsageError(f"{option} {pattern}: no file matches; check the path, and quote the glob")
     return sorted({metadata.path for metadata in found})
 
 
-def _format(path: str) -> tuple[Format, str]:
+def _format(path: str, option: str) -> tuple[Format, str]:
     for ending in sorted(ENDINGS, key=len, reverse=True):
         if path.lower().endswith(ending):
             return ENDINGS[ending]
     got = os.path.splitext(path)[1] or "none"
     raise UsageError(
-        f"--input {path}: expected an ending of {', '.join(ENDINGS)}, got {got}"
+        f"{option} {path}: expected an ending of {', '.join(ENDINGS)}, got {got}"
         f"{nearest(got, ENDINGS)}; rename or convert the file"
     )
 
@@ -150,7 +180,7 @@ def _cut(
             names, start = read_header(whole.file, whole.compression, delimiter(whole.format, spec))
             _check(whole.file, names, spec, serving, whole.split)
             whole = dataclasses.replace(whole, columns=names, start=start)
-        if whole.compression or _size(whole.file) - whole.start <= unit_bytes:
+        if whole.compression or file_bytes(whole.file) - whole.start <= unit_bytes:
             yield whole
         else:
             yield from _byte_ranges(whole, spec, unit_bytes, unit_rows)
@@ -180,10 +210,6 @@ def _check(
             f"{file}: {'; '.join(problems)} (columns: {', '.join(names)}); "
             "correct the spec's column or the file's header"
         )
-
-
-def _size(file: str) -> int:
-    return int(FileSystems.match([file])[0].metadata_list[0].size_in_bytes)
 
 
 def _byte_ranges(
@@ -225,11 +251,12 @@ def _lines(block: bytes) -> int:
 def _row_groups(
     whole: WorkUnit, spec: Spec, serving: bool, unit_bytes: int, unit_rows: int
 ) -> Iterator[WorkUnit]:
-    footer = open_parquet(whole.file)
-    _check(whole.file, footer.schema_arrow.names, spec, serving, whole.split)
+    with open_parquet(whole.file) as file:
+        names, metadata = file.schema_arrow.names, file.metadata
+    _check(whole.file, names, spec, serving, whole.split)
     begun, first, row, size = 0, 1, 1, 0
-    for index in range(footer.num_row_groups):
-        group = footer.metadata.row_group(index)
+    for index in range(metadata.num_row_groups):
+        group = metadata.row_group(index)
         if index > begun and (
             size + group.total_byte_size > unit_bytes or row + group.num_rows - first > unit_rows
         ):
@@ -237,4 +264,4 @@ def _row_groups(
             begun, first, size = index, row, 0
         row += group.num_rows
         size += group.total_byte_size
-    yield dataclasses.replace(whole, start=begun, end=footer.num_row_groups, first_row=first)
+    yield dataclasses.replace(whole, start=begun, end=metadata.num_row_groups, first_row=first)
