@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-long test-pythons lint typecheck clean flink-up flink-down kafka-up kafka-down
+.PHONY: demo test test-long test-pythons lint typecheck bench bench-quick clean flink-up flink-down kafka-up kafka-down
 
 demo: $(READY)
 	$(BIN)/skewless demo --output out/demo --overwrite
@@ -17,6 +17,14 @@ test-long: $(READY)
 
 test-pythons:
 	.ci/other-pythons
+
+# Figures and a chart into benchmarks/results/.
+bench: $(VENV)/.bench-ready
+	$(BIN)/python -m benchmarks
+
+# The same on little data: fails on wrong results, never on time.
+bench-quick: $(READY)
+	$(BIN)/python -m benchmarks --quick
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -43,6 +51,10 @@ $(READY): requirements.txt pyproject.toml setup.py
 	$(BIN)/python -m pip install --quiet --requirement requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $(READY)
+
+$(VENV)/.bench-ready: $(READY) benchmarks/requirements.txt
+	$(BIN)/python -m pip install --quiet --requirement benchmarks/requirements.txt
+	touch $(VENV)/.bench-ready
 
 clean:
 	rm -rf $(VENV) .venv-* out build *.egg-info

@@ -70,6 +70,9 @@ def measure(command: Sequence[str], folder: Path, *, timeout: float = 7200.0) ->
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             result.exit_code = process.wait()
+        except BaseException:  # Interrupted: a group of its own would live on.
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
         result.wall = time.monotonic() - begin
         watcher.done.set()
         watcher.join()
