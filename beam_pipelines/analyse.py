@@ -15,6 +15,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.tfxio import tensor_adapter
 
 from beam_pipelines.analysis import Analysis, AnalysisTotals, Constants
+from beam_pipelines.analysis_cache import AnalysisCache, UnitCounts
 from beam_pipelines.analyzers.vocabulary import KnownTokens
 from beam_pipelines.preprocessing_fn import make_preprocessing_fn
 from beam_pipelines.progress import Progress
@@ -34,20 +35,23 @@ _KNOWN_TOKENS = 1 << 17
 
 
 class Analyse(beam.PTransform):
-    """[work units] -> (one `Constants`, [(unit order, records read)]).
+    """[work units] -> (one `Constants`, [(unit order, records read, whether from the cache)]).
 
     Vocabulary files go to `directory`.
     """
 
-    def __init__(self, spec: Spec, directory: str, duplicates: Any) -> None:
+    def __init__(
+        self, spec: Spec, directory: str, duplicates: Any, cache: AnalysisCache | None = None
+    ) -> None:
         super().__init__()
         self._spec = spec
         self._directory = directory
         self._duplicates = duplicates
+        self._cache = cache
 
     def expand(self, units: beam.PCollection) -> tuple[beam.PCollection, beam.PCollection]:
         counted = units | "CountTrainingRows" >> beam.ParDo(
-            _CountTrainingRows(self._spec), self._duplicates
+            _CountTrainingRows(self._spec, self._cache), self._duplicates
         ).with_outputs(COUNTS, main="analyses")
         constants = (
             counted.analyses
@@ -92,10 +96,14 @@ class AnalyseWithTransform(beam.PTransform):
 
 
 class _CountTrainingRows(beam.DoFn):
-    """Work units to one `Analysis` a bundle, and each unit's record count (`COUNTS`)."""
+    """Work units to one `Analysis` a bundle, and each unit's record count (`COUNTS`).
 
-    def __init__(self, spec: Spec) -> None:
+    With a cache, to one `Analysis` a unit.
+    """
+
+    def __init__(self, spec: Spec, cache: AnalysisCache | None) -> None:
         self._spec = spec
+        self._cache = cache
         self._known: dict[str, KnownTokens] | None = None
         self._graph: AnalysisGraph | None = None
 
@@ -107,8 +115,24 @@ class _CountTrainingRows(beam.DoFn):
 
     def process(self, unit: WorkUnit, duplicates: dict[int, np.ndarray]) -> Iterator[Any]:
         """Counts one unit."""
+        left_out = duplicates.get(unit.order)
+        if self._cache is None:
+            read, kept = self._count(unit, left_out), False
+        else:
+            found, kept = self._cache.counts(unit, left_out, lambda: self._alone(unit, left_out))
+            read = found.read
+            yield found.analysis
+        yield beam.pvalue.TaggedOutput(COUNTS, (unit.order, read, kept))
+
+    def _alone(self, unit: WorkUnit, duplicates: np.ndarray | None) -> UnitCounts:
+        self._totals = AnalysisTotals(self._spec, self._known)
+        read = self._count(unit, duplicates)
+        return UnitCounts(self._totals.analysis(), read)
+
+    def _count(self, unit: WorkUnit, duplicates: np.ndarray | None) -> int:
+        """Adds the unit's training rows to the totals; returns the records it holds."""
         count = 0
-        for rows in rows_of(unit, self._spec, duplicates=duplicates.get(unit.order)):
+        for rows in rows_of(unit, self._spec, duplicates=duplicates):
             count += rows.read
             self._progress.advance(rows.read)
             train = rows.take(rows.splits == SPLITS.index("train"))
@@ -121,10 +145,12 @@ class _CountTrainingRows(beam.DoFn):
                 self._graph = AnalysisGraph(self._spec, self._known)
             self._totals.add(self._graph(train.columns))
             self._batches += 1
-        yield beam.pvalue.TaggedOutput(COUNTS, (unit.order, count))
+        return count
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         """Gives what the bundle's units came to."""
+        if self._cache is not None:
+            return
         window = GlobalWindow()
         yield WindowedValue(self._totals.analysis(), window.max_timestamp(), [window])
 

@@ -29,6 +29,12 @@ def preprocess(parser: argparse.ArgumentParser) -> None:
         "--transform", metavar="DIR", help="apply this fitted transform instead of analysing"
     )
     parser.add_argument(
+        "--cache",
+        metavar="DIR",
+        help="keep what is found of each input file here, so that a later job analyses only new "
+        "files; the result is the same",
+    )
+    parser.add_argument(
         "--max-rejected",
         type=float,
         default=0.01,

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 import apache_beam as beam
 import numpy as np
 
+from beam_pipelines.analysis_cache import AnalysisCache, UnitKeys
 from beam_pipelines.keys import wide_fingerprint
 from beam_pipelines.progress import Progress
 from beam_pipelines.rows import rows_of
@@ -26,29 +27,50 @@ Entry = tuple[int, np.ndarray, np.ndarray]
 class FindDuplicates(beam.PTransform):
     """[work units] -> one {unit order: [count] int64 sorted record numbers to leave out}."""
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: Spec, cache: AnalysisCache | None = None) -> None:
         super().__init__()
         self._spec = spec
+        self._cache = cache
 
     def expand(self, units: beam.PCollection) -> beam.PCollection:
         return (
             units
-            | "HashKeys" >> beam.FlatMap(_hashed_keys, self._spec)
+            | "HashKeys" >> beam.FlatMap(_hashed_keys, self._spec, self._cache)
             | "GroupByBucket" >> beam.GroupByKey()
             | "KeepFirstOfEachKey" >> beam.FlatMap(_later_rows)
             | "GatherByUnit" >> beam.CombineGlobally(_GatherByUnit())
         )
 
 
-def _hashed_keys(unit: WorkUnit, spec: Spec) -> Iterator[tuple[int, Entry]]:
+def _hashed_keys(
+    unit: WorkUnit, spec: Spec, cache: AnalysisCache | None = None
+) -> Iterator[tuple[int, Entry]]:
+    found: Iterable[UnitKeys]
+    if cache is None:
+        found = _read_keys(unit, spec)
+    else:
+        found = [cache.keys(unit, lambda: _together(_read_keys(unit, spec)))]
+    for keys in found:
+        buckets = (keys.hashes[:, 0] % np.uint64(_BUCKETS)).astype(np.int64)
+        for bucket in np.unique(buckets):
+            chosen = buckets == bucket
+            yield int(bucket), (unit.order, keys.numbers[chosen], keys.hashes[chosen])
+
+
+def _read_keys(unit: WorkUnit, spec: Spec) -> Iterator[UnitKeys]:
     progress = Progress(f"comparing keys of {unit.file}")
     for rows in rows_of(unit, spec):
         progress.advance(rows.read)
-        hashes = wide_fingerprint(rows.keys)
-        buckets = (hashes[:, 0] % np.uint64(_BUCKETS)).astype(np.int64)
-        for bucket in np.unique(buckets):
-            chosen = buckets == bucket
-            yield int(bucket), (unit.order, rows.numbers[chosen], hashes[chosen])
+        yield UnitKeys(rows.numbers, wide_fingerprint(rows.keys))
+
+
+def _together(batches: Iterable[UnitKeys]) -> UnitKeys:
+    found = list(batches)
+    none = UnitKeys(np.empty(0, np.int64), np.empty((0, 2), np.uint64))
+    return UnitKeys(
+        np.concatenate([none.numbers, *(keys.numbers for keys in found)]),
+        np.concatenate([none.hashes, *(keys.hashes for keys in found)]),
+    )
 
 
 def _later_rows(bucket: tuple[int, Iterable[Entry]]) -> Iterator[tuple[int, np.ndarray]]:

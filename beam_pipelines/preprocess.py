@@ -28,6 +28,7 @@ from beam_pipelines import arguments
 from beam_pipelines.accounting import account, check_rejected
 from beam_pipelines.analyse import Analyse, AnalyseWithTransform
 from beam_pipelines.analysis import Constants
+from beam_pipelines.analysis_cache import AnalysisCache
 from beam_pipelines.duplicates import FindDuplicates
 from beam_pipelines.local_runner import pipeline_options, runner_name
 from beam_pipelines.output_directory import OutputDirectory
@@ -68,6 +69,7 @@ def preprocess(
     output: str | Path,
     *,
     transform: str | Path | None = None,
+    cache: str | Path | None = None,
     max_rejected: float = 0.01,
     overwrite: bool = False,
     compression: Literal["none", "gzip"] = "none",
@@ -81,6 +83,8 @@ def preprocess(
       inputs: Globs, each with an optional `train=`, `eval=` or `test=` before it.
       output: The directory to leave.
       transform: A fitted transform to apply instead of analysing the training split.
+      cache: A directory that keeps what was found of each work unit for later jobs
+        (beam_pipelines/analysis_cache.py); the result is the same without.
       max_rejected: The largest share of rejected rows that still counts as success.
       overwrite: Replaces a finished output.
       compression: `none` or `gzip`, of the records.
@@ -89,7 +93,8 @@ def preprocess(
         by default, with a process for each core where the work deserves it.
 
     Raises:
-      UsageError: If the output is finished already, or a glob matches nothing.
+      UsageError: If the output is finished already, a glob matches nothing, or the cache cannot
+        be written.
       DataError: If the input cannot be used, or too many of its rows.
       AccountingError: If the runner lost rows; nothing is left at the output.
     """
@@ -104,7 +109,8 @@ def preprocess(
         staging = directory.staging
         for folder in SINK_FOLDERS:
             (staging / folder).mkdir(parents=True)
-        job = _Job(spec, units, staging, compression, shard_bytes, options)
+        kept = AnalysisCache(cache, spec) if cache is not None else None
+        job = _Job(spec, units, staging, compression, shard_bytes, options, kept)
         if transform is not None:
             _adopt_transform(spec, Path(transform), staging / TRANSFORM)
             outcome = job.apply()
@@ -114,7 +120,11 @@ def preprocess(
             outcome = job.fit_with_transform_and_apply()
         ran = time.monotonic()
         parts: list[Part] = outcome[PARTS]
-        rows = account(units, dict(outcome["counted"]), outcome[ACCOUNTS], parts)
+        counted = {order: read for order, read, _ in outcome["counted"]}
+        rows = account(units, counted, outcome[ACCOUNTS], parts)
+        if kept is not None:
+            taken = sum(was_kept for *_, was_kept in outcome["counted"])
+            _LOGGER.info("analysis: %d of %d work units from %s", taken, len(counted), cache)
         shards = _shards(place(parts, staging, _ENDINGS))
         rejected_beside = Path(f"{directory.path}.rejected")
         try:
@@ -157,10 +167,12 @@ class _Job:
         compression: str,
         shard_bytes: int,
         options: PipelineOptions,
+        cache: AnalysisCache | None,
     ) -> None:
         self._spec = spec
         self._units = units
         self._staging = staging
+        self._cache = cache
         self._write = WriteRows(spec, str(staging), shard_bytes, compression)
         self._options = options
 
@@ -212,7 +224,7 @@ class _Job:
         # Without the reshuffle all units would be one bundle, on one worker.
         work = pipeline | "WorkUnits" >> beam.Create(self._units) | "Spread" >> beam.Reshuffle()
         duplicates = (
-            work | "FindDuplicates" >> FindDuplicates(self._spec)
+            work | "FindDuplicates" >> FindDuplicates(self._spec, self._cache)
             if self._spec.key is not None
             else pipeline | "NoDuplicates" >> beam.Create([{}])
         )
@@ -222,7 +234,9 @@ class _Job:
         self, work: beam.PCollection, duplicates: AsSingleton
     ) -> tuple[beam.PCollection, beam.PCollection]:
         directory = str(self._staging / _TEMPORARY / "vocabularies")
-        return work | "AnalyseTrainingRows" >> Analyse(self._spec, directory, duplicates)
+        return work | "AnalyseTrainingRows" >> Analyse(
+            self._spec, directory, duplicates, self._cache
+        )
 
     def _written(
         self, work: beam.PCollection, duplicates: AsSingleton, saved_model: beam.PCollection
@@ -327,6 +341,7 @@ def execute(known: argparse.Namespace, beam_arguments: Sequence[str]) -> int:
         known.input,
         known.output,
         transform=known.transform,
+        cache=known.cache,
         max_rejected=known.max_rejected,
         overwrite=known.overwrite,
         compression=known.compression,
