@@ -62,7 +62,7 @@ class Analyse(beam.PTransform):
 
 
 class AnalyseWithTransform(beam.PTransform):
-    """[work units] -> [SavedModel path], for a spec whose own function may hold analysers.
+    """[work units] -> a transform in `directory`, for a spec whose own function may hold analysers.
 
     tf.Transform finds what those need; ours are `constants` already.
     """
@@ -91,8 +91,10 @@ class AnalyseWithTransform(beam.PTransform):
         transform_fn = dataset | "Analyse" >> tft_beam.AnalyzeDataset(
             make_preprocessing_fn(self._spec, self._constants)
         )
-        _ = transform_fn | "WriteTransform" >> tft_beam.WriteTransformFn(self._directory)
-        return transform_fn[0]
+        written: beam.PCollection = transform_fn | "WriteTransform" >> tft_beam.WriteTransformFn(
+            self._directory
+        )
+        return written
 
 
 class _CountTrainingRows(beam.DoFn):

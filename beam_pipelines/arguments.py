@@ -42,6 +42,14 @@ def preprocess(parser: argparse.ArgumentParser) -> None:
         help="fail when a larger share of rows is rejected (default: %(default)s)",
     )
     parser.add_argument("--compression", choices=("none", "gzip"), default="none")
+    parser.add_argument(
+        "--rows-per-record",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="hold N rows in a record: training reads them faster, other readers must know "
+        "(default: %(default)s)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace a finished output")
     parser.add_argument(
         "--dry-run",
@@ -82,3 +90,9 @@ def inspect(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--id", type=int, metavar="ID", help="say what this ID of --feature means")
     parser.add_argument("--json", action="store_true", help="one JSON document")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
+    return int(text)

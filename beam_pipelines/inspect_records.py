@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ from schemas.id_contract import (
 )
 from schemas.label import MulticlassLabel, MultilabelLabel, SequenceLabel
 from schemas.manifest import SPEC, TRANSFORM, Manifest, file_sha256, load_manifest
-from schemas.records import KEY, LABEL, record_feature_spec
+from schemas.records import KEY, LABEL, parse_rows
 from schemas.spec import Spec, load
 
 __all__ = ["check_shards", "execute", "meaning", "records_in_words", "run"]
@@ -104,13 +103,15 @@ def records_in_words(directory: str | Path, split: str, count: int) -> Iterator[
     files = [str(root / shard.path) for shard in words.manifest.splits[split].shards]
     if not files:
         return
-    feature_spec = record_feature_spec(words.manifest)
-    for serialized in itertools.islice(tf.data.TFRecordDataset(files, compression), count):
-        record = tf.io.parse_single_example(serialized, feature_spec)
-        yield {
-            name: _in_words(words, name, record[name].numpy())
-            for name in sorted(record, key=lambda entry: (entry != KEY, entry))
-        }
+    names = sorted(words.manifest.features, key=lambda entry: (entry != KEY, entry))
+    rows = (
+        tf.data.TFRecordDataset(files, compression)
+        .batch(1)
+        .map(lambda serialized: parse_rows(serialized, words.manifest, names))
+        .unbatch()
+    )
+    for row in rows.take(count).as_numpy_iterator():
+        yield {name: _in_words(words, name, row[name]) for name in names}
 
 
 def _in_words(words: _Words, name: str, value: Any) -> Any:

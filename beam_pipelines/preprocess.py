@@ -74,6 +74,7 @@ def preprocess(
     overwrite: bool = False,
     compression: Literal["none", "gzip"] = "none",
     shard_bytes: int = SHARD_BYTES,
+    rows_per_record: int = 1,
     options: PipelineOptions | Sequence[str] = (),
 ) -> Manifest:
     """Turns rows into a records directory (docs/records.md).
@@ -89,6 +90,7 @@ def preprocess(
       overwrite: Replaces a finished output.
       compression: `none` or `gzip`, of the records.
       shard_bytes: About how large a shard gets.
+      rows_per_record: How many rows a record holds; more than one are faster to read and parse.
       options: Beam's options; those given as on a command line are completed: the local runner
         by default, with a process for each core where the work deserves it.
 
@@ -110,7 +112,8 @@ def preprocess(
         for folder in SINK_FOLDERS:
             (staging / folder).mkdir(parents=True)
         kept = AnalysisCache(cache, spec) if cache is not None else None
-        job = _Job(spec, units, staging, compression, shard_bytes, options, kept)
+        write = WriteRows(spec, str(staging), shard_bytes, compression, rows_per_record)
+        job = _Job(spec, units, staging, write, options, kept)
         if transform is not None:
             _adopt_transform(spec, Path(transform), staging / TRANSFORM)
             outcome = job.apply()
@@ -143,6 +146,7 @@ def preprocess(
             splits={split: _split_entry(found) for split, found in shards.items()},
             features=record_entries(spec, str(staging / TRANSFORM)),
             compression=compression,
+            rows_per_record=rows_per_record,
             seconds={
                 "plan": round(planned - begin, 3),
                 "pipeline": round(ran - planned, 3),
@@ -164,8 +168,7 @@ class _Job:
         spec: Spec,
         units: Sequence[WorkUnit],
         staging: Path,
-        compression: str,
-        shard_bytes: int,
+        write: WriteRows,
         options: PipelineOptions,
         cache: AnalysisCache | None,
     ) -> None:
@@ -173,7 +176,7 @@ class _Job:
         self._units = units
         self._staging = staging
         self._cache = cache
-        self._write = WriteRows(spec, str(staging), shard_bytes, compression)
+        self._write = write
         self._options = options
 
     def apply(self) -> dict[str, Any]:
@@ -202,7 +205,11 @@ class _Job:
         return self._outcome()
 
     def fit_with_transform_and_apply(self) -> dict[str, Any]:
-        """The same in two pipelines: tf.Transform wants our constants when the second is built."""
+        """The same in three pipelines: tf.Transform wants our constants when it is built.
+
+        In one pipeline with its analysis, Beam's local runner waits for the writing stage's side
+        input before it has made it.
+        """
         with beam.Pipeline(options=self._options) as pipeline:
             work, duplicates = self._work(pipeline)
             constants, counted = self._analysed(work, duplicates)
@@ -214,11 +221,10 @@ class _Job:
             tft_beam.Context(temp_dir=str(self._staging / _TEMPORARY)),
         ):
             work, duplicates = self._work(pipeline)
-            saved_model = work | "AnalyseWithTransform" >> AnalyseWithTransform(
+            _ = work | "AnalyseWithTransform" >> AnalyseWithTransform(
                 self._spec, found, str(self._staging / TRANSFORM), duplicates
             )
-            self._leave(pipeline, self._written(work, duplicates, saved_model))
-        return analysed | self._outcome()
+        return self.apply() | {"counted": analysed["counted"]}
 
     def _work(self, pipeline: beam.Pipeline) -> tuple[beam.PCollection, AsSingleton]:
         # Without the reshuffle all units would be one bundle, on one worker.
@@ -345,6 +351,7 @@ def execute(known: argparse.Namespace, beam_arguments: Sequence[str]) -> int:
         max_rejected=known.max_rejected,
         overwrite=known.overwrite,
         compression=known.compression,
+        rows_per_record=known.rows_per_record,
         options=beam_arguments,
     )
     print(_summary(manifest, known.output))

@@ -24,6 +24,7 @@ from beam_pipelines.vocabularies import VocabularyFiles
 from schemas.errors import SpecError
 from schemas.features import CategoricalFeature, NumericFeature, TextFeature
 from schemas.id_contract import FIRST_ID, MISSING_ID
+from schemas.raw_columns import raw_columns
 from schemas.records import LABEL, WEIGHT, missing_name, tokens_name
 from schemas.spec import Spec
 
@@ -72,7 +73,7 @@ def make_preprocessing_fn(spec: Spec, constants: Constants) -> PreprocessingFn:
             else:
                 outputs |= _ids(name, feature, prepared[name], files)
         if custom is not None:
-            outputs |= custom(dict(inputs))
+            outputs |= custom(_in_columns(spec, inputs))
         if spec.label is not None:
             found = constants.numbers.get(LABEL)
             outputs |= transform_label(spec.label, prepared[LABEL], files, found)
@@ -81,6 +82,17 @@ def make_preprocessing_fn(spec: Spec, constants: Constants) -> PreprocessingFn:
         return outputs
 
     return preprocessing_fn
+
+
+def _in_columns(spec: Spec, inputs: RawTensors) -> RawTensors:
+    """Returns the raw columns, single values as [batch, 1] even where all of them are missing."""
+    columns = raw_columns(spec)
+    return {
+        name: value
+        if columns[name].multivalued
+        else tf.SparseTensor(value.indices, value.values, [value.dense_shape[0], 1])
+        for name, value in inputs.items()
+    }
 
 
 def _import_function(path: str) -> PreprocessingFn:

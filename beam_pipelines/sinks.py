@@ -23,6 +23,7 @@ import tensorflow as tf
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from beam_pipelines.record_encoding import RecordEncoder
 from beam_pipelines.sources import Rejected
 from schemas.records import FILE, KEY, ROW
 
@@ -66,21 +67,25 @@ def create(path: str) -> BinaryIO:
 class RecordSink:
     """TFRecord shards of each split, cut at about `shard_bytes`."""
 
-    def __init__(self, directory: str, shard_bytes: int, compression: str) -> None:
+    def __init__(
+        self, directory: str, shard_bytes: int, compression: str, rows_per_record: int = 1
+    ) -> None:
         self._directory = directory
         self._shard_bytes = shard_bytes
         self._options = "GZIP" if compression == "gzip" else ""
+        self._rows_per_record = rows_per_record
         self._open: dict[str, _Shard] = {}
         self._parts: list[Part] = []
 
-    def write(self, split: str, records: list[bytes]) -> None:
-        """Appends serialized examples to the split's shard."""
-        shard = self._open.get(split)
-        if shard is None:
-            shard = self._open[split] = _Shard(new_path(self._directory, "records"), self._options)
-        shard.write(records)
-        if shard.bytes >= self._shard_bytes:
-            self._parts.append(self._open.pop(split).close(split))
+    def write(self, split: str, outputs: Mapping[str, np.ndarray], keys: pa.Array) -> None:
+        """Appends [rows, ...] transformed rows to the split's shard."""
+        self._shard(split).write(outputs, keys)
+        self._cut(split)
+
+    def write_encoded(self, split: str, records: list[bytes]) -> None:
+        """Appends rows that are serialized already, one a record, to the split's shard."""
+        self._shard(split).write_encoded(records)
+        self._cut(split)
 
     def close(self) -> list[Part]:
         """Closes all shards and returns them."""
@@ -88,27 +93,46 @@ class RecordSink:
         self._open, self._parts = {}, []
         return parts
 
+    def _shard(self, split: str) -> _Shard:
+        if split not in self._open:
+            path = new_path(self._directory, "records")
+            self._open[split] = _Shard(path, self._options, self._rows_per_record)
+        return self._open[split]
+
+    def _cut(self, split: str) -> None:
+        if self._open[split].bytes >= self._shard_bytes:
+            self._parts.append(self._open.pop(split).close(split))
+
 
 class _Shard:
-    def __init__(self, path: str, options: str) -> None:
+    def __init__(self, path: str, options: str, rows_per_record: int) -> None:
         self._path = path
+        self._encoder = RecordEncoder(rows_per_record)
         self._writer = tf.io.TFRecordWriter(path, options)
         # The base class's method: the Python wrapper around it costs as much as the writing.
         self._write = super(tf.io.TFRecordWriter, self._writer).write  # type: ignore[misc]
         self._rows = 0
         self.bytes = 0
 
-    def write(self, records: list[bytes]) -> None:
-        write = self._write
-        for record in records:
-            write(record)
+    def write(self, outputs: Mapping[str, np.ndarray], keys: pa.Array) -> None:
+        self._append(self._encoder.encode(outputs, keys))
+        self._rows += len(keys)
+
+    def write_encoded(self, records: list[bytes]) -> None:
+        self._append(records)
         self._rows += len(records)
-        self.bytes += sum(map(len, records)) + 16 * len(records)
 
     def close(self, split: str) -> Part:
+        self._append(self._encoder.rest())
         self._writer.close()
         size, digest = _size_and_sha256(self._path)
         return Part("records", split, self._path, self._rows, size, digest)
+
+    def _append(self, records: list[bytes]) -> None:
+        write = self._write
+        for record in records:
+            write(record)
+        self.bytes += sum(map(len, records)) + 16 * len(records)
 
 
 def _size_and_sha256(path: str) -> tuple[int, str]:

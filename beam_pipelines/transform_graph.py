@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 from tensorflow_transform import impl_helper
-from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
 from beam_pipelines.analysis import Constants, Reduction
 from beam_pipelines.analyzers.vocabulary import KnownTokens
@@ -18,11 +17,10 @@ from beam_pipelines.prepare import RawTensors, prepare
 from beam_pipelines.preprocessing_fn import make_preprocessing_fn
 from beam_pipelines.tokenizers import tensorflow_text
 from schemas.raw_columns import raw_columns, raw_feature_spec
-from schemas.records import KEY, is_diagnostic
 from schemas.row_encoding import sparse_arrays
 from schemas.spec import Spec
 
-__all__ = ["AnalysisGraph", "TransformGraph", "encode_records", "write_transform_graph"]
+__all__ = ["AnalysisGraph", "TransformGraph", "write_transform_graph"]
 
 Outputs = dict[str, np.ndarray]
 
@@ -103,29 +101,6 @@ def write_transform_graph(spec: Spec, constants: Constants, directory: str) -> s
         transform_output_path=directory,
     )
     return os.path.join(directory, "transform_fn")
-
-
-def encode_records(outputs: Outputs, keys: pa.Array) -> list[bytes]:
-    """Returns each row's serialized tf.Example: all outputs but diagnostics, and the key."""
-    names = [name for name in sorted(outputs) if not is_diagnostic(name)]
-    arrays = [_lists(outputs[name]) for name in names]
-    ones = pa.array(np.arange(len(keys) + 1, dtype=np.int64))
-    arrays.append(pa.LargeListArray.from_arrays(ones, keys.cast(pa.large_binary())))
-    batch = pa.RecordBatch.from_arrays(arrays, names=[*names, KEY])
-    encoded: list[bytes] = RecordBatchToExamplesEncoder().encode(batch)
-    return encoded
-
-
-def _lists(values: np.ndarray) -> pa.Array:
-    """Returns [rows, ...] as [rows] large lists of the row's values."""
-    rows = len(values)
-    width = values[:1].size if rows else 1
-    flat = np.ascontiguousarray(values).reshape(-1)
-    if flat.dtype == np.float64:
-        flat = flat.astype(np.float32)
-    offsets = np.arange(rows + 1, dtype=np.int64) * width
-    array = pa.array(flat, pa.large_binary()) if flat.dtype == object else pa.array(flat)
-    return pa.LargeListArray.from_arrays(pa.array(offsets), array)
 
 
 def _dense(value: tf.SparseTensor) -> tf.Tensor:

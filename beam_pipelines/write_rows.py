@@ -22,7 +22,7 @@ from beam_pipelines.rows import Rows, rows_of
 from beam_pipelines.sinks import RawRowSink, RecordSink, RejectedSink
 from beam_pipelines.sources import Rejected, WorkUnit
 from beam_pipelines.statistics import SplitStatistics
-from beam_pipelines.transform_graph import TransformGraph, encode_records
+from beam_pipelines.transform_graph import TransformGraph
 from schemas.records import LABEL
 from schemas.spec import Spec
 from schemas.splits import SPLITS
@@ -50,16 +50,22 @@ class UnitAccount:
 class WriteRows(beam.DoFn):
     """Work units to finished files (`PARTS`), accounts (`ACCOUNTS`) and `STATISTICS`."""
 
-    def __init__(self, spec: Spec, directory: str, shard_bytes: int, compression: str) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        directory: str,
+        shard_bytes: int,
+        compression: str,
+        rows_per_record: int,
+    ) -> None:
         self._spec = spec
         self._directory = directory
-        self._shard_bytes = shard_bytes
-        self._compression = compression
+        self._shards = (shard_bytes, compression, rows_per_record)
         self._graph: tuple[str, TransformGraph] | None = None
 
     def start_bundle(self) -> None:
         """Opens fresh sinks: a bundle that is tried again must not see the first try's files."""
-        self._records = RecordSink(self._directory, self._shard_bytes, self._compression)
+        self._records = RecordSink(self._directory, *self._shards)
         self._raw = RawRowSink(self._directory)
         self._rejected = RejectedSink(self._directory)
         self._accounts: list[UnitAccount] = []
@@ -84,19 +90,18 @@ class WriteRows(beam.DoFn):
             self._rejected.write(rejected)
             account.rejected += len(rejected)
             account.reasons.update((entry.column, kind_of(entry.reason)) for entry in rejected)
-            records = encode_records(outputs, rows.keys)
             for place, split in enumerate(SPLITS):
-                chosen = np.flatnonzero(rows.splits == place)
-                if not len(chosen):
-                    continue
-                self._records.write(split, [records[position] for position in chosen])
-                account.written += len(chosen)
                 mask = rows.splits == place
+                if not mask.any():
+                    continue
                 here = rows.take(mask)
+                transformed = {name: value[mask] for name, value in outputs.items()}
+                self._records.write(split, transformed, here.keys)
+                keep = here.columns.num_rows
+                account.written += keep
                 self._statistics.setdefault(split, SplitStatistics()).add(
-                    self._spec, here.columns, {name: value[mask] for name, value in outputs.items()}
+                    self._spec, here.columns, transformed
                 )
-                keep = len(chosen)
                 if split == "train":
                     keep = min(keep, _SAMPLED_TRAIN_ROWS - sampled)
                     sampled += keep

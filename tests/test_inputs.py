@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from beam_pipelines.inspect_records import records_in_words
+from beam_pipelines.preprocess import preprocess
 from model.inputs import Records, open_records
 from schemas.errors import DatasetMismatchError
 from schemas.id_contract import end_id, start_id
 from schemas.manifest import FeatureEntry, Manifest, Rows, Shard, SplitEntry
+from schemas.records import KEY
 from tests.conftest import DataSet
 
 
@@ -235,6 +238,27 @@ def test_several_rows_a_record_are_the_same_rows(copy: Path, rows_per_record: in
     in_order = packed.in_order("train", batch_size=32, with_key=True)
     assert int(in_order.cardinality()) == single.steps("train", 32)
     _assert_same(_rows(in_order, 32), expected)
+
+
+def test_preprocess_leaves_several_rows_a_record(shop: DataSet, tmp_path: Path) -> None:
+    manifest = preprocess(shop.spec, [str(shop.source)], tmp_path / "packed", rows_per_record=7)
+    packed, single = open_records(tmp_path / "packed"), open_records(shop.directory)
+    assert manifest.rows == single.manifest.rows
+    for split in ("train", "eval", "test"):
+        found, expected = (
+            sorted(
+                _rows(records.in_order(split, batch_size=32, with_key=True), 32),
+                key=lambda row: bytes(row[KEY]),
+            )
+            for records in (packed, single)
+        )
+        _assert_same(found, expected)
+        (shard,) = packed.manifest.splits[split].shards
+        path = str(packed.directory / shard.path)
+        assert sum(1 for _ in tf.data.TFRecordDataset(path)) == -(-shard.rows // 7)
+    words = {row[KEY]: row for row in records_in_words(tmp_path / "packed", "train", 1000)}
+    assert words == {row[KEY]: row for row in records_in_words(shop.directory, "train", 1000)}
+    assert len(words) == packed.rows("train")
 
 
 @pytest.mark.parametrize("cached", [False, True])

@@ -14,6 +14,7 @@ import tensorflow as tf
 from beam_pipelines.sinks import SINK_FOLDERS, RawRowSink, RecordSink, RejectedSink, place
 from beam_pipelines.sources import Rejected
 from schemas.manifest import file_sha256
+from schemas.records import KEY
 
 ENDINGS = {"records": ".tfrecord", "raw": ".parquet", "rejected": ".jsonl"}
 
@@ -29,35 +30,68 @@ def records(path: Path, compression: str = "") -> list[bytes]:
     return [record.numpy() for record in tf.data.TFRecordDataset(str(path), compression)]
 
 
+def rows(*numbers: int) -> tuple[dict[str, np.ndarray], pa.Array]:
+    """Returns entries and keys of rows, a vector of two each."""
+    vectors = np.array([[number, number + 0.5] for number in numbers], np.float32)
+    outputs = {"id": np.array(numbers, np.int64), "vector": vectors.reshape(-1, 2)}
+    return outputs, pa.array([f"key-{number}" for number in numbers], pa.string())
+
+
+def found_in(record: bytes) -> list[int]:
+    """Returns the rows' numbers, after a check that a record's entries tell of the same rows."""
+    entries = tf.train.Example.FromString(record).features.feature
+    numbers = list(entries["id"].int64_list.value)
+    vectors, keys = rows(*numbers)[0]["vector"], rows(*numbers)[1].to_pylist()
+    assert list(entries["vector"].float_list.value) == vectors.reshape(-1).tolist()
+    assert list(entries[KEY].bytes_list.value) == [key.encode() for key in keys]
+    return numbers
+
+
 @pytest.mark.parametrize(("compression", "read_as"), [("none", ""), ("gzip", "GZIP")])
 def test_shards_hold_every_record_once_under_their_digest(
     staging: Path, compression: str, read_as: str
 ) -> None:
     sink = RecordSink(str(staging), 1_000, compression)
     for batch in range(10):
-        sink.write("train", [f"{batch}-{number}".encode() * 20 for number in range(10)])
-    sink.write("eval", [b"only"])
+        sink.write("train", *rows(*range(10 * batch, 10 * batch + 10)))
+    sink.write("eval", *rows(1000))
     placed = dict(place(sink.close(), staging, ENDINGS))
     train = [path for path in placed if path.startswith("train/")]
     assert train == [f"train/part-{n:05d}-of-{len(train):05d}.tfrecord" for n in range(len(train))]
-    assert len(train) == 5  # A batch takes 760 bytes; a shard ends once it has 1,000.
+    assert len(train) == 5  # A batch takes some 750 bytes; a shard ends once it has 1,000.
     assert set(placed) - set(train) == {"eval/part-00000-of-00001.tfrecord"}
     found = []
     for path, part in placed.items():
-        here = records(staging / path, read_as)
+        here = [found_in(record) for record in records(staging / path, read_as)]
         assert len(here) == part.rows
         assert (staging / path).stat().st_size == part.bytes
         assert file_sha256(staging / path) == part.sha256
         found += here if part.split == "train" else []
-    expected = [f"{batch}-{number}".encode() * 20 for batch in range(10) for number in range(10)]
-    assert sorted(found) == sorted(expected)
+    assert sorted(found) == [[number] for number in range(100)]
+
+
+def test_records_of_several_rows_are_full_but_for_a_shards_last(staging: Path) -> None:
+    sink = RecordSink(str(staging), 400, "none", rows_per_record=3)
+    number = 0
+    for count in (1, 1, 2, 7, 0, 3, 4, 1):
+        sink.write("train", *rows(*range(number, number + count)))
+        number += count
+    placed = place(sink.close(), staging, ENDINGS)
+    assert len(placed) > 1
+    found = []
+    for path, part in placed:
+        here = [found_in(record) for record in records(staging / path)]
+        assert [len(record) for record in here[:-1]] == [3] * (len(here) - 1)
+        assert sum(map(len, here)) == part.rows
+        found += [row for record in here for row in record]
+    assert sorted(found) == list(range(number))
 
 
 def test_a_bundle_tried_again_leaves_its_first_try_out(staging: Path) -> None:
     failed = RecordSink(str(staging), 1_000, "none")
-    failed.write("train", [b"twice"])
+    failed.write("train", *rows(1))
     again = RecordSink(str(staging), 1_000, "none")
-    again.write("train", [b"twice"])
+    again.write("train", *rows(1))
     placed = place(again.close(), staging, ENDINGS)
     assert [path for path, _ in placed] == ["train/part-00000-of-00001.tfrecord"]
     assert sorted(path.name for path in staging.rglob("*") if path.is_file()) == [

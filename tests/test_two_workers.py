@@ -1,0 +1,93 @@
+"""Local workers side by side: no row and no element is lost, however often it is tried.
+
+Beam's own flush by time drops what is written while it runs (`beam_pipelines.local_runner`).
+Elements that are large, many and slowly made meet it in every run, so the plain pipeline here
+is the sharper test; the job itself sends few elements, and checks its own accounts besides.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import DirectOptions
+
+from beam_pipelines.local_runner import pipeline_options
+from beam_pipelines.preprocess import preprocess
+from tests.conftest import DataSet
+from tests.test_preprocess import records_of
+
+ELEMENTS, REPEATS = 200, 20
+MODES = ("multi_threading", "multi_processing")
+
+
+def _options(mode: str) -> list[str]:
+    return ["--direct_num_workers=2", f"--direct_running_mode={mode}"]
+
+
+def _large_elements(number: int) -> Iterator[tuple[int, bytes]]:
+    for part in range(REPEATS):
+        yield number * REPEATS + part, bytes(20_000)
+        time.sleep(0.0005)
+
+
+def _arrived(mode: str, output: Path) -> int:
+    with beam.Pipeline(options=pipeline_options(_options(mode))) as pipeline:
+        _ = (
+            pipeline
+            | beam.Create(range(ELEMENTS))
+            | beam.Reshuffle()
+            | beam.FlatMap(_large_elements)
+            | beam.GroupByKey()
+            | beam.combiners.Count.Globally()
+            | beam.Map(lambda count, path: Path(path).write_text(str(count)), str(output))
+        )
+    return int(output.read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", MODES)
+def test_no_element_of_a_plain_pipeline_is_lost_in_twenty_runs(mode: str, tmp_path: Path) -> None:
+    arrived = [_arrived(mode, tmp_path / "count") for _ in range(20)]
+    assert arrived == [ELEMENTS * REPEATS] * 20
+
+
+@pytest.fixture(scope="module")
+def pieces(shop: DataSet, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Returns a glob of the shop's rows in twelve files, so that both workers have some."""
+    directory = tmp_path_factory.mktemp("pieces")
+    header, *rows = shop.source.read_text().splitlines()
+    for part in range(12):
+        (directory / f"{part:02}.csv").write_text("\n".join([header, *rows[part::12]]) + "\n")
+    return str(directory / "*.csv")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("mode", "times"), [("multi_threading", 20), ("multi_processing", 3)])
+def test_no_row_of_the_job_is_lost(
+    mode: str, times: int, shop: DataSet, pieces: str, tmp_path: Path
+) -> None:
+    expected = records_of(shop.directory)
+    for _ in range(times):
+        manifest = preprocess(
+            shop.spec, [pieces], tmp_path / "out", options=_options(mode), overwrite=True
+        )
+        assert manifest.rows.read == manifest.rows.written == 400
+        assert records_of(tmp_path / "out") == expected
+
+
+def test_workers_are_chosen_by_the_work_unless_named() -> None:
+    def chosen(arguments: list[str], units: int) -> tuple[str, int]:
+        direct = pipeline_options(arguments, units=units).view_as(DirectOptions)
+        return direct.direct_running_mode, direct.direct_num_workers
+
+    assert chosen([], units=1) == ("in_memory", 1)
+    assert chosen([], units=10) == ("multi_threading", os.cpu_count())
+    assert chosen([], units=1000) == ("multi_processing", os.cpu_count())
+    assert chosen(["--direct_num_workers=1"], units=1000) == ("in_memory", 1)
+    assert chosen(["--direct_num_workers=3"], units=1) == ("multi_processing", 3)
+    assert chosen(_options("multi_threading"), units=1000) == ("multi_threading", 2)
