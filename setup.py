@@ -10,6 +10,7 @@ setup(
     packages=[
         "beam_pipelines",
         "beam_pipelines.analyzers",
+        "beam_pipelines.init",
         "beam_pipelines.sources",
         "model",
         "model.layers",

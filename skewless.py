@@ -47,6 +47,14 @@ class Command:
 
 
 COMMANDS = {
+    "init": Command(
+        "a first spec, guessed from the data",
+        "beam_pipelines.init",
+        (
+            "skewless init reviews.csv --label rating -o reviews.yaml",
+            "skewless init 'data/*.parquet' --label clicked --json",
+        ),
+    ),
     "preprocess": Command(
         "rows to TFRecords, transform graph and manifest",
         "beam_pipelines.preprocess",

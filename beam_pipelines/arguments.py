@@ -5,10 +5,28 @@ from __future__ import annotations
 import argparse
 
 __all__ = [
+    "init",
     "inspect",
     "predict",
     "preprocess",
 ]
+
+
+def init(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this command."""
+    parser.add_argument(
+        "data", nargs="+", metavar="DATA", help="files or globs, as preprocess --input takes them"
+    )
+    parser.add_argument(
+        "--label",
+        metavar="COLUMN",
+        help="the column to predict (default: one called label, target, class, outcome or rating)",
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="SPEC", help="the spec file to write (default: standard output)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the spec file")
+    parser.add_argument("--json", action="store_true", help="print spec and reasons as JSON")
 
 
 def preprocess(parser: argparse.ArgumentParser) -> None:

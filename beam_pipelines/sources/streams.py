@@ -9,7 +9,7 @@ from typing import Any
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-__all__ = ["CHUNK_BYTES", "BrokenStreamError", "chunks", "open_raw"]
+__all__ = ["CHUNK_BYTES", "BrokenStreamError", "chunks", "decompressed", "open_raw"]
 
 CHUNK_BYTES = 8 * 1024 * 1024
 # Compressed input is fed in small pieces: each may grow a thousandfold.
@@ -46,13 +46,13 @@ def chunks(
                 yield chunk
         else:
             skip = start
-            for chunk in _decompressed(file, compression):
+            for chunk in decompressed(file, compression):
                 if skip < len(chunk):
                     yield chunk[skip:] if skip else chunk
                 skip = max(0, skip - len(chunk))
 
 
-def _decompressed(file: Any, compression: str) -> Iterator[bytes]:
+def decompressed(file: Any, compression: str) -> Iterator[bytes]:
     """Yields decompressed pieces of about `CHUNK_BYTES`, over all members of the file."""
     decoder = _decoder(compression)
     fed = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,7 +16,7 @@ from beam_pipelines.sources.jsonl_reader import number_text
 from beam_pipelines.sources.streams import BrokenStreamError, chunks
 from beam_pipelines.sources.units import RawBatch, Rejected, WorkUnit, clipped
 
-__all__ = ["read_tfrecord"]
+__all__ = ["names_of_examples", "read_tfrecord"]
 
 BATCH_ROWS = 8_192
 BATCH_BYTES = 32 * 1024 * 1024
@@ -45,10 +47,23 @@ def read_tfrecord(unit: WorkUnit, columns: Sequence[str]) -> Iterator[RawBatch]:
         yield _decode(unit, gathered, rows, rejected, columns)
 
 
+def names_of_examples(unit: WorkUnit, records: int = 200) -> list[str]:
+    """Returns the names of the features of the unit's first records, in alphabetical order."""
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.example.example_pb2 import Example
+
+    names: set[str] = set()
+    for record in itertools.islice(_framed(unit), records):
+        if isinstance(record, bytes):
+            with contextlib.suppress(DecodeError):
+                names.update(Example.FromString(record).features.feature)
+    return sorted(names)
+
+
 def _framed(unit: WorkUnit) -> Iterator[bytes | str]:
     """Yields each record's bytes, or in its place why it cannot be read."""
     data = bytearray()
-    source = chunks(unit.file, unit.compression)
+    source = chunks(unit.file, unit.compression, unit.start, unit.end)
     problem = ""
     ended = False
     position = 0

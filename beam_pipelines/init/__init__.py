@@ -1,0 +1,71 @@
+"""A first spec, guessed from a sample of the data.
+
+    sample → profile of each column → guess of each feature and of the label → commented spec
+
+`pieces` says where a sample is read, `sample` reads it, `profile` counts, `features` and `label`
+decide, `overlap` finds columns that give the label away or repeat another, `proposal` puts the spec
+together and `document` writes it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from beam_pipelines import arguments
+from beam_pipelines.init.document import as_json, as_table, as_yaml
+from beam_pipelines.init.proposal import Proposal, propose
+from beam_pipelines.init.sample import take_sample
+from schemas.errors import UsageError
+from schemas.spec import parse
+from schemas.yaml_document import read_yaml
+
+__all__ = ["execute", "guess_spec", "run"]
+
+
+def guess_spec(inputs: Sequence[str], label: str | None = None) -> tuple[Proposal, str]:
+    """Guesses a spec from files of rows.
+
+    Args:
+      inputs: Globs, as `preprocess` takes them.
+      label: The column to predict.
+
+    Returns:
+      The proposal, and the spec file's text.
+
+    Raises:
+      UsageError: If a glob matches nothing, or there is no such label.
+      DataError: If a file cannot be read, or nothing can be learned from the rows.
+    """
+    proposal = propose(take_sample(inputs), label, inputs[0])
+    text = as_yaml(proposal, inputs)
+    parse(read_yaml(text, "guess"), source="guess")
+    return proposal, text
+
+
+def execute(known: argparse.Namespace) -> int:
+    """Does what parsed arguments ask for; returns the exit code."""
+    output = None if known.output is None else Path(known.output)
+    if output is not None and output.exists() and not known.overwrite:
+        raise UsageError(f"{output}: is there already; add --overwrite, or choose another name")
+    proposal, text = guess_spec(known.data, known.label)
+    if output is not None:
+        output.write_text(text, encoding="utf-8")
+    elif not known.json:
+        print(text, end="")
+    if known.json:
+        print(as_json(proposal))
+    elif not known.quiet:
+        # Without a file the spec itself is what may be redirected.
+        print(as_table(proposal), file=sys.stdout if output else sys.stderr)
+    return 0
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m beam_pipelines.init", description=__doc__)
+    parser.set_defaults(quiet=False)
+    arguments.init(parser)
+    return execute(parser.parse_args(argv))

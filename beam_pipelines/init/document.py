@@ -1,0 +1,127 @@
+"""The proposal as a commented spec file, as a table and as JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from beam_pipelines.init.features import Guess
+from beam_pipelines.init.proposal import Proposal
+from schemas.yaml_document import read_yaml
+
+__all__ = ["as_json", "as_table", "as_yaml"]
+
+_WIDTH = 98
+
+
+def as_yaml(proposal: Proposal, inputs: Sequence[str]) -> str:
+    """Returns the spec file: each declaration under the figures it was chosen by."""
+    document = proposal.document
+    lines = _comment(
+        f"Guessed by `skewless init` from {', '.join(inputs)}: {_rows(proposal)}. "
+        "Every choice is a first one; the comments say what it rests on."
+    )
+    for key, value in document.items():
+        if key == "features":
+            lines += ["features:"]
+            for name, guess in proposal.features.items():
+                lines += _comment(guess.why, "  ")
+                lines.append(f"  {name}: {_flow(value[name])}")
+            lines += _omitted(proposal.omitted)
+        elif key == "label" and proposal.label is not None:
+            lines += ["", *_comment(proposal.label.why), f"label: {_flow(value)}"]
+            lines += [f"# or  label: {other}" for other in proposal.label.otherwise]
+        else:
+            lines += [""] if key == "split" else []
+            lines.append(f"{key}: {_flow(value)}")
+    if "label" not in document:
+        lines += ["", "# There is no label yet; training needs one:"]
+        lines.append("# label: {column: NAME, type: binary}")
+    return "\n".join(lines) + "\n"
+
+
+def as_table(proposal: Proposal) -> str:
+    """Returns what each column was taken for and why, what is left out below."""
+    rows: list[tuple[str, str, str]]
+    rows = [(guess.column, guess.kind, guess.why) for guess in proposal.features.values()]
+    if proposal.label is not None:
+        declared = proposal.label.declared
+        rows.append((declared["column"], f"label: {declared['type']}", proposal.label.why))
+    omitted: list[tuple[str, str, str]]
+    omitted = [(guess.column, guess.kind, guess.why) for guess in proposal.omitted]
+    widths = [max(len(row[place]) for row in (*rows, *omitted)) for place in (0, 1)]
+
+    def line(row: tuple[str, str, str]) -> str:
+        return f"  {row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}"
+
+    lines = [f"{_rows(proposal)}", "features:", *map(line, rows)]
+    if omitted:
+        lines += ["not features:", *map(line, omitted)]
+    lines += [f"look at {warning}" for warning in proposal.warnings]
+    return "\n".join(lines)
+
+
+def as_json(proposal: Proposal) -> str:
+    """Returns the spec and the reasons as one JSON document."""
+
+    def entry(guess: Guess, feature: str | None) -> dict[str, Any]:
+        return {"column": guess.column, "kind": guess.kind, "why": guess.why, "feature": feature}
+
+    sample = proposal.sample
+    document = {
+        "rows": {"sampled": sample.rows, "total": sample.total, "rejected": sample.rejected},
+        "spec": proposal.document,
+        "columns": [
+            *(entry(guess, name) for name, guess in proposal.features.items()),
+            *(entry(guess, None) for guess in proposal.omitted),
+        ],
+        "label": None if proposal.label is None else proposal.label.why,
+        "warnings": list(proposal.warnings),
+    }
+    return json.dumps(document, ensure_ascii=False, indent=2)
+
+
+def _rows(proposal: Proposal) -> str:
+    sample = proposal.sample
+    unread = f", {sample.rejected:,} more not readable" if sample.rejected else ""
+    if sample.whole:
+        return f"all {sample.rows:,} rows{unread}"
+    return f"{sample.rows:,} of about {sample.total:,} rows{unread}"
+
+
+def _omitted(guesses: Sequence[Guess]) -> list[str]:
+    if not guesses:
+        return []
+    lines = ["  # Not features:"]
+    for guess in guesses:
+        lines += _comment(f"- {guess.column} ({guess.kind}): {guess.why}", "  ")
+    return lines
+
+
+def _comment(text: str, indent: str = "") -> list[str]:
+    mark = f"{indent}# "
+    text = " ".join(text.split())
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent=mark, subsequent_indent=mark, break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
+
+
+def _flow(value: Any) -> str:
+    """Returns a value in YAML's flow style."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_flow(key)}: {_flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    if isinstance(value, str):
+        plain = re.fullmatch(r"[A-Za-z_][\w./-]*", value, re.ASCII)
+        # YAML reads words such as yes and null as values.
+        return (
+            value
+            if plain and read_yaml(value, "") == value
+            else json.dumps(value, ensure_ascii=False)
+        )
+    return json.dumps(value)

@@ -1,0 +1,139 @@
+"""What kind of label a column is: classes, yes or no, a number, several classes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from beam_pipelines.init.features import percent
+from beam_pipelines.init.profile import Profile
+from schemas.errors import DataError
+from schemas.label_values import NEGATIVE_WORDS, POSITIVE_WORDS, canonical_value
+
+__all__ = ["LabelGuess", "guess_label", "likely_label"]
+
+_NAMES = ("label", "target", "class", "y", "outcome", "rating")
+_MOST_CLASSES = 1_000
+_MOST_NUMBERED_CLASSES = 20
+
+
+@dataclass(frozen=True)
+class LabelGuess:
+    """A declared label, from which figures, and what else it could be."""
+
+    declared: dict[str, Any]
+    why: str
+    otherwise: tuple[str, ...] = ()
+
+
+def likely_label(columns: Iterable[str]) -> str | None:
+    """Returns the column that its name calls the label, if one does."""
+    by_name = {column.lower(): column for column in columns}
+    return next((by_name[name] for name in _NAMES if name in by_name), None)
+
+
+def guess_label(profile: Profile) -> LabelGuess:
+    """Decides what is to be predicted of a column.
+
+    Raises:
+      DataError: If nothing can be learned from it.
+    """
+    guess = _guess(profile)
+    if profile.missing_share > 0:
+        rejected = f"; {percent(profile.missing_share)} of rows have none and will be rejected"
+        return LabelGuess(guess.declared, guess.why + rejected, guess.otherwise)
+    return guess
+
+
+def _guess(profile: Profile) -> LabelGuess:
+    name, values = profile.name, list(profile.counts)
+    if profile.multivalued:
+        declared = {"column": name, "type": "multilabel"}
+        if profile.separator:
+            declared["separator"] = profile.separator
+        why = f"several of {profile.distinct:,} classes a row"
+        return LabelGuess(declared, why)
+    if profile.distinct < 2:
+        raise DataError(
+            f"--label {name}: expected at least two values, got {profile.distinct} in "
+            f"{profile.rows:,} rows; name another column"
+        )
+    numeric = profile.share_of_numbers > 0.99
+    groups = _same_but_for_writing(values)
+    if len(groups) == 2:
+        return _binary(profile, groups)
+    if numeric and not (profile.integral and profile.distinct <= _MOST_NUMBERED_CLASSES):
+        return _regression(profile)
+    if profile.distinct > _MOST_CLASSES or profile.occurrences < 3:
+        raise DataError(
+            f"--label {name}: {profile.distinct:,} different texts in {profile.rows:,} rows are too "
+            "many for classes; name another column, or, to generate the text, declare a label of "
+            "type sequence (schemas/examples/seq2seq.yaml shows one)"
+        )
+    rarest = values[-1]
+    why = f"{profile.distinct} classes; the rarest, {rarest!r}, {profile.counts[rarest]:,} times in the sample"
+    otherwise: tuple[str, ...] = ()
+    if numeric:
+        upper = sorted(values, key=float)[-max(1, len(values) * 2 // 5) :]
+        otherwise = (
+            f"{{column: {_text(name)}, type: binary, positive: [{', '.join(upper)}]}}",
+            f"{{column: {_text(name)}, type: regression, scale: z_score}}",
+        )
+    return LabelGuess({"column": name, "type": "multiclass"}, why, otherwise)
+
+
+def _binary(profile: Profile, groups: list[list[str]]) -> LabelGuess:
+    counts = profile.counts
+    sides = sorted(groups, key=lambda group: sum(counts[value] for value in group))
+    total = sum(counts.values())
+    share = percent(sum(counts[value] for value in sides[0]) / total)
+    known = {canonical_value(value).lower() for group in groups for value in group}
+    declared: dict[str, Any] = {"column": profile.name, "type": "binary"}
+    if known <= {*POSITIVE_WORDS, *NEGATIVE_WORDS} and len(known & {*POSITIVE_WORDS}) == 1:
+        positive = next(
+            group for group in groups if canonical_value(group[0]).lower() in POSITIVE_WORDS
+        )
+        share = percent(sum(counts[value] for value in positive) / total)
+        return LabelGuess(declared, f"{', '.join(sorted(known))}; {share} positive")
+    declared["positive"], declared["negative"] = (
+        [_plain(value) for value in side] for side in sides
+    )
+    why = f"two values; the rarer one ({share}) taken as positive"
+    if len(counts) > 2:
+        why = f"two values but for how they are written; the rarer one ({share}) taken as positive"
+    return LabelGuess(declared, why)
+
+
+def _regression(profile: Profile) -> LabelGuess:
+    numbers = profile.numbers[np.isfinite(profile.numbers)]
+    low, middle, high = np.quantile(numbers, (0, 0.5, 0.99))
+    heavy = low >= 0 and high > 10 * max(middle, 1e-12)
+    declared = {
+        "column": profile.name,
+        "type": "regression",
+        "scale": "log1p" if heavy else "z_score",
+    }
+    why = f"numbers, {low:.6g} to {numbers.max():.6g}, median {middle:.6g}"
+    return LabelGuess(declared, why + (", a long tail" if heavy else ""))
+
+
+def _same_but_for_writing(values: list[str]) -> list[list[str]]:
+    """Groups values that differ only in case, outer punctuation or a fraction of zero."""
+    groups: dict[str, list[str]] = {}
+    for value in values[: _MOST_CLASSES + 1]:
+        bare = re.sub(r"[\s.,;:!]+$", "", canonical_value(value)).lower()
+        groups.setdefault(bare, []).append(value)
+    return list(groups.values())
+
+
+def _plain(value: str) -> str | int:
+    return int(value) if re.fullmatch(r"-?\d{1,15}", value) else value
+
+
+def _text(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z]\w*", name) else json.dumps(name, ensure_ascii=False)

@@ -1,0 +1,201 @@
+"""Where a sample is read: pieces of whole records, spread evenly over all files.
+
+A piece is a work unit, so that the readers of `preprocess` read it. Delimited text, JSON lines and
+TFRecords are entered at any byte and followed to the next place where a record begins; of Parquet
+the beginning of a row group is read; a compressed file cannot be entered, so only its head is
+read, unpacked into a temporary file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import google_crc32c
+import numpy as np
+
+from beam_pipelines.sources.csv_blocks import blocks
+from beam_pipelines.sources.parquet_reader import open_parquet
+from beam_pipelines.sources.plan import file_bytes
+from beam_pipelines.sources.read import read
+from beam_pipelines.sources.streams import BrokenStreamError, chunks, decompressed, open_raw
+from beam_pipelines.sources.units import WorkUnit
+from schemas.raw_columns import RawColumn
+from schemas.spec import Spec
+
+__all__ = ["Text", "pieces_of_parquet", "pieces_of_text", "unpacked"]
+
+_PIECES = 24
+_PIECE_BYTES = 1024 * 1024
+_READ_WHOLE_BYTES = 48 * 1024 * 1024
+_UNPACKED_BYTES = 32 * 1024 * 1024
+_CANDIDATES = 12
+_TFRECORD_HEADER = struct.Struct("<QI")
+
+
+@dataclass(frozen=True)
+class Text:
+    """A file whose bytes can be entered anywhere.
+
+    Attributes:
+      unit: The file, uncompressed; of delimited text with its header's columns and end.
+      bytes: The bytes after the header that can be read.
+      stands_for: The bytes that they were taken from: more, where only a head was unpacked.
+    """
+
+    unit: WorkUnit
+    bytes: int
+    stands_for: float
+
+
+def unpacked(whole: WorkUnit, folder: str) -> tuple[WorkUnit, float]:
+    """Unpacks the head of a compressed file into `folder`.
+
+    Returns:
+      The uncompressed file, and about how many times as long the whole would be.
+    """
+    path = os.path.join(folder, f"{len(os.listdir(folder))}.{whole.format}")
+    written, share = 0, 1.0
+    with open_raw(whole.file) as packed, Path(path).open("wb") as head:
+        try:
+            for chunk in decompressed(packed, whole.compression):
+                head.write(chunk)
+                written += len(chunk)
+                if written >= _UNPACKED_BYTES:
+                    share = min(1.0, packed.tell() / file_bytes(whole.file))
+                    break
+        except BrokenStreamError:
+            pass  # preprocess rejects the damaged rest; what came before tells enough.
+    return dataclasses.replace(whole, file=path, compression=""), 1 / share
+
+
+def pieces_of_text(files: Sequence[Text], spec: Spec) -> tuple[list[WorkUnit], float]:
+    """Returns pieces of whole records and by how much all their rows stand for more.
+
+    A file, or several, of up to 48 MiB in all are read whole.
+    """
+    total = sum(file.bytes for file in files)
+    stands_for = sum(file.stands_for for file in files)
+    if total <= _READ_WHOLE_BYTES:
+        return [file.unit for file in files], max(1.0, stands_for / max(total, 1))
+    ends = np.cumsum([file.bytes for file in files])
+    pieces: list[WorkUnit] = []
+    taken = 0
+    for place in np.linspace(0, total - _PIECE_BYTES, _PIECES).astype(np.int64).tolist():
+        index = int(np.searchsorted(ends, place, side="right"))
+        file = files[index]
+        offset = place - int(ends[index]) + file.bytes
+        piece = _piece(file, offset, spec)
+        if piece is not None:
+            pieces.append(piece)
+            taken += (piece.end or 0) - piece.start
+    return pieces, stands_for / max(taken, 1)
+
+
+def pieces_of_parquet(files: Sequence[WorkUnit]) -> tuple[list[WorkUnit], int]:
+    """Returns row groups, one a unit and evenly spread, and the rows of all files."""
+    groups: list[WorkUnit] = []
+    rows = 0
+    for whole in files:
+        with open_parquet(whole.file) as footer:
+            rows += footer.metadata.num_rows
+            count = footer.num_row_groups
+        groups += [dataclasses.replace(whole, start=index, end=index + 1) for index in range(count)]
+    chosen = np.unique(np.linspace(0, max(0, len(groups) - 1), _PIECES).astype(int))
+    return [groups[place] for place in chosen.tolist() if groups], rows
+
+
+def _piece(file: Text, offset: int, spec: Spec) -> WorkUnit | None:
+    """Returns whole records of about `_PIECE_BYTES` from `offset` of the file's records on."""
+    begin = file.unit.start + offset
+    data = b"".join(chunks(file.unit.file, "", begin, begin + _PIECE_BYTES))
+    if file.unit.format == "jsonl":
+        bounds = _lines_piece(data)
+    elif file.unit.format == "tfrecord":
+        bounds = _tfrecord_piece(data)
+    else:
+        bounds = _delimited_piece(data, dataclasses.replace(file.unit, start=begin), spec)
+    if bounds is None:
+        return None
+    start, end = bounds
+    return dataclasses.replace(file.unit, start=begin + start, end=begin + end)
+
+
+def _lines_piece(data: bytes) -> tuple[int, int] | None:
+    start, end = data.find(b"\n") + 1, data.rfind(b"\n") + 1
+    return (start, end) if start < end else None
+
+
+def _delimited_piece(data: bytes, unit: WorkUnit, spec: Spec) -> tuple[int, int] | None:
+    """Returns bounds under which the piece parses best.
+
+    Whether a line end stands within quotes cannot be known in the middle of a file, so several
+    are tried: the first ones, and the first ones after a closing quote.
+    """
+    delimiter = "\t" if unit.format == "tsv" else spec.csv.delimiter
+    best: tuple[float, tuple[int, int]] | None = None
+    for start in _record_starts(data, delimiter):
+        block = next(blocks([data[start:]], delimiter), None)
+        # Without a line end it is half a record, cut where reading stopped.
+        if block is None or block.problem or not block.data.endswith(b"\n"):
+            continue
+        end = start + len(block.data)
+        piece = dataclasses.replace(unit, start=unit.start + start, end=unit.start + end)
+        wrong = _share_rejected(piece, spec)
+        if best is None or wrong < best[0]:
+            best = (wrong, (start, end))
+        if wrong < 0.01:
+            break
+    return None if best is None else best[1]
+
+
+def _record_starts(data: bytes, delimiter: str) -> Iterator[int]:
+    """Yields places after line ends, each once, those after the head and closing quotes too."""
+    seen = set()
+    quotes = (data.find(b'"' + end) for end in (delimiter.encode(), b"\n", b"\r"))
+    after_quotes = sorted(place for place in quotes if place >= 0)
+    for begin in (0, *after_quotes):
+        place = begin
+        for _ in range(_CANDIDATES):
+            place = data.find(b"\n", place) + 1
+            if not place:
+                break
+            if place not in seen:
+                seen.add(place)
+                yield place
+
+
+def _share_rejected(piece: WorkUnit, spec: Spec) -> float:
+    first = RawColumn(piece.columns[0], "string")
+    good = bad = 0
+    for batch in read(piece, spec, {first.name: first}):
+        good, bad = good + len(batch.rows), bad + len(batch.rejected)
+    return bad / max(1, good + bad)
+
+
+def _tfrecord_piece(data: bytes) -> tuple[int, int] | None:
+    """Finds a record by the checksum of its length, then follows records to the last whole one."""
+    lengths = np.lib.stride_tricks.sliding_window_view(np.frombuffer(data, np.uint8), 12)
+    # Records shorter than 16 MiB have five zero bytes at the end of their length.
+    for start in np.flatnonzero(~lengths[:, 3:8].any(axis=1)).tolist():
+        places = list(_framed(data, start))
+        if len(places) > 1:
+            return places[0], places[-1]
+    return None
+
+
+def _framed(data: bytes, place: int) -> Iterator[int]:
+    """Yields where each sound record from `place` on begins, and where the last one ends."""
+    while place + _TFRECORD_HEADER.size <= len(data):
+        length, checksum = _TFRECORD_HEADER.unpack_from(data, place)
+        value = google_crc32c.value(data[place : place + 8])
+        if checksum != (((value >> 15) | (value << 17)) + 0xA282EAD8) & 0xFFFFFFFF:
+            return
+        yield place
+        place += _TFRECORD_HEADER.size + length + 4
+    if place <= len(data):
+        yield place

@@ -1,0 +1,225 @@
+"""What a column of the sample holds: counts of its values, numbers, words, parts.
+
+A profile says what is there; what to make of it is decided in `features` and `label`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from beam_pipelines.canonical import without_missing
+
+__all__ = ["Profile", "missing_texts", "profile"]
+
+# Texts that stand for "no value": the first wherever they are seen, the rest among numbers only.
+_ALWAYS_MISSING = ("?", "\\N", "N/A", "n/a", "NULL", "null", "(null)")
+_MISSING_AMONG_NUMBERS = ("NA", "None", "none", "-", "--", ".", "unknown", "Unknown", "missing")
+_SEPARATORS = ("|", ";", ",")
+_DATE = r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ].*)?$"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A column of the sample.
+
+    Attributes:
+      name: The column.
+      values: [rows] string, trimmed, or list<string>; null where there is no value.
+      total: About how many rows all data hold.
+      separator: What cuts a text into several values, if anything does.
+    """
+
+    name: str
+    values: pa.Array
+    total: int
+    separator: str | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows of the sample."""
+        return len(self.values)
+
+    @property
+    def multivalued(self) -> bool:
+        """Whether a row holds several values."""
+        return bool(pa.types.is_list(self.values.type))
+
+    @cached_property
+    def present(self) -> int:
+        """Rows with a value."""
+        if self.multivalued:
+            return int(np.count_nonzero(self.lengths))
+        return len(self.values) - self.values.null_count
+
+    @property
+    def missing_share(self) -> float:
+        """Share of rows without a value."""
+        return 1 - self.present / self.rows
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """[rows] values a row of a multivalued column."""
+        lengths = pc.fill_null(pc.list_value_length(self.values), 0)
+        return np.asarray(lengths.to_numpy(zero_copy_only=False), np.int64)
+
+    @cached_property
+    def flat(self) -> pa.Array:
+        """Every single value."""
+        return pc.drop_null(pc.list_flatten(self.values) if self.multivalued else self.values)
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """How often each single value occurs, most frequent first."""
+        found = pc.value_counts(self.flat)
+        counts = found.field("counts").to_numpy()
+        order = np.argsort(-counts, kind="stable")
+        words = found.field("values").take(pa.array(order)).to_pylist()
+        return dict(zip(words, counts[order].tolist(), strict=True))
+
+    @property
+    def distinct(self) -> int:
+        """Different single values in the sample."""
+        return len(self.counts)
+
+    @cached_property
+    def estimated_distinct(self) -> int:
+        """Different values in all data, by Chao's estimate from values seen once and twice."""
+        if self.rows >= self.total or not self.counts:
+            return self.distinct
+        seen = np.fromiter(self.counts.values(), np.int64)
+        once, twice = int((seen == 1).sum()), int((seen == 2).sum())
+        unseen = once * (once - 1) / (2 * (twice + 1))
+        return min(round(self.distinct + unseen), round(len(self.flat) * self.total / self.rows))
+
+    @cached_property
+    def occurrences(self) -> float:
+        """How often a value occurs in all data, on average."""
+        everywhere = len(self.flat) * max(1.0, self.total / self.rows)
+        return everywhere / max(1, self.estimated_distinct)
+
+    @cached_property
+    def numbers(self) -> np.ndarray:
+        """[values] float64, every single value as a number; NaN where it is none."""
+        return _numbers(self.flat)
+
+    @property
+    def share_of_numbers(self) -> float:
+        """Share of the values that are finite numbers."""
+        return float(np.isfinite(self.numbers).mean()) if len(self.numbers) else 0.0
+
+    @cached_property
+    def integral(self) -> bool:
+        """Whether every number is whole."""
+        finite = self.numbers[np.isfinite(self.numbers)]
+        return bool(len(finite) and (finite == np.floor(finite)).all())
+
+    @cached_property
+    def words(self) -> float:
+        """Words a value, cut at white space, on average."""
+        if not len(self.flat):
+            return 0.0
+        gaps = pc.count_substring_regex(_head(self.flat), r"\s+")
+        return float(pc.mean(gaps).as_py()) + 1.0
+
+    @cached_property
+    def characters(self) -> float:
+        """Characters a value, on average."""
+        return float(pc.mean(pc.utf8_length(self.flat)).as_py() or 0.0)
+
+    @cached_property
+    def share_of_dates(self) -> float:
+        """Share of the values that are written as dates."""
+        if not len(self.flat):
+            return 0.0
+        return float(pc.mean(pc.match_substring_regex(_head(self.flat), _DATE)).as_py())
+
+
+def missing_texts(columns: Sequence[pa.Array]) -> tuple[str, ...]:
+    """Returns the texts that stand for "no value" in any of the columns.
+
+    Args:
+      columns: [rows] string or list<string> each.
+    """
+    found: dict[str, None] = {}
+    for values in columns:
+        if pa.types.is_list(values.type) or len(values) == values.null_count:
+            continue
+        trimmed = pc.drop_null(without_missing(values, ()))
+        candidates: tuple[str, ...] = _ALWAYS_MISSING
+        rest = trimmed.filter(
+            pc.invert(pc.is_in(trimmed, value_set=pa.array(_MISSING_AMONG_NUMBERS)))
+        )
+        rest = rest.filter(pc.invert(pc.is_in(rest, value_set=pa.array(_ALWAYS_MISSING))))
+        if len(rest) and np.isfinite(_numbers(rest)).mean() > 0.95:
+            candidates += _MISSING_AMONG_NUMBERS
+        there = set(
+            pc.unique(trimmed.filter(pc.is_in(trimmed, value_set=pa.array(candidates)))).to_pylist()
+        )
+        found |= dict.fromkeys(text for text in candidates if text in there)
+    return tuple(found)
+
+
+def profile(name: str, values: pa.Array, total: int, missing: Sequence[str]) -> Profile:
+    """Describes one column.
+
+    Args:
+      name: The column.
+      values: [rows] string or list<string>.
+      total: About how many rows all data hold.
+      missing: Texts that mean there is no value.
+    """
+    if pa.types.is_list(values.type):
+        return Profile(name, values, total)
+    values = without_missing(values, missing)
+    for separator in _SEPARATORS:
+        if (parts := _cut(values, separator)) is not None:
+            return Profile(name, parts, total, separator)
+    return Profile(name, values, total)
+
+
+def _cut(values: pa.Array, separator: str) -> pa.Array | None:
+    """Returns lists of values, or None where the separator does not stand between values.
+
+    What tells a list from a sentence with commas: its parts are short, few and recur, in any place.
+    """
+    present = pc.drop_null(values)
+    holds = pc.match_substring(present, separator)
+    if not len(present) or pc.mean(holds).as_py() < 0.1:
+        return None
+    parts = pc.split_pattern(present, separator)
+    flat = pc.utf8_trim_whitespace(pc.list_flatten(parts))
+    distinct = len(pc.unique(flat))
+    if distinct * 5 > len(flat) or pc.mean(pc.count_substring_regex(flat, r"\s+")).as_py() > 1.5:
+        return None
+    offsets = parts.offsets.to_numpy()
+    first = np.zeros(len(flat), bool)
+    first[offsets[:-1]] = True
+    firsts, later = flat.filter(pa.array(first)), flat.filter(pa.array(~first))
+    if pc.mean(pc.is_in(later, value_set=pc.unique(firsts))).as_py() < 0.5:
+        return None
+    lists = pc.split_pattern(values, separator)
+    items = without_missing(pc.list_flatten(lists), ())
+    rows = np.asarray(pc.list_parent_indices(lists))[
+        items.is_valid().to_numpy(zero_copy_only=False)
+    ]
+    bounds = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(values)))])
+    return pa.ListArray.from_arrays(pa.array(bounds, pa.int32()), items.drop_null())
+
+
+def _head(values: pa.Array) -> pa.Array:
+    return values[:5_000]
+
+
+def _numbers(texts: pa.Array) -> np.ndarray:
+    try:
+        parsed = texts.cast(pa.float64())
+    except pa.ArrowInvalid:
+        looks = pc.match_substring_regex(texts, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
+        parsed = pc.if_else(looks, texts, pa.scalar(None, pa.string())).cast(pa.float64())
+    return np.asarray(parsed.fill_null(np.nan).to_numpy(zero_copy_only=False), np.float64)

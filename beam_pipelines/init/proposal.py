@@ -1,0 +1,240 @@
+"""The proposed spec: every column decided on, then key, label, split and training."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from beam_pipelines.init.features import Guess, guess_feature, is_identifier, left_out
+from beam_pipelines.init.label import LabelGuess, guess_label, likely_label
+from beam_pipelines.init.overlap import duplicates, leaks
+from beam_pipelines.init.profile import Profile, missing_texts, profile
+from beam_pipelines.init.sample import Sample
+from schemas.errors import DataError, UsageError, nearest
+from schemas.splits import SPLITS
+
+__all__ = ["Proposal", "propose"]
+
+_LEAST_IN_A_GROUP = 4
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A guessed spec.
+
+    Attributes:
+      document: What the spec file holds, ready for `schemas.parse`.
+      features: The guess behind each feature, by the feature's name.
+      omitted: The guesses of columns that are not features.
+      label: The guess behind the label, if there is one.
+      warnings: What a person should look at before training.
+    """
+
+    document: dict[str, Any]
+    features: dict[str, Guess]
+    omitted: list[Guess]
+    label: LabelGuess | None
+    sample: Sample
+    warnings: tuple[str, ...] = ()
+
+
+def propose(sample: Sample, label: str | None, source: str) -> Proposal:
+    """Guesses a spec.
+
+    Args:
+      sample: Rows of the data.
+      label: The column to predict; without one, a column called label, target or the like.
+      source: A path of the data, which names the spec.
+
+    Raises:
+      UsageError: If there is no such label column.
+      DataError: If nothing can be learned of the label, or no column is fit for a feature.
+    """
+    label = _label_column(sample, label)
+    inputs = [values for name, values in sample.columns.items() if name != label]
+    missing = missing_texts(inputs)
+    profiles = {
+        name: profile(name, values, sample.total, () if name == label else missing)
+        for name, values in sample.columns.items()
+    }
+    decided = None if label is None else guess_label(profiles[label])
+    key = _key(profiles, label)
+    split = _split_column(profiles, label)
+    special = {name for name in (label, key, split) if name is not None}
+    omitted = [left_out(name, "unreadable", why) for name, why in sample.unreadable.items()]
+    omitted += _special(profiles, key, split)
+    others = {name: entry for name, entry in profiles.items() if name not in special}
+    guesses, more, warnings = _guesses(others, profiles[label] if label else None)
+    omitted += more
+    if not guesses:
+        raise DataError(
+            "no column is fit for a feature: " + "; ".join(f"{g.column}: {g.why}" for g in omitted)
+        )
+    features = _named(_grouped(guesses))
+    document = _document(features, decided, key, split, missing, sample, source)
+    return Proposal(document, features, omitted, decided, sample, tuple(warnings))
+
+
+def _label_column(sample: Sample, asked: str | None) -> str | None:
+    if asked is None:
+        return likely_label(sample.columns)
+    if asked in sample.unreadable:
+        raise UsageError(f"--label {asked}: {sample.unreadable[asked]}")
+    if asked not in sample.columns:
+        raise UsageError(
+            f"--label {asked}: no such column{nearest(asked, sample.columns)} "
+            f"(columns: {', '.join(sample.columns)})"
+        )
+    return asked
+
+
+def _key(profiles: Mapping[str, Profile], label: str | None) -> str | None:
+    """Returns the column that identifies a row: by its name, and unique in the sample."""
+    fit = [
+        name
+        for name, entry in profiles.items()
+        if name != label
+        and is_identifier(name)
+        and not entry.multivalued
+        and entry.distinct == entry.rows > 1
+    ]
+    return min(
+        fit,
+        key=lambda name: (name.lower() not in ("id", "key", "uuid"), fit.index(name)),
+        default=None,
+    )
+
+
+def _split_column(profiles: Mapping[str, Profile], label: str | None) -> str | None:
+    for name, entry in profiles.items():
+        if name != label and not entry.multivalued and entry.present == entry.rows:
+            values = set(entry.counts) if len(entry.counts) <= len(SPLITS) else set()
+            if len(values) > 1 and "train" in values <= set(SPLITS):
+                return name
+    return None
+
+
+def _special(profiles: Mapping[str, Profile], key: str | None, split: str | None) -> list[Guess]:
+    found = []
+    if key is not None:
+        entry = profiles[key]
+        sampled = "" if entry.rows >= entry.total else " sampled"
+        why = f"another value in each of the {entry.rows:,}{sampled} rows"
+        found.append(left_out(key, "key", why))
+    if split is not None:
+        found.append(left_out(split, "split", f"holds {', '.join(profiles[split].counts)}"))
+    return found
+
+
+def _guesses(
+    profiles: Mapping[str, Profile], label: Profile | None
+) -> tuple[list[Guess], list[Guess], list[str]]:
+    """Returns what becomes features, what is left out, and what to look at."""
+    twins = duplicates(profiles)
+    found = {leak.column: leak for leak in leaks(profiles, label)} if label is not None else {}
+    kept: list[Guess] = []
+    omitted: list[Guess] = []
+    warnings: list[str] = []
+    for name, entry in profiles.items():
+        leak = found.get(name)
+        if leak is not None and leak.certain:
+            omitted.append(left_out(name, "leak", leak.why))
+            continue
+        guess = guess_feature(entry)
+        if guess.feature is None:
+            omitted.append(guess)
+        elif name in twins and twins[name] not in {other.column for other in omitted}:
+            omitted.append(left_out(name, "duplicate", f"says the same as {twins[name]}"))
+        else:
+            if leak is not None:
+                warnings.append(f"{name}: {leak.why}; is it known when a prediction is asked for?")
+                guess = dataclasses.replace(guess, why=f"{guess.why}; CHECK: {leak.why}")
+            kept.append(guess)
+    return kept, omitted, warnings
+
+
+def _grouped(guesses: Sequence[Guess]) -> list[tuple[str, Guess]]:
+    """Joins numbered numeric columns, as s0, s1, …, of one declaration to one feature."""
+    series: dict[str, list[Guess]] = {}
+    for guess in guesses:
+        match = re.fullmatch(r"(.*?[A-Za-z])_?\d+", guess.column)
+        if match and guess.kind == "number" and set(guess.feature or ()) <= {"type", "scale"}:
+            series.setdefault(f"{match.group(1)} {guess.feature}", []).append(guess)
+    joined: dict[str, tuple[str, Guess]] = {}
+    for members in series.values():
+        if len(members) < _LEAST_IN_A_GROUP:
+            continue
+        first = members[0]
+        name = re.sub(r"_?\d+$", "", first.column)
+        columns = [member.column for member in members]
+        feature = {**(first.feature or {}), "columns": columns}
+        group = Guess(
+            first.column, "numbers", f"{len(columns)} numbered columns of numbers", feature
+        )
+        for column in columns:
+            joined[column] = (name, group)
+    result: list[tuple[str, Guess]] = []
+    for guess in guesses:
+        entry = joined.get(guess.column, (guess.column, guess))
+        if entry not in result:
+            result.append(entry)
+    return result
+
+
+def _named(guesses: Sequence[tuple[str, Guess]]) -> dict[str, Guess]:
+    """Gives each feature a name that a spec allows, and the column where it differs."""
+    features: dict[str, Guess] = {}
+    for wanted, guess in guesses:
+        name = re.sub(r"[^A-Za-z0-9]+", "_", wanted).strip("_") or "feature"
+        name = name if name[0].isalpha() else f"c_{name}"
+        while name in features:
+            name += "_2"
+        feature = dict(guess.feature or {})
+        if name != guess.column and "columns" not in feature:
+            feature = {"type": feature.pop("type"), "column": guess.column, **feature}
+        features[name] = dataclasses.replace(guess, feature=feature)
+    return features
+
+
+def _name(source: str) -> str:
+    """Returns the name of the file, or of its folder where a glob names the files."""
+    path = PurePath(source)
+    stem = path.parent.name if any(sign in path.name for sign in "*?[") else path.name.split(".")[0]
+    return re.sub(r"\W+", "_", stem).strip("_") or "data"
+
+
+def _document(
+    features: Mapping[str, Guess],
+    label: LabelGuess | None,
+    key: str | None,
+    split: str | None,
+    missing: Sequence[str],
+    sample: Sample,
+    source: str,
+) -> dict[str, Any]:
+    document: dict[str, Any] = {"name": _name(source)}
+    if key is not None:
+        document["key"] = key
+    if sample.delimiter != ",":
+        document["csv"] = {"delimiter": sample.delimiter}
+    if missing:
+        document["missing_values"] = list(missing)
+    document["features"] = {name: guess.feature for name, guess in features.items()}
+    if label is not None:
+        document["label"] = label.declared
+    document["split"] = {"column": split} if split else {"train": 0.8, "eval": 0.1, "test": 0.1}
+    document["model"] = {"hidden": [64], "dropout": 0.1}
+    batch = next(
+        (
+            size
+            for rows, size in ((4_000, 32), (40_000, 128), (400_000, 256))
+            if sample.total < rows
+        ),
+        512,
+    )
+    document["training"] = {"batch_size": batch, "epochs": 5, "early_stopping": 2}
+    return document

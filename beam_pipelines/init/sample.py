@@ -1,0 +1,238 @@
+"""A sample of rows as the graph will see them: UTF-8 text or lists of it, by column."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from beam_pipelines.canonical import canonical
+from beam_pipelines.init.pieces import Text, pieces_of_parquet, pieces_of_text, unpacked
+from beam_pipelines.sources.csv_reader import read_header
+from beam_pipelines.sources.jsonl_reader import json_blocks
+from beam_pipelines.sources.parquet_reader import open_parquet
+from beam_pipelines.sources.plan import file_bytes, whole_files
+from beam_pipelines.sources.read import read
+from beam_pipelines.sources.streams import chunks
+from beam_pipelines.sources.tfrecord_reader import names_of_examples
+from beam_pipelines.sources.units import WorkUnit
+from schemas.errors import DataError
+from schemas.raw_columns import RawColumn
+from schemas.spec import Spec, parse
+
+__all__ = ["Sample", "take_sample"]
+
+_ROWS_OF_A_GROUP = 8_192
+_PEEKED_BYTES = 256 * 1024
+_DELIMITERS = (",", ";", "\t", "|")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows from all over the data.
+
+    Attributes:
+      columns: [rows] string or list<string> by name, as read; null where there is no value.
+      rows: Rows in the sample.
+      total: About how many rows all files hold.
+      rejected: Records of the sample that could not be read as rows.
+      delimiter: What stands between the fields of `.csv` files.
+      unreadable: Why a column cannot be used at all, by its name.
+    """
+
+    columns: dict[str, pa.Array]
+    rows: int
+    total: int
+    rejected: int
+    delimiter: str = ","
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every row is in it."""
+        return self.total <= self.rows
+
+
+def take_sample(inputs: Sequence[str]) -> Sample:
+    """Reads about 24 MiB from places spread over all files; small files whole.
+
+    Raises:
+      UsageError: If a glob matches nothing, or a file has an ending that no reader takes.
+      DataError: If a file is not what its ending says, or there is no row.
+    """
+    with tempfile.TemporaryDirectory(prefix="skewless-init-") as folder:
+        files = whole_files(inputs, "DATA")
+        delimiter = _delimiter(files)
+        spec = _draft(delimiter)
+        plain: list[Text] = []
+        for whole in files:
+            if whole.format != "parquet":
+                plain.append(_text(whole, spec, folder))
+        parquet = [whole for whole in files if whole.format == "parquet"]
+        pieces, times = pieces_of_text(plain, spec)
+        groups, parquet_rows = pieces_of_parquet(parquet)
+        names, unreadable = _columns([*plain, *map(_whole_parquet, parquet)], pieces)
+        text_rows = _read(pieces, names, spec)
+        group_rows = _read(groups, names, spec, _ROWS_OF_A_GROUP)
+        tables = text_rows.tables + group_rows.tables
+        rows = text_rows.rows + group_rows.rows
+        if not rows:
+            raise DataError(
+                f"{', '.join(inputs)}: expected at least one row to guess from, got none"
+            )
+        total = parquet_rows + round(text_rows.rows * times)
+        columns = {
+            name: array
+            for name in names
+            if (array := _column(name, tables, spec, unreadable)) is not None
+        }
+        rejected = text_rows.rejected + group_rows.rejected
+        return Sample(columns, rows, max(rows, total), rejected, delimiter, unreadable)
+
+
+@dataclass
+class _Rows:
+    tables: list[pa.RecordBatch] = field(default_factory=list)
+    rows: int = 0
+    rejected: int = 0
+
+
+def _draft(delimiter: str) -> Spec:
+    """Returns a spec that asks for nothing, which readers need."""
+    features = {"any": {"type": "categorical"}}
+    return parse({"name": "draft", "features": features, "csv": {"delimiter": delimiter}})
+
+
+def _text(whole: WorkUnit, spec: Spec, folder: str) -> Text:
+    given, times = whole, 1.0
+    if whole.compression:
+        whole, times = unpacked(whole, folder)
+    size = file_bytes(whole.file)
+    if whole.format in ("csv", "tsv"):
+        delimiter = "\t" if whole.format == "tsv" else spec.csv.delimiter
+        names, start = read_header(given.file, given.compression, delimiter)
+        whole = dataclasses.replace(whole, columns=names, start=start)
+    return Text(whole, size - whole.start, (size - whole.start) * times)
+
+
+def _delimiter(files: Sequence[WorkUnit]) -> str:
+    """Returns what cuts the first `.csv` header, and its second line alike, into most fields."""
+    first = next((whole for whole in files if whole.format == "csv"), None)
+    if first is None:
+        return ","
+    head = next(chunks(first.file, first.compression), b"")[:_PEEKED_BYTES]
+    lines = head.decode("utf-8", "replace").splitlines()[:2]
+
+    def fields(delimiter: str) -> int:
+        counts = {
+            len(next(csv.reader(io.StringIO(line), delimiter=delimiter), [])) for line in lines
+        }
+        return min(counts, default=1)
+
+    return max(_DELIMITERS, key=fields)
+
+
+def _whole_parquet(whole: WorkUnit) -> Text:
+    with open_parquet(whole.file) as footer:
+        names = tuple(footer.schema_arrow.names)
+    return Text(dataclasses.replace(whole, columns=names), 0, 0.0)
+
+
+def _columns(files: Sequence[Text], pieces: Sequence[WorkUnit]) -> tuple[list[str], dict[str, str]]:
+    """Returns the columns of all files, and those that preprocess would refuse, with the reason."""
+    names: dict[str, None] = {}
+    unreadable: dict[str, str] = {}
+    headed = [file.unit for file in files if file.unit.columns]
+    for unit in headed:
+        for name in unit.columns:
+            if not name:
+                unreadable["(no name)"] = "its header is empty; name it in the file"
+            elif unit.columns.count(name) > 1:
+                unreadable[name] = f"there are {unit.columns.count(name)} columns of this name"
+            else:
+                names[name] = None
+    for unit in pieces:
+        if unit.format == "jsonl":
+            names |= dict.fromkeys(_names_of_objects(unit, unreadable))
+        elif unit.format == "tfrecord":
+            names |= dict.fromkeys(names_of_examples(unit))
+    for name in names:
+        if any(name not in unit.columns for unit in headed):
+            unreadable[name] = "some files lack it; preprocess wants a column in every file"
+    return [name for name in names if name not in unreadable], unreadable
+
+
+def _names_of_objects(unit: WorkUnit, unreadable: dict[str, str]) -> list[str]:
+    end = unit.start + _PEEKED_BYTES
+    end = end if unit.end is None else min(end, unit.end)
+    names: dict[str, None] = {}
+    for block in json_blocks(chunks(unit.file, "", unit.start, end)):
+        for line in block.split(b"\n"):
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            for name, value in row.items() if isinstance(row, dict) else ():
+                if isinstance(value, dict):
+                    unreadable[name] = "holds objects; only plain values and lists are read"
+                names[name] = None
+    return list(names)
+
+
+def _read(
+    pieces: Sequence[WorkUnit], names: Sequence[str], spec: Spec, most: int | None = None
+) -> _Rows:
+    """Reads pieces, of each at most `most` rows."""
+    wanted = {name: RawColumn(name, "string", multivalued=True) for name in names}
+    result = _Rows()
+    for unit in pieces:
+        taken = 0
+        for batch in read(unit, spec, wanted):
+            result.tables.append(batch.table)
+            result.rejected += len(batch.rejected)
+            taken += len(batch.rows)
+            if most is not None and taken >= most:
+                break
+        result.rows += taken
+    return result
+
+
+def _column(
+    name: str, tables: Sequence[pa.RecordBatch], spec: Spec, unreadable: dict[str, str]
+) -> pa.Array | None:
+    """Returns a column over all tables, or None where half of its values cannot be read."""
+    arrays = [
+        table.column(name) if name in table.schema.names else pa.nulls(table.num_rows)
+        for table in tables
+    ]
+    lists = any(_is_list(array) and _longest(array) > 1 for array in arrays)
+    read_as = RawColumn(name, "string", multivalued=lists)
+    parts, faults = [], []
+    for array in arrays:
+        part, bad = canonical(array, read_as, spec)
+        parts.append(part)
+        faults += list(bad.values())
+    values = pa.concat_arrays(parts)
+    if len(faults) > len(values) / 2:
+        unreadable[name] = faults[0]
+        return None
+    return values
+
+
+def _is_list(array: pa.Array) -> bool:
+    kind = array.type
+    return bool(
+        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    )
+
+
+def _longest(array: pa.Array) -> int:
+    longest = pc.max(pc.list_value_length(array)).as_py()
+    return int(longest or 0)

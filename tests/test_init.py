@@ -1,0 +1,312 @@
+"""The guessed spec: what each kind of column is taken for, from every format, and that it trains."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+import tensorflow as tf
+import zstandard
+
+from beam_pipelines import init
+from beam_pipelines.init import guess_spec, pieces
+from beam_pipelines.init.proposal import Proposal
+from beam_pipelines.init.sample import take_sample
+from schemas import load
+from schemas.errors import DataError, UsageError
+from schemas.examples import reviews
+from tests.test_cli import run
+
+ROWS = 600
+
+
+def table(rows: int = ROWS, seed: int = 3) -> pa.Table:
+    """Returns one column of each kind."""
+    random = np.random.default_rng(seed)
+    words = np.array([f"word{number}" for number in range(200)])
+    label = random.integers(0, 2, rows)
+    amounts = random.lognormal(3, 2, rows)
+    cities = random.choice(["Lyon", "Köln", "Lima", "?"], rows)
+    texts = [
+        " ".join(random.choice(words, size)) + (', "said"\nshe' if size % 7 == 0 else "")
+        for size in random.integers(5, 40, rows)
+    ]
+    return pa.table(
+        {
+            "id": [f"r{row:05d}" for row in range(rows)],
+            "body": texts,
+            "user_id": (random.integers(0, 60, rows) + 7_000).astype(str),
+            "city": cities,
+            "city_again": [city.upper() for city in cities],
+            "tags": [
+                "|".join(random.choice(["a", "b", "c", "d"], size, replace=False))
+                for size in random.integers(0, 4, rows)
+            ],
+            "age": pa.array(random.integers(18, 80, rows), mask=random.random(rows) < 0.1),
+            "amount": amounts,
+            "seen_on": [f"2024-0{1 + row % 9}-11" for row in range(rows)],
+            "token": [f"{value:032x}" for value in random.integers(0, 2**62, rows)],
+            "version": ["v1"] * rows,
+            "nothing": pa.array([None] * rows, pa.string()),
+            "verdict": [["bad", "good"][value] for value in label],
+            "clicked": label,
+        }
+    )
+
+
+def write(path: Path, rows: pa.Table) -> Path:
+    """Writes rows in the format of the path's ending."""
+    name = path.name
+    plain = path.with_name(name.removesuffix(".gz").removesuffix(".zst"))
+    if plain.suffix == ".parquet":
+        pa.parquet.write_table(rows, plain, row_group_size=100)
+    elif plain.suffix in (".csv", ".tsv"):
+        options = pa.csv.WriteOptions(delimiter="," if plain.suffix == ".csv" else "\t")
+        pa.csv.write_csv(rows, plain, options)
+    elif plain.suffix == ".jsonl":
+        plain.write_text("".join(json.dumps(row) + "\n" for row in rows.to_pylist()))
+    else:
+        with tf.io.TFRecordWriter(str(plain)) as writer:
+            for row in rows.to_pylist():
+                writer.write(_example(row))
+    if name.endswith(".gz"):
+        path.write_bytes(gzip.compress(plain.read_bytes()))
+    elif name.endswith(".zst"):
+        path.write_bytes(zstandard.compress(plain.read_bytes()))
+    return path
+
+
+def _example(row: dict) -> bytes:
+    example = tf.train.Example()
+    for name, value in row.items():
+        if isinstance(value, str):
+            example.features.feature[name].bytes_list.value.append(value.encode())
+        elif isinstance(value, int):
+            example.features.feature[name].int64_list.value.append(value)
+        elif value is not None:
+            example.features.feature[name].float_list.value.append(value)
+    return example.SerializeToString()
+
+
+def kinds(proposal: Proposal) -> dict[str, str]:
+    """Returns what each column was taken for."""
+    guesses = [*proposal.features.values(), *proposal.omitted]
+    return {guess.column: guess.kind for guess in guesses}
+
+
+EXPECTED = {
+    "id": "key",
+    "body": "text",
+    "user_id": "identifier",
+    "city": "category",
+    "city_again": "duplicate",
+    "tags": "categories",
+    "age": "number",
+    "amount": "number",
+    "seen_on": "date",
+    "token": "near-unique",
+    "version": "constant",
+    "nothing": "empty",
+    "verdict": "leak",
+}
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        "csv", "csv.gz", "csv.zst", "tsv", "tsv.gz", "jsonl", "jsonl.gz", "jsonl.zst", "parquet",
+        "tfrecord",
+    ],
+)  # fmt: skip
+def test_each_kind_is_told_from_every_format(ending: str, tmp_path: Path) -> None:
+    path = write(tmp_path / f"rows.{ending}", table())
+    proposal, _ = guess_spec([str(path)], "clicked")
+    found = kinds(proposal)
+    # A tf.Example leaves a missing value out, and a column that never occurs is not known.
+    expected = {
+        name: kind for name, kind in EXPECTED.items() if name in found or "tf" not in ending
+    }
+    assert found == expected
+    assert proposal.sample.rows == proposal.sample.total == ROWS
+
+
+def test_declarations_follow_from_the_values(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.csv", table())
+    proposal, text = guess_spec([str(path)], "clicked")
+    spec_path = tmp_path / "spec.yaml"
+    spec_path.write_text(text)
+    spec = load(spec_path)
+    document = proposal.document
+    assert spec.key == "id"
+    assert spec.missing_values == ("?",)
+    assert document["label"] == {"column": "clicked", "type": "binary"}
+    features = document["features"]
+    assert features["body"]["length"] == 39
+    assert features["tags"]["separator"] == "|"
+    assert features["tags"]["length"] == 3
+    assert features["city"] == {"type": "categorical", "embedding": "one_hot"}
+    assert features["amount"]["scale"] == "log1p"
+    assert features["age"] == {
+        "type": "numeric", "scale": "z_score", "missing": "mean", "indicator": True,
+    }  # fmt: skip
+    assert "# Not features:" in text
+    assert "- verdict (leak): alone it tells 100% of labels" in text
+
+
+def test_a_large_file_is_read_in_many_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Quoted line ends do not mislead it, in the middle of the file either."""
+    monkeypatch.setattr(pieces, "_READ_WHOLE_BYTES", 1_000)
+    monkeypatch.setattr(pieces, "_PIECE_BYTES", 8_000)
+    rows = table(3_000)
+    for ending in ("csv", "jsonl", "tfrecord"):
+        path = write(tmp_path / f"rows.{ending}", rows)
+        sample = take_sample([str(path)])
+        assert sample.rejected == 0
+        assert 300 < sample.rows < 2_900
+        assert sample.total == pytest.approx(3_000, rel=0.1)
+        ids = [int(value[1:]) for value in sample.columns["id"].to_pylist()]
+        assert min(ids) < 300
+        assert max(ids) > 2_700
+        bodies = dict(zip(rows["id"].to_pylist(), rows["body"].to_pylist(), strict=True))
+        names, texts = sample.columns["id"].to_pylist(), sample.columns["body"].to_pylist()
+        assert all(bodies[name] == text for name, text in zip(names, texts, strict=True))
+
+
+def test_a_large_compressed_file_is_read_at_its_head(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "_UNPACKED_BYTES", 20_000)
+    monkeypatch.setattr("beam_pipelines.sources.streams.CHUNK_BYTES", 10_000)
+    monkeypatch.setattr("beam_pipelines.sources.streams._COMPRESSED_CHUNK_BYTES", 4_000)
+    path = write(tmp_path / "rows.csv.gz", table(3_000))
+    sample = take_sample([str(path)])
+    assert sample.rows < 1_000
+    assert sample.total == pytest.approx(3_000, rel=0.3)
+
+
+def labelled(tmp_path: Path, label: list, **columns: list) -> Proposal:
+    """Returns what is guessed of a label beside a plain number."""
+    random = np.random.default_rng(1)
+    rows = pa.table({"x": random.normal(size=len(label)), **columns, "label": label})
+    path = write(tmp_path / "rows.csv", rows)
+    return guess_spec([str(path)])[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["yes", "no", "no"], {"type": "binary"}),
+        ([" >50K", "<=50K", "<=50K.", ">50K.", "<=50K"],
+         {"type": "binary", "positive": [">50K", ">50K."], "negative": ["<=50K", "<=50K."]}),
+        ([1, 2, 3, 4, 5], {"type": "multiclass"}),
+        (["red", "green", "blue"], {"type": "multiclass"}),
+        (["a|b", "b", "a", "c|a"], {"type": "multilabel", "separator": "|"}),
+        ([1.5, 2.25, 3.125, 4.5, 6.75, 9.0, 7.5] * 4 + [0.25], {"type": "regression", "scale": "z_score"}),
+    ],
+)  # fmt: skip
+def test_labels(values: list, expected: dict, tmp_path: Path) -> None:
+    declared = labelled(tmp_path, values * 40).document["label"]
+    for key, value in expected.items():
+        got = sorted(declared[key]) if isinstance(value, list) else declared[key]
+        assert got == value
+    assert set(declared) == {"column", *expected}
+
+
+def test_a_number_that_orders_as_the_label_is_left_out(tmp_path: Path) -> None:
+    label = [float(value) for value in range(400)]
+    proposal = labelled(tmp_path, label, copied=[2 * value + 1 for value in label])
+    assert kinds(proposal)["copied"] == "leak"
+    assert kinds(proposal)["x"] == "number"
+
+
+def test_numbered_columns_become_one_feature(tmp_path: Path) -> None:
+    random = np.random.default_rng(2)
+    columns = {f"s{place}": random.normal(size=200).tolist() for place in range(5)}
+    proposal = labelled(tmp_path, [0, 1] * 100, **columns)
+    assert proposal.document["features"]["s"]["columns"] == [f"s{place}" for place in range(5)]
+
+
+def test_semicolons_and_odd_names(tmp_path: Path) -> None:
+    path = tmp_path / "odd.csv"
+    rows = "".join(f"{row % 5},5;{'ab'[row % 2]} x;{row % 2}\n" for row in range(100))
+    path.write_text("größe (m);2nd name;y\n" + rows)
+    proposal, text = guess_spec([str(path)])
+    assert proposal.document["csv"] == {"delimiter": ";"}
+    features = proposal.document["features"]
+    assert {feature.get("column") for feature in features.values()} <= {"größe (m)", "2nd name"}
+    assert '"größe (m)"' in text
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "error", "message"),
+    [
+        ("a,b\n1,2\n2,3\n", "c", UsageError, "--label c: no such column"),
+        ("a,b\n", None, DataError, "expected at least one row to guess from"),
+        ("a,b\n1,2\n2,2\n", "b", DataError, "expected at least two values, got 1"),
+        ("a,b\n" + "".join(f"{x % 3},t{x} u v\n" for x in range(90)), "b", DataError, "too many for classes"),
+        ("a,b\n7,1\n7,0\n", "b", DataError, "no column is fit for a feature"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_guessed_is_refused(
+    text: str, label: str | None, error: type[Exception], message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(text)
+    with pytest.raises(error, match=message):
+        guess_spec([str(path)], label)
+
+
+def test_the_command_writes_a_spec_and_says_why(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.csv", table())
+    output = tmp_path / "spec.yaml"
+    done = run("init", str(path), "--label", "clicked", "-o", str(output))
+    assert done.returncode == 0, done.stderr
+    assert "not features:" in done.stdout
+    assert load(output).label is not None
+    again = run("init", str(path), "--label", "clicked", "-o", str(output))
+    assert again.returncode == 2
+    assert "add --overwrite" in again.stderr
+
+
+def test_without_an_output_the_spec_is_all_that_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "rows.csv", table())
+    assert init.run([str(path), "--label", "clicked"]) == 0
+    printed = capsys.readouterr().out
+    (tmp_path / "spec.yaml").write_text(printed)
+    assert set(load(tmp_path / "spec.yaml").features) == {
+        "body", "user_id", "city", "tags", "age", "amount",
+    }  # fmt: skip
+    assert init.run([str(path), "--label", "clicked", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["rows"] == {"sampled": ROWS, "total": ROWS, "rejected": 0}
+    assert {"column": "verdict", "feature": None}.items() <= next(
+        entry for entry in document["columns"] if entry["kind"] == "leak"
+    ).items()
+
+
+def test_the_guess_trains_on_generated_reviews_without_an_edit(tmp_path: Path) -> None:
+    from beam_pipelines.preprocess import preprocess
+    from model.train import train
+
+    path = tmp_path / "reviews.csv"
+    reviews.write_csv(reviews.generate(3_000).table, path, bad_rows=6)
+    proposal, text = guess_spec([str(path)], "rating")
+    (tmp_path / "spec.yaml").write_text(text)
+    assert set(proposal.features) == {
+        "title", "body", "user_id", "product_id", "category", "country", "tags", "age", "price",
+    }  # fmt: skip
+    manifest = preprocess(load(tmp_path / "spec.yaml"), [str(path)], tmp_path / "records")
+    assert manifest.rows.rejected <= 6
+    metrics = train(tmp_path / "records", tmp_path / "run", epochs=1)
+    assert np.isfinite(metrics["eval"]["loss"])
+    assert not metrics["eval"]["constant_predictions"]
