@@ -17,6 +17,7 @@ from tfx_bsl.tfxio import tensor_adapter
 from beam_pipelines.analysis import Analysis, AnalysisTotals, Constants
 from beam_pipelines.analysis_cache import AnalysisCache, UnitCounts
 from beam_pipelines.analyzers.vocabulary import KnownTokens
+from beam_pipelines.grow import grown_constants
 from beam_pipelines.preprocessing_fn import make_preprocessing_fn
 from beam_pipelines.progress import Progress
 from beam_pipelines.rows import rows_of
@@ -37,17 +38,23 @@ _KNOWN_TOKENS = 1 << 17
 class Analyse(beam.PTransform):
     """[work units] -> (one `Constants`, [(unit order, records read, whether from the cache)]).
 
-    Vocabulary files go to `directory`.
+    Vocabulary files go to `directory`; with `grow_from`, a fitted transform, they begin with its.
     """
 
     def __init__(
-        self, spec: Spec, directory: str, duplicates: Any, cache: AnalysisCache | None = None
+        self,
+        spec: Spec,
+        directory: str,
+        duplicates: Any,
+        cache: AnalysisCache | None = None,
+        grow_from: str | None = None,
     ) -> None:
         super().__init__()
         self._spec = spec
         self._directory = directory
         self._duplicates = duplicates
         self._cache = cache
+        self._grow_from = grow_from
 
     def expand(self, units: beam.PCollection) -> tuple[beam.PCollection, beam.PCollection]:
         counted = units | "CountTrainingRows" >> beam.ParDo(
@@ -56,9 +63,16 @@ class Analyse(beam.PTransform):
         constants = (
             counted.analyses
             | "MergeAnalyses" >> beam.CombineGlobally(_MergeAnalyses())
-            | "ChooseConstants" >> beam.Map(Analysis.constants, self._spec, self._directory)
+            | "ChooseConstants"
+            >> beam.Map(_constants, self._spec, self._directory, self._grow_from)
         )
         return constants, counted[COUNTS]
+
+
+def _constants(analysis: Analysis, spec: Spec, directory: str, grow_from: str | None) -> Constants:
+    if grow_from is None:
+        return analysis.constants(spec, directory)
+    return grown_constants(analysis, spec, directory, grow_from)
 
 
 class AnalyseWithTransform(beam.PTransform):

@@ -8,7 +8,7 @@ that the transform graph is built from.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,7 +31,14 @@ from schemas.label import MulticlassLabel, MultilabelLabel, RegressionLabel, Seq
 from schemas.records import LABEL
 from schemas.spec import Spec
 
-__all__ = ["Analysis", "AnalysisTotals", "Constants", "Reduction"]
+__all__ = [
+    "Analysis",
+    "AnalysisTotals",
+    "Constants",
+    "CountedVocabulary",
+    "Reduction",
+    "counted_vocabularies",
+]
 
 _KNOWN, _TOKENS, _COUNTS, _VALUES = "known", "tokens", "counts", "values"
 
@@ -43,10 +50,13 @@ class Constants:
     Attributes:
       vocabularies: The file of each counted vocabulary, by its owner's name.
       numbers: The constants of each numeric feature, or label, that is scaled or bucketed.
+      growth: Of each vocabulary that was grown, how many entries were added, and how many
+        found no room.
     """
 
     vocabularies: dict[str, str] = field(default_factory=dict)
     numbers: dict[str, NumericConstants] = field(default_factory=dict)
+    growth: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass
@@ -76,7 +86,7 @@ class Analysis:
     def constants(self, spec: Spec, directory: str) -> Constants:
         """Chooses vocabularies and writes their files, named for their owners, to `directory`."""
         constants = Constants()
-        for name, vocabulary in _vocabularies(spec).items():
+        for name, vocabulary in counted_vocabularies(spec).items():
             path = os.path.join(directory, name)
             write_vocabulary(path, vocabulary.select(self.counts.get(name, {})))
             constants.vocabularies[name] = path
@@ -93,7 +103,7 @@ class Reduction:
     def __init__(self, spec: Spec, known: Mapping[str, KnownTokens]) -> None:
         self._vocabularies = {
             name: (vocabulary.members, known.get(name) or KnownTokens(()))
-            for name, vocabulary in _vocabularies(spec).items()
+            for name, vocabulary in counted_vocabularies(spec).items()
         }
         self._numbers = tuple(_numbers(spec))
 
@@ -117,7 +127,7 @@ class AnalysisTotals:
     """Folds one worker's reduced batches."""
 
     def __init__(self, spec: Spec, known: Mapping[str, KnownTokens] | None = None) -> None:
-        self._counters = {name: TokenCounter() for name in _vocabularies(spec)}
+        self._counters = {name: TokenCounter() for name in counted_vocabularies(spec)}
         for name, tokens in (known or {}).items():
             self._counters[name].know(tokens)
         self._numbers = {
@@ -147,14 +157,15 @@ class AnalysisTotals:
 
 
 @dataclass(frozen=True)
-class _Vocabulary:
-    """A vocabulary to count, over all of its `members`."""
+class CountedVocabulary:
+    """A vocabulary to count, over all of its `members`, and how its entries are chosen."""
 
     members: tuple[str, ...]
-    select: Callable[[Counts], list[bytes]]
+    select: MostFrequent | LearnedPieces
 
 
-def _vocabularies(spec: Spec) -> dict[str, _Vocabulary]:
+def counted_vocabularies(spec: Spec) -> dict[str, CountedVocabulary]:
+    """Returns the vocabularies that the spec wants counted, by their owners."""
     members: dict[str, list[str]] = {}
     for name, feature in spec.features.items():
         vocabulary = getattr(feature, "vocabulary", None)
@@ -168,13 +179,15 @@ def _vocabularies(spec: Spec) -> dict[str, _Vocabulary]:
             continue
         subword = getattr(feature, "tokenizer", None) == "subword"
         select = LearnedPieces if subword else MostFrequent
-        found[owner] = _Vocabulary(tuple(names), select(vocabulary.max_size, vocabulary.min_count))
+        found[owner] = CountedVocabulary(
+            tuple(names), select(vocabulary.max_size, vocabulary.min_count)
+        )
     label = spec.label
     if isinstance(label, MulticlassLabel | MultilabelLabel) and label.classes is None:
-        found[LABEL] = _Vocabulary((LABEL,), MostFrequent())
+        found[LABEL] = CountedVocabulary((LABEL,), MostFrequent())
     elif isinstance(label, SequenceLabel) and label.vocabulary.file is None:
         select_targets = MostFrequent(label.vocabulary.max_size, label.vocabulary.min_count)
-        found[LABEL] = _Vocabulary((LABEL,), select_targets)
+        found[LABEL] = CountedVocabulary((LABEL,), select_targets)
     return found
 
 

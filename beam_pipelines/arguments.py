@@ -47,6 +47,12 @@ def preprocess(parser: argparse.ArgumentParser) -> None:
         "--transform", metavar="DIR", help="apply this fitted transform instead of analysing"
     )
     parser.add_argument(
+        "--grow-from",
+        metavar="DIR",
+        help="fit anew, but keep every ID and constant of this fitted transform: new entries come "
+        "after the old ones of each vocabulary",
+    )
+    parser.add_argument(
         "--cache",
         metavar="DIR",
         help="keep what is found of each input file here, so that a later job analyses only new "

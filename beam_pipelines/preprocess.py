@@ -30,6 +30,7 @@ from beam_pipelines.analyse import Analyse, AnalyseWithTransform
 from beam_pipelines.analysis import Constants
 from beam_pipelines.analysis_cache import AnalysisCache
 from beam_pipelines.duplicates import FindDuplicates
+from beam_pipelines.grow import check_growable, tell_growth
 from beam_pipelines.local_runner import pipeline_options, runner_name
 from beam_pipelines.output_directory import OutputDirectory
 from beam_pipelines.preprocessing_fn import check_declared
@@ -39,7 +40,7 @@ from beam_pipelines.statistics import merge_statistics
 from beam_pipelines.transform_graph import write_transform_graph
 from beam_pipelines.transform_metadata import record_entries
 from beam_pipelines.write_rows import ACCOUNTS, PARTS, STATISTICS, WriteRows
-from schemas.errors import DataError, DatasetMismatchError
+from schemas.errors import DataError, DatasetMismatchError, UsageError
 from schemas.manifest import (
     MANIFEST,
     SPEC,
@@ -69,6 +70,7 @@ def preprocess(
     output: str | Path,
     *,
     transform: str | Path | None = None,
+    grow_from: str | Path | None = None,
     cache: str | Path | None = None,
     max_rejected: float = 0.01,
     overwrite: bool = False,
@@ -84,6 +86,8 @@ def preprocess(
       inputs: Globs, each with an optional `train=`, `eval=` or `test=` before it.
       output: The directory to leave.
       transform: A fitted transform to apply instead of analysing the training split.
+      grow_from: A fitted transform whose IDs and constants are kept; new entries come after the
+        old ones of each vocabulary (beam_pipelines/grow.py).
       cache: A directory that keeps what was found of each work unit for later jobs
         (beam_pipelines/analysis_cache.py); the result is the same without.
       max_rejected: The largest share of rejected rows that still counts as success.
@@ -95,13 +99,18 @@ def preprocess(
         by default, with a process for each core where the work deserves it.
 
     Raises:
-      UsageError: If the output is finished already, a glob matches nothing, or the cache cannot
-        be written.
-      DataError: If the input cannot be used, or too many of its rows.
+      UsageError: If the output is finished already, a glob matches nothing, the cache cannot be
+        written, or both `transform` and `grow_from` are given.
+      DataError: If the input cannot be used, or too many of its rows; if the transform is of
+        another spec, or no vocabulary of it can grow.
       AccountingError: If the runner lost rows; nothing is left at the output.
     """
     begin = time.monotonic()
     check_declared(spec)
+    if grow_from is not None:
+        if transform is not None:
+            raise UsageError("--grow-from: fits anew, and --transform does not; leave out one")
+        check_growable(spec, str(grow_from))
     units = plan(inputs, spec)
     if not isinstance(options, PipelineOptions):
         options = pipeline_options(options, units=len(units))
@@ -112,8 +121,9 @@ def preprocess(
         for folder in SINK_FOLDERS:
             (staging / folder).mkdir(parents=True)
         kept = AnalysisCache(cache, spec) if cache is not None else None
+        earlier = None if grow_from is None else str(grow_from)
         write = WriteRows(spec, str(staging), shard_bytes, compression, rows_per_record)
-        job = _Job(spec, units, staging, write, options, kept)
+        job = _Job(spec, units, staging, write, options, kept, earlier)
         if transform is not None:
             _adopt_transform(spec, Path(transform), staging / TRANSFORM)
             outcome = job.apply()
@@ -135,6 +145,8 @@ def preprocess(
         except DataError:
             directory.keep("rejected", rejected_beside)
             raise
+        for constants in outcome.get("constants", ()):
+            tell_growth(constants)
         if transform is None and not shards["train"]:
             raise DataError("no row fell into the training split; check split and --input")
         _write_description(spec, staging, merge_statistics(outcome[STATISTICS]))
@@ -171,11 +183,13 @@ class _Job:
         write: WriteRows,
         options: PipelineOptions,
         cache: AnalysisCache | None,
+        grow_from: str | None,
     ) -> None:
         self._spec = spec
         self._units = units
         self._staging = staging
         self._cache = cache
+        self._grow_from = grow_from
         self._write = write
         self._options = options
 
@@ -201,7 +215,8 @@ class _Job:
                 self._spec,
                 str(self._staging / TRANSFORM),
             )
-            self._leave(pipeline, self._written(work, duplicates, saved_model), counted=counted)
+            written = self._written(work, duplicates, saved_model)
+            self._leave(pipeline, written, counted=counted, constants=constants)
         return self._outcome()
 
     def fit_with_transform_and_apply(self) -> dict[str, Any]:
@@ -241,7 +256,7 @@ class _Job:
     ) -> tuple[beam.PCollection, beam.PCollection]:
         directory = str(self._staging / _TEMPORARY / "vocabularies")
         return work | "AnalyseTrainingRows" >> Analyse(
-            self._spec, directory, duplicates, self._cache
+            self._spec, directory, duplicates, self._cache, self._grow_from
         )
 
     def _written(
@@ -347,6 +362,7 @@ def execute(known: argparse.Namespace, beam_arguments: Sequence[str]) -> int:
         known.input,
         known.output,
         transform=known.transform,
+        grow_from=known.grow_from,
         cache=known.cache,
         max_rejected=known.max_rejected,
         overwrite=known.overwrite,

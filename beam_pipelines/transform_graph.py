@@ -16,6 +16,7 @@ from beam_pipelines.analyzers.vocabulary import KnownTokens
 from beam_pipelines.prepare import RawTensors, prepare
 from beam_pipelines.preprocessing_fn import make_preprocessing_fn
 from beam_pipelines.tokenizers import tensorflow_text
+from schemas.constants import write_numbers
 from schemas.raw_columns import raw_columns, raw_feature_spec
 from schemas.row_encoding import sparse_arrays
 from schemas.spec import Spec
@@ -88,7 +89,7 @@ def write_transform_graph(spec: Spec, constants: Constants, directory: str) -> s
     Args:
       spec: The declaration; its own functions (`preprocessing`) must hold no analysers.
       constants: What the analysis found.
-      directory: Left with `transform_fn/` and `transformed_metadata/`.
+      directory: Left with `transform_fn/`, `transformed_metadata/` and `constants.json`.
     """
     impl_helper.analyze_in_place(
         make_preprocessing_fn(spec, constants),
@@ -100,6 +101,11 @@ def write_transform_graph(spec: Spec, constants: Constants, directory: str) -> s
         },
         transform_output_path=directory,
     )
+    numbers = {
+        name: {constant: values.tolist() for constant, values in vars(found).items()}
+        for name, found in constants.numbers.items()
+    }
+    write_numbers(directory, numbers)
     return os.path.join(directory, "transform_fn")
 
 

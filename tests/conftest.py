@@ -86,6 +86,21 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
 
 
 @pytest.fixture(scope="session")
+def grown_shop(shop: DataSet, tmp_path_factory: pytest.TempPathFactory) -> DataSet:
+    """The shop data set and a day more, whose words, users and tags are partly new."""
+    from beam_pipelines.preprocess import preprocess
+
+    root = tmp_path_factory.mktemp("grown")
+    text = shop_csv(root / "next.csv", rows=200, seed=2).read_text(encoding="utf-8")
+    for old, new in (("\nr", "\ns"), ("great", "superb"), (",u1", ",n1"), ("|c|", "|new|")):
+        text = text.replace(old, new)
+    (root / "next.csv").write_text(text, encoding="utf-8")
+    inputs = [str(shop.source), str(root / "next.csv")]
+    preprocess(shop.spec, inputs, root / "records", grow_from=shop.directory / "transform")
+    return DataSet(root / "records", shop.spec, root / "next.csv")
+
+
+@pytest.fixture(scope="session")
 def shop_run(shop: DataSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run on the shop data set."""
     from model.train import train
