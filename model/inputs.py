@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,9 @@ __all__ = ["Records", "open_records"]
 
 # Rows among which a training row's place is drawn.
 SHUFFLE_BUFFER = 100_000
-# Several rows a record are shuffled parsed, and about three pools are held at once.
+# About three pools are held at once; rows of several a record are in them parsed.
 _POOL_BYTES = 128 << 20
+_BLOCK_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -90,49 +92,45 @@ class Records:
         """
         files = self._files("train")
         # tf.data mixes the process's global seed into every shuffle: without this, a resumed
-        # process would see another order than the one that was killed.
-        tf.random.set_seed(seed)
+        # process would see another order than the one that was killed. Setting it anew each epoch
+        # would make TensorFlow prepare the training step again.
+        if tf.compat.v1.random.get_seed(0)[0] != seed:
+            tf.random.set_seed(seed)
         # Seeds that tf.data sees are 64-bit; neighbouring epochs must not share an order.
         order = (seed * 1_000_003 + epoch * 7_919 + 17) & 0x7FFFFFFF
         names = tf.random.experimental.stateless_shuffle(tf.constant(files), seed=[seed, epoch])
         raw = cached
         if raw is None:
             raw = tf.data.TFRecordDataset(names, compression_type=self._compression)
-        steps = self.steps("train", batch_size) - skip
-        if self.manifest.rows_per_record == 1:
-            buffer = max(1, min(self.rows("train"), SHUFFLE_BUFFER))
-            raw = raw.shuffle(buffer, seed=order, reshuffle_each_iteration=False)
-            batches = self._parsed(raw.batch(batch_size).skip(skip))
-        else:
-            batches = self._pooled(raw, order).rebatch(batch_size).skip(skip)
-        return _ready(batches, steps)
+        batches = self._shuffled(raw, order, batch_size, skip)
+        return _ready(batches, self.steps("train", batch_size) - skip)
 
-    def _pooled(self, raw: tf.data.Dataset, order: int) -> tf.data.Dataset:
-        """Returns shuffled pools of rows from records of several rows each.
+    def _shuffled(
+        self, raw: tf.data.Dataset, order: int, batch_size: int, skip: int
+    ) -> tf.data.Dataset:
+        """Returns parsed batches of shuffled rows.
 
-        Shuffling records leaves the rows of one together: so they are parsed in pools, and each
-        pool is permuted. In a split of no more rows than a pool, every order is as likely.
+        Neighbouring rows (a block, or a record of several) are shuffled together, then pooled, and
+        each pool is permuted row by row: half the work of tf.data's own shuffle of single rows, and
+        the same whatever a record holds. In a split of no more rows than a pool, every order is as
+        likely.
         """
-        row_bytes = sum(8 * math.prod(entry.shape) for entry in self.manifest.features.values())
-        pool = min(self.rows("train"), SHUFFLE_BUFFER, max(1, _POOL_BYTES // row_bytes))
         each = self.manifest.rows_per_record
-        raw = raw.shuffle(
-            max(1, SHUFFLE_BUFFER // each), seed=order, reshuffle_each_iteration=False
-        )
-
-        def permuted(number: tf.Tensor, serialized: tf.Tensor) -> tuple[Any, ...]:
-            rows = self._parse(serialized)
-            count = tf.shape(tf.nest.flatten(rows)[0])[0]
-            places = tf.random.experimental.stateless_shuffle(
-                tf.range(count), seed=tf.stack([tf.constant(order, tf.int64), number])
-            )
-            return tuple(tf.nest.map_structure(lambda value: tf.gather(value, places), rows))
-
+        pool = self._pool_rows()
+        if each == 1:
+            blocks = raw.batch(_BLOCK_ROWS)
+            buffer = max(1, pool // _BLOCK_ROWS)
+            pools = blocks.shuffle(buffer, seed=order, reshuffle_each_iteration=False).rebatch(pool)
+            return self._parsed(_permuted(pools, order).rebatch(batch_size).skip(skip))
+        records = raw.shuffle(max(1, pool // each), seed=order, reshuffle_each_iteration=False)
         # The last record of a shard may hold fewer rows than the others.
         size = -(-pool // each) + len(self.manifest.splits["train"].shards)
-        # In the background: the next pool is made while the last one is consumed.
-        pools = raw.batch(size).enumerate()
-        return pools.map(permuted, num_parallel_calls=1, deterministic=True)
+        rows = _permuted(records.batch(size), order, self._parse)
+        return rows.rebatch(batch_size).skip(skip)
+
+    def _pool_rows(self) -> int:
+        row_bytes = sum(8 * math.prod(entry.shape) for entry in self.manifest.features.values())
+        return max(1, min(self.rows("train"), SHUFFLE_BUFFER, _POOL_BYTES // row_bytes))
 
     def in_order(self, split: str, *, batch_size: int, with_key: bool = False) -> tf.data.Dataset:
         """Returns one pass over a split in the order of its shards; `with_key` adds the keys.
@@ -186,6 +184,25 @@ class Records:
         elif len(values.shape) == 1 and values.dtype == tf.float32:
             values = values[:, None]
         return (features, values) if weight is None else (features, values, weight)
+
+
+def _permuted(
+    pools: tf.data.Dataset, order: int, prepare: Callable[[tf.Tensor], Any] = tf.identity
+) -> tf.data.Dataset:
+    """Returns pools of prepared rows, each in an order of its own.
+
+    The next pool is made in the background while the last one is consumed.
+    """
+
+    def permuted(number: tf.Tensor, pool: tf.Tensor) -> Any:
+        rows = prepare(pool)
+        count = tf.shape(tf.nest.flatten(rows)[0])[0]
+        places = tf.random.experimental.stateless_shuffle(
+            tf.range(count), seed=tf.stack([tf.constant(order, tf.int64), number])
+        )
+        return tf.nest.map_structure(lambda value: tf.gather(value, places), rows)
+
+    return pools.enumerate().map(permuted, num_parallel_calls=1, deterministic=True)
 
 
 def _ready(batches: tf.data.Dataset, steps: int) -> tf.data.Dataset:
