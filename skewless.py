@@ -110,6 +110,16 @@ COMMANDS = {
         ),
         beam=True,
     ),
+    "stream": Command(
+        "rows as they come in to windows of TFRecords",
+        "beam_pipelines.stream",
+        (
+            "skewless stream reviews.yaml --source 'dir:///data/in/*.jsonl' --transform records/transform --output windows",
+            "skewless stream reviews.yaml --source kafka://localhost:9092/reviews --transform records/transform "
+            "--output windows --runner=FlinkRunner --checkpointing_interval=5000",
+        ),
+        beam=True,
+    ),
     "demo": Command(
         "all of it on generated product reviews",
         "demo",

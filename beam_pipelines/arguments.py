@@ -9,6 +9,7 @@ __all__ = [
     "inspect",
     "predict",
     "preprocess",
+    "stream",
 ]
 
 
@@ -102,6 +103,91 @@ def predict(parser: argparse.ArgumentParser) -> None:
         help="fail when a larger share of rows is rejected (default: %(default)s)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a finished output")
+
+
+def stream(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this command; those it does not know are Beam's."""
+    parser.add_argument("spec", help="the spec, a YAML file")
+    parser.add_argument(
+        "--source",
+        required=True,
+        metavar="URI",
+        help="dir:///path/*.jsonl (new files, each once; quote it), kafka://broker:9092/topic or "
+        "pubsub://project/topic",
+    )
+    parser.add_argument(
+        "--transform",
+        required=True,
+        metavar="DIR",
+        help="the transform/ folder that `preprocess` left",
+    )
+    parser.add_argument(
+        "--output",
+        required=True,
+        metavar="DIR",
+        help="the directory of windows, begun or gone on with",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("json", "example"),
+        default="json",
+        help="what a message of a queue is: a JSON object or a serialized tf.Example; files go by "
+        "their ending (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--window",
+        default="60s",
+        metavar="DURATION",
+        help="length of a window of event time, such as 30s, 5m or 1h (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--timestamp-column",
+        metavar="COLUMN",
+        help="holds the row's own time, ISO 8601 or a number since 1970; without it a row's time is "
+        "that of its message, or of the last change of its file",
+    )
+    parser.add_argument(
+        "--delay",
+        default="5s",
+        metavar="DURATION",
+        help="keep a window open for so long after its end (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--allowed-lateness",
+        metavar="DURATION",
+        help="reject rows that come later than so long after their window's end; without it they "
+        "are all written, in later panes of their window",
+    )
+    parser.add_argument(
+        "--until-idle",
+        type=float,
+        metavar="SECONDS",
+        help="end when no new file came for so long, all windows written (files only)",
+    )
+    parser.add_argument("--compression", choices=("none", "gzip"), default="none")
+    parser.add_argument(
+        "--drift-limit",
+        type=float,
+        default=0.1,
+        metavar="SHARE",
+        help="a window drifts when a feature's divergence, or the change of its share of unknown or "
+        "missing values, is above this (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--fail-on-drift",
+        action="store_true",
+        help="end with exit code 1 after a window that drifts; it is written all the same",
+    )
+    parser.add_argument(
+        "--drift-webhook",
+        metavar="URL",
+        help="is sent the drift of each window that drifts, as JSON",
+    )
+    parser.add_argument(
+        "--expansion-service",
+        metavar="HOST:PORT",
+        help="of Beam's Kafka transforms; without it Beam starts one, for which it needs the jar",
+    )
 
 
 def inspect(parser: argparse.ArgumentParser) -> None:

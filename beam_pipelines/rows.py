@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 
 from beam_pipelines.keys import row_keys
-from beam_pipelines.sources import Rejected, WorkUnit, read
+from beam_pipelines.sources import RawBatch, Rejected, WorkUnit, read
 from beam_pipelines.splits import assign_splits
 from beam_pipelines.validation import validate
 from schemas.raw_columns import raw_columns
 from schemas.spec import Spec
 
-__all__ = ["Rows", "rows_of"]
+__all__ = ["Rows", "check_rows", "rows_of"]
 
 
 @dataclass(frozen=True)
@@ -73,35 +73,46 @@ def rows_of(
     Raises:
       DataError: If the file cannot be read on.
     """
+    for batch in read(unit, spec, serving=serving):
+        rows = check_rows(batch, spec, serving=serving)
+        if duplicates is not None and len(duplicates):
+            repeated = np.isin(rows.numbers, duplicates)
+            rows = replace(rows.take(~repeated), duplicates=int(repeated.sum()))
+        yield rows
+
+
+def check_rows(batch: RawBatch, spec: Spec, *, serving: bool = False) -> Rows:
+    """Returns the sound rows of a raw batch, keyed and assigned to splits.
+
+    Args:
+      batch: [rows] as read.
+      spec: The declaration.
+      serving: Leaves out label, weight and split.
+    """
     graph_columns = [
         name
         for name, column in raw_columns(spec).items()
         if not serving or column.role == "feature"
     ]
-    for batch in read(unit, spec, serving=serving):
-        # Not the sum of what became of them: accounting compares the two.
-        count = len(batch.rows) + len(batch.rejected)
-        valid = validate(batch, spec, serving=serving)
-        columns = valid.columns
+    # Not the sum of what became of them: accounting compares the two.
+    count = len(batch.rows) + len(batch.rejected)
+    valid = validate(batch, spec, serving=serving)
+    columns = valid.columns
 
-        def text(name: str | None, columns: pa.RecordBatch = columns) -> pa.Array | None:
-            if name is None or name not in columns.schema.names:
-                return None
-            return columns.column(name).cast(pa.string())
+    def text(name: str | None) -> pa.Array | None:
+        if name is None or name not in columns.schema.names:
+            return None
+        return columns.column(name).cast(pa.string())
 
-        keys = row_keys(columns.select(graph_columns), text(spec.key))
-        if serving:
-            splits = np.zeros(columns.num_rows, np.int8)
-        else:
-            splits = assign_splits(
-                spec.split,
-                keys=keys,
-                hashed=text(spec.split.by),
-                named=text(spec.split.column),
-                forced=unit.split,
-            )
-        rows = Rows(unit, columns, valid.rows, keys, splits, valid.rejected, count)
-        if duplicates is not None and len(duplicates):
-            repeated = np.isin(rows.numbers, duplicates)
-            rows = replace(rows.take(~repeated), duplicates=int(repeated.sum()))
-        yield rows
+    keys = row_keys(columns.select(graph_columns), text(spec.key))
+    if serving:
+        splits = np.zeros(columns.num_rows, np.int8)
+    else:
+        splits = assign_splits(
+            spec.split,
+            keys=keys,
+            hashed=text(spec.split.by),
+            named=text(spec.split.column),
+            forced=batch.unit.split,
+        )
+    return Rows(batch.unit, columns, valid.rows, keys, splits, valid.rejected, count)

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from beam_pipelines.analyzers.numeric_summary import NumericSummary
+from beam_pipelines.distribution import id_distribution, number_distribution
 from schemas.features import NumericFeature
 from schemas.id_contract import FIRST_ID, MISSING_ID, PADDING_ID
 from schemas.label import MulticlassLabel, RegressionLabel
@@ -73,6 +74,7 @@ class IdStatistics:
             "missing": self.missing,
             "distinct": int(np.count_nonzero(known)),
             "oov_share": float(known[:oov_buckets].sum() / tokens) if tokens else 0.0,
+            "distribution": id_distribution(self.ids),
         }
         if len(self.lengths):
             cumulative = np.cumsum(self.lengths)
@@ -154,6 +156,7 @@ class SplitStatistics:
                 "mean": numbers.mean,
                 "standard_deviation": numbers.standard_deviation,
                 "quantiles": {str(share): numbers.quantile(share) for share in QUANTILES},
+                "distribution": number_distribution(numbers),
             }
         entry: dict[str, Any] = {"rows": self.rows, "features": features}
         if len(self.label_counts):

@@ -27,7 +27,16 @@ from schemas.records import LABEL
 from schemas.spec import Spec
 from schemas.splits import SPLITS
 
-__all__ = ["ACCOUNTS", "PARTS", "STATISTICS", "UnitAccount", "WriteRows", "kind_of", "tagged"]
+__all__ = [
+    "ACCOUNTS",
+    "PARTS",
+    "STATISTICS",
+    "UnitAccount",
+    "WriteRows",
+    "kind_of",
+    "reject_unknown_classes",
+    "tagged",
+]
 
 PARTS, ACCOUNTS, STATISTICS = "parts", "accounts", "statistics"
 _SAMPLED_TRAIN_ROWS = 64
@@ -85,7 +94,7 @@ class WriteRows(beam.DoFn):
             account.read += rows.read
             account.duplicate += rows.duplicates
             outputs = graph(rows.columns)
-            rows, outputs, unknown = self._reject_unknown_classes(rows, outputs)
+            rows, outputs, unknown = reject_unknown_classes(self._spec, rows, outputs)
             rejected = rows.rejected + unknown
             self._rejected.write(rejected)
             account.rejected += len(rejected)
@@ -127,29 +136,31 @@ class WriteRows(beam.DoFn):
         if self._statistics:
             yield tagged(STATISTICS, self._statistics)
 
-    def _reject_unknown_classes(
-        self, rows: Rows, outputs: dict[str, np.ndarray]
-    ) -> tuple[Rows, dict[str, np.ndarray], list[Rejected]]:
-        label = outputs.get(LABEL)
-        declared = self._spec.label
-        if declared is None or declared.type != "multiclass" or label is None:
-            return rows, outputs, []
-        unknown = label < 0
-        if not unknown.any():
-            return rows, outputs, []
-        values = rows.columns.column(declared.column)
-        rejected = [
-            Rejected(
-                rows.unit.file,
-                int(rows.numbers[position]),
-                rows.keys[position].as_py(),
-                declared.column,
-                "the class does not occur in the training split",
-                str(values[position].as_py()),
-            )
-            for position in np.flatnonzero(unknown).tolist()
-        ]
-        return rows.take(~unknown), {name: out[~unknown] for name, out in outputs.items()}, rejected
+
+def reject_unknown_classes(
+    spec: Spec, rows: Rows, outputs: dict[str, np.ndarray]
+) -> tuple[Rows, dict[str, np.ndarray], list[Rejected]]:
+    """Turns away rows whose class the transform does not know; returns what is left, and those."""
+    label = outputs.get(LABEL)
+    declared = spec.label
+    if declared is None or declared.type != "multiclass" or label is None:
+        return rows, outputs, []
+    unknown = label < 0
+    if not unknown.any():
+        return rows, outputs, []
+    values = rows.columns.column(declared.column)
+    rejected = [
+        Rejected(
+            rows.unit.file,
+            int(rows.numbers[position]),
+            rows.keys[position].as_py(),
+            declared.column,
+            "the class does not occur in the training split",
+            str(values[position].as_py()),
+        )
+        for position in np.flatnonzero(unknown).tolist()
+    ]
+    return rows.take(~unknown), {name: out[~unknown] for name, out in outputs.items()}, rejected
 
 
 def kind_of(reason: str) -> str:

@@ -6,7 +6,8 @@
     ├── DataError         the input, or a data set on disk, is not fit  exit code 1
     │   ├── TooManyRejectedError  more rows were rejected than allowed
     │   ├── AccountingError       rows read != written + rejected + duplicate
-    │   └── DatasetMismatchError  manifest missing, or not of this transform
+    │   ├── DatasetMismatchError  manifest missing, or not of this transform
+    │   └── DriftError            a window's rows are too unlike those trained on
     ├── TrainingError     training cannot go on (non-finite loss or weights)
     └── ParityError       what would be served is not what was trained
 
@@ -23,6 +24,7 @@ __all__ = [
     "AccountingError",
     "DataError",
     "DatasetMismatchError",
+    "DriftError",
     "ParityError",
     "SkewlessError",
     "SpecError",
@@ -68,6 +70,10 @@ class AccountingError(DataError):
 
 class DatasetMismatchError(DataError):
     """A data set without a manifest, or whose files or transform are not the manifest's."""
+
+
+class DriftError(DataError):
+    """Rows of a window differ from the training data by more than `--drift-limit`."""
 
 
 class TrainingError(SkewlessError):

@@ -29,6 +29,8 @@ class WindowManifest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: int = 1
+    # Names the writing, so that one tried again knows its own work.
+    id: str = ""
     start: datetime
     end: datetime
     # 0: what was there when the window closed. More: rows that came late.

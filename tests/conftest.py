@@ -6,6 +6,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,3 +119,19 @@ def shop_model(shop_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     model = tmp_path_factory.mktemp("model") / "served"
     export(shop_run, model)
     return model
+
+
+@pytest.fixture(scope="session")
+def flink() -> Iterator[None]:
+    """A Flink cluster of two TaskManagers."""
+    from tests.cluster import server
+
+    yield from server("flink")
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[None]:
+    """A Kafka broker."""
+    from tests.cluster import server
+
+    yield from server("kafka")

@@ -109,6 +109,11 @@ class NumericSummary:
         )
         return math.sqrt(float(variance))
 
+    def values(self) -> np.ndarray:
+        """Returns [bins] float64, rising: the value that stands for each of `bins`."""
+        values = _bin_values(self.bins).astype(np.float64)
+        return np.clip(values, self.low, self.high) if len(values) else values
+
     def quantile(self, share: float) -> float:
         """Returns the bin value at rank ceil(share * count); 0 when there is no value."""
         if not self.count:

@@ -19,7 +19,7 @@ from beam_pipelines.sources.streams import BrokenStreamError, chunks
 from beam_pipelines.sources.units import RawBatch, Rejected, WorkUnit, clipped
 from schemas.raw_columns import RawColumn
 
-__all__ = ["json_blocks", "number_text", "read_jsonl"]
+__all__ = ["json_blocks", "number_text", "parse_lines", "read_jsonl"]
 
 MAX_BATCH_ROWS = 50_000
 _PEEKED_LINES = 20
@@ -57,7 +57,8 @@ def read_jsonl(unit: WorkUnit, columns: Mapping[str, RawColumn]) -> Iterator[Raw
         lines = [line for line in block.split(b"\n") if line.strip(_SPACE)]
         for start in range(0, len(lines), MAX_BATCH_ROWS):
             some = lines[start : start + MAX_BATCH_ROWS]
-            yield _parse(some, unit, row, columns)
+            numbers = np.arange(row, row + len(some), dtype=np.int64)
+            yield parse_lines(some, unit, numbers, columns)
             row += len(some)
     if problem:
         reason = f"the rest of the file cannot be decompressed: {problem[0]}"
@@ -74,11 +75,18 @@ def number_text(value: bool | int | float) -> str:
     return str(value) if isinstance(value, int) else repr(value)
 
 
-def _parse(
-    lines: list[bytes], unit: WorkUnit, row: int, columns: Mapping[str, RawColumn]
+def parse_lines(
+    lines: list[bytes], unit: WorkUnit, numbers: np.ndarray, columns: Mapping[str, RawColumn]
 ) -> RawBatch:
+    """Parses JSON objects.
+
+    Args:
+      lines: [rows] one object each, none of them blank.
+      unit: Where they come from.
+      numbers: [rows] int64, their record numbers.
+      columns: The columns to read.
+    """
     table = _by_arrow(lines, columns)
-    numbers = np.arange(row, row + len(lines), dtype=np.int64)
     if table is not None:
         return RawBatch(unit, table, numbers, [], lambda at: clipped(lines[at]))
     good: list[dict[str, Any]] = []
@@ -92,7 +100,7 @@ def _parse(
             rejected.append(
                 Rejected(
                     unit.file,
-                    row + at,
+                    int(numbers[at]),
                     None,
                     error.column,
                     error.reason,
@@ -109,6 +117,8 @@ def _by_arrow(lines: list[bytes], columns: Mapping[str, RawColumn]) -> pa.Record
     if not columns or any(line[0] != 0x7B or line.rstrip(_SPACE)[-1] != 0x7D for line in lines):
         return None
     data = b"\n".join(lines)
+    if data.count(b"\n") != len(lines) - 1:
+        return None  # A message may span lines; Arrow could take one for two rows.
     try:
         data.decode("utf-8")  # Arrow's JSON reader takes any bytes.
         schema = _peeked_schema(lines, columns)

@@ -16,7 +16,7 @@ from beam_pipelines.sources.jsonl_reader import number_text
 from beam_pipelines.sources.streams import BrokenStreamError, chunks
 from beam_pipelines.sources.units import RawBatch, Rejected, WorkUnit, clipped
 
-__all__ = ["names_of_examples", "read_tfrecord"]
+__all__ = ["decode_examples", "names_of_examples", "read_tfrecord"]
 
 BATCH_ROWS = 8_192
 BATCH_BYTES = 32 * 1024 * 1024
@@ -41,10 +41,10 @@ def read_tfrecord(unit: WorkUnit, columns: Sequence[str]) -> Iterator[RawBatch]:
             size += len(record)
         row += 1
         if len(gathered) >= BATCH_ROWS or size >= BATCH_BYTES:
-            yield _decode(unit, gathered, rows, rejected, columns)
+            yield decode_examples(unit, gathered, rows, rejected, columns)
             gathered, rows, rejected, size = [], [], [], 0
     if gathered or rejected:
-        yield _decode(unit, gathered, rows, rejected, columns)
+        yield decode_examples(unit, gathered, rows, rejected, columns)
 
 
 def names_of_examples(unit: WorkUnit, records: int = 200) -> list[str]:
@@ -108,13 +108,22 @@ def _masked(data: bytes) -> int:
     return (((value >> 15) | (value << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def _decode(
+def decode_examples(
     unit: WorkUnit,
     records: list[bytes],
     rows: list[int],
     rejected: list[Rejected],
     columns: Sequence[str],
 ) -> RawBatch:
+    """Decodes serialized examples.
+
+    Args:
+      unit: Where they come from.
+      records: [rows] serialized tf.Example; one that is none is rejected.
+      rows: [rows] their record numbers.
+      rejected: What was rejected before, to go with them.
+      columns: The columns to read.
+    """
     from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
     numbers = np.array(rows, np.int64)

@@ -1,0 +1,301 @@
+"""Segments: rows of one window that one bundle turned into records, in a file of their own.
+
+    raw batch -> rows' times -> the batch job's check, transform and encoding -> a file per window
+
+No row crosses a stage of a stream: what does is the name of a segment and its counts. A segment is
+a pending file, read once when its window is written. A bundle that is tried again writes others;
+nobody names the first ones then.
+"""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from beam_pipelines.canonical import Faults, canonical
+from beam_pipelines.event_time import Windowing, event_times
+from beam_pipelines.record_encoding import encode_records
+from beam_pipelines.rows import Rows, check_rows
+from beam_pipelines.sources import RawBatch, Rejected, wanted_columns
+from beam_pipelines.statistics import SplitStatistics
+from beam_pipelines.transform_graph import TransformGraph
+from beam_pipelines.write_rows import reject_unknown_classes
+from schemas.manifest import TRANSFORM, FeatureEntry
+from schemas.raw_columns import RawColumn
+from schemas.spec import Spec
+
+__all__ = [
+    "PENDING",
+    "Arrivals",
+    "Segment",
+    "SegmentContents",
+    "StreamJob",
+    "read_records",
+    "read_segment",
+    "stream_columns",
+    "write_segments",
+]
+
+PENDING = ".pending"
+SHARD_BYTES = 128 * 1024 * 1024
+_GRAPHS: dict[str, TransformGraph] = {}
+_LOADING = threading.Lock()
+
+
+@dataclass(frozen=True)
+class StreamJob:
+    """What every step of a stream needs to know.
+
+    Attributes:
+      spec: The declaration.
+      directory: The directory of windows.
+      windowing: How rows fall into them.
+      transform_sha256: Of the transform, a copy of which lies in the directory.
+      features: The entries of its records.
+      reference: Statistics of the rows that it was fitted to; empty where they are not there.
+      shard_bytes: About how large a shard gets.
+    """
+
+    spec: Spec
+    directory: str
+    windowing: Windowing
+    transform_sha256: str
+    features: Mapping[str, FeatureEntry]
+    reference: Mapping[str, Any] = field(default_factory=dict)
+    shard_bytes: int = SHARD_BYTES
+    compression: Literal["none", "gzip"] = "none"
+
+    def graph(self) -> TransformGraph:
+        """Returns the transform, loaded once in a process: a runner may make many DoFns."""
+        path = str(Path(self.directory) / TRANSFORM / "transform_fn")
+        with _LOADING:
+            if path not in _GRAPHS:
+                _GRAPHS[path] = TransformGraph(self.spec, path)
+            return _GRAPHS[path]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A file of one window's rows; read = written + rejected.
+
+    Attributes:
+      window: The window's start.
+      arrival: Of the row that arrived last.
+      latest: The latest time of any sound row; 0 where there is none.
+    """
+
+    window: int
+    path: str
+    arrival: int
+    latest: int
+    read: int
+    written: int
+    rejected: int
+
+
+@dataclass
+class SegmentContents:
+    """What a segment's file holds beside its records.
+
+    Attributes:
+      file: Where the rows come from; empty where their numbers mean nothing.
+      numbers: [read] int64, all record numbers, those of rejected rows too; sorted.
+      times: [written] int64 micros.
+      keys: [written] string.
+    """
+
+    file: str
+    numbers: np.ndarray
+    times: np.ndarray
+    keys: pa.Array
+    rejected: list[Rejected]
+    statistics: SplitStatistics
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """When the rows of a batch arrived.
+
+    Attributes:
+      numbers: [records] int64, sorted record numbers.
+      times: [records] int64 micros.
+      own: Whether a row without a time of its own happened when it arrived. Otherwise, as in a
+        file, it happened when the row before it did, at `fallback` where none has a time.
+      numbered: Whether numbers mean anything beyond this batch.
+    """
+
+    numbers: np.ndarray
+    times: np.ndarray
+    own: bool
+    fallback: int = 0
+    numbered: bool = True
+
+
+def stream_columns(job: StreamJob) -> dict[str, RawColumn]:
+    """Returns the columns read from a stream: the spec's, and the one with the row's time."""
+    columns = wanted_columns(job.spec)
+    if job.windowing.column is not None:
+        columns.setdefault(job.windowing.column, RawColumn(job.windowing.column, "string"))
+    return columns
+
+
+def write_segments(job: StreamJob, batch: RawBatch, arrivals: Arrivals) -> list[Segment]:
+    """Writes a segment for each window that rows of `batch` fall into.
+
+    Args:
+      job: What to do with them.
+      batch: [rows] as read, with the columns of `stream_columns`.
+      arrivals: Of each record of the batch.
+    """
+    refused = np.array([entry.row for entry in batch.rejected], np.int64)
+    numbers = np.sort(np.concatenate([batch.rows, refused]))
+    if not len(numbers):
+        return []
+    times, faults = _times(job, batch, numbers, arrivals)
+    arrived = arrivals.times[np.searchsorted(arrivals.numbers, numbers)]
+    rows = _timely(job, batch, check_rows(batch, job.spec), numbers, times, arrived, faults)
+    outputs = job.graph()(rows.columns)
+    rows, outputs, unknown = reject_unknown_classes(job.spec, rows, outputs)
+    records = encode_records(outputs, rows.keys)
+    rejected = rows.rejected + unknown
+    starts = job.windowing.starts(times)
+    row_starts = starts[np.searchsorted(numbers, rows.numbers)]
+    rejected_numbers = np.array([entry.row for entry in rejected], np.int64)
+    rejected_starts = starts[np.searchsorted(numbers, rejected_numbers)]
+    segments = []
+    for start in np.unique(starts):
+        of_window = starts == start
+        mask = row_starts == start
+        here = rows.take(mask)
+        statistics = SplitStatistics()
+        if len(here.numbers):
+            statistics.add(
+                job.spec, here.columns, {name: value[mask] for name, value in outputs.items()}
+            )
+        contents = SegmentContents(
+            file=batch.unit.file if arrivals.numbered else "",
+            numbers=numbers[of_window],
+            times=times[np.searchsorted(numbers, here.numbers)],
+            keys=here.keys,
+            rejected=[rejected[at] for at in np.flatnonzero(rejected_starts == start)],
+            statistics=statistics,
+        )
+        chosen = [records[position] for position in np.flatnonzero(mask)]
+        segments.append(_write(job, int(start), int(arrived[of_window].max()), contents, chosen))
+    return segments
+
+
+def read_segment(path: str) -> SegmentContents:
+    """Reads what a segment holds beside its records, which may be large."""
+    with Path(path).open("rb") as file:
+        contents: SegmentContents = pickle.load(file)
+    return contents
+
+
+def read_records(path: str) -> list[bytes]:
+    """Returns [written] serialized tf.Example of a segment."""
+    with Path(path).open("rb") as file:
+        pickle.load(file)
+        records: list[bytes] = pickle.load(file)
+    return records
+
+
+def _write(
+    job: StreamJob, start: int, arrival: int, contents: SegmentContents, records: list[bytes]
+) -> Segment:
+    folder = Path(job.directory) / PENDING / "segments"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / uuid.uuid4().hex
+    with path.open("wb") as file:
+        for part in (contents, records):
+            pickle.dump(part, file, protocol=pickle.HIGHEST_PROTOCOL)
+    return Segment(
+        window=start,
+        path=str(path),
+        arrival=arrival,
+        latest=int(contents.times.max(initial=0)),
+        read=len(contents.numbers),
+        written=len(records),
+        rejected=len(contents.rejected),
+    )
+
+
+def _times(
+    job: StreamJob, batch: RawBatch, numbers: np.ndarray, arrivals: Arrivals
+) -> tuple[np.ndarray, Faults]:
+    """Returns [records] when each record happened, and what is wrong with times, by number."""
+    arrived = arrivals.times[np.searchsorted(arrivals.numbers, numbers)]
+    column = job.windowing.column
+    if column is None:
+        return arrived if arrivals.own else np.full(len(numbers), arrivals.fallback), {}
+    names = batch.table.schema.names
+    raw = batch.table.column(column) if column in names else pa.nulls(len(batch.rows))
+    texts, unfit = canonical(raw, RawColumn(column, "string"), job.spec)
+    found, bad = event_times(texts)
+    bad = {**bad, **unfit}
+    times = np.zeros(len(numbers), np.int64)
+    known = np.zeros(len(numbers), bool)
+    sound = np.ones(len(batch.rows), bool)
+    sound[list(bad)] = False
+    places = np.searchsorted(numbers, batch.rows[sound])
+    times[places] = found[sound]
+    known[places] = True
+    if arrivals.own:
+        times[~known] = arrived[~known]
+    else:
+        _fill(times, known, arrivals.fallback)
+    return times, {int(batch.rows[at]): reason for at, reason in bad.items()}
+
+
+def _fill(times: np.ndarray, known: np.ndarray, fallback: int) -> None:
+    """Gives records without a time that of the record before, or else after them."""
+    if not known.any():
+        times[:] = fallback
+        return
+    before = np.maximum.accumulate(np.where(known, np.arange(len(times)), -1))
+    before[before < 0] = np.flatnonzero(known)[0]
+    times[:] = times[before]
+
+
+def _timely(
+    job: StreamJob,
+    batch: RawBatch,
+    rows: Rows,
+    numbers: np.ndarray,
+    times: np.ndarray,
+    arrived: np.ndarray,
+    faults: Faults,
+) -> Rows:
+    """Turns away rows without a time, and those that came too late."""
+    late = job.windowing.too_late(times, arrived)
+    places = np.searchsorted(numbers, rows.numbers)
+    bad = late[places] | np.isin(rows.numbers, np.fromiter(faults, np.int64, len(faults)))
+    if not bad.any():
+        return rows
+    rejected = list(rows.rejected)
+    for at in np.flatnonzero(bad).tolist():
+        number = int(rows.numbers[at])
+        reason = faults.get(number) or _lateness(
+            job, int(times[places[at]]), int(arrived[places[at]])
+        )
+        raw = batch.raw_text(int(np.searchsorted(batch.rows, number)))
+        key = rows.keys[at].as_py() if job.spec.key is not None else None
+        rejected.append(Rejected(batch.unit.file, number, key, job.windowing.column, reason, raw))
+    return replace(rows.take(~bad), rejected=sorted(rejected, key=lambda entry: entry.row))
+
+
+def _lateness(job: StreamJob, time: int, arrival: int) -> str:
+    end = int(job.windowing.starts(np.array([time]))[0]) + job.windowing.size
+    allowed = job.windowing.lateness or 0
+    return (
+        f"came {(arrival - end) / 1e6:g} s after its window ended, "
+        f"more than --allowed-lateness of {allowed / 1e6:g} s"
+    )

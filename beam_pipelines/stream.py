@@ -1,0 +1,337 @@
+"""The stream job: rows as they come in, a folder of records for each window of event time out.
+
+    rows -> segments -> windows -> sealed panes -> panes in their place
+
+On a runner with checkpoints this is one endless pipeline; on this machine, rounds of batch work
+(`beam_pipelines.local_stream`). Rows are checked, transformed and encoded as by the batch job, with
+the transform that it fitted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.runners.runner import PipelineState
+from google.protobuf import text_format
+
+from beam_pipelines import arguments
+from beam_pipelines.drift import load_reference
+from beam_pipelines.drift_gate import DriftGate
+from beam_pipelines.event_time import SECOND, Windowing, parse_duration
+from beam_pipelines.local_runner import LOCAL_RUNNER, pipeline_options
+from beam_pipelines.local_stream import stream_files
+from beam_pipelines.segments import StreamJob
+from beam_pipelines.stream_sources import Source, parse_source
+from beam_pipelines.stream_steps import (
+    CommitPanes,
+    Message,
+    MessageFormat,
+    SealPanes,
+    Stable,
+    WriteMessages,
+)
+from beam_pipelines.transform_metadata import record_entries
+from schemas.errors import DatasetMismatchError, DriftError, UsageError
+from schemas.manifest import MANIFEST, SPEC, TRANSFORM, Rows, load_manifest, transform_sha256
+from schemas.raw_columns import raw_schema
+from schemas.spec import Spec, load
+from schemas.windows import WindowManifest
+
+__all__ = ["execute", "prepare", "run", "stream", "stream_pipeline"]
+
+_LOGGER = logging.getLogger(__name__)
+Committed = Callable[[str, WindowManifest], bool]
+
+
+def stream(
+    spec: Spec,
+    source: str,
+    transform: str | Path,
+    output: str | Path,
+    windowing: Windowing,
+    *,
+    format: MessageFormat = "json",
+    compression: Literal["none", "gzip"] = "none",
+    until_idle: float | None = None,
+    expansion_service: str | None = None,
+    committed: Committed = lambda folder, manifest: True,
+    options: Sequence[str] = (),
+) -> None:
+    """Turns rows into windows of records until they end, or the runner does.
+
+    Args:
+      spec: The declaration.
+      source: Where rows come from (`beam_pipelines.stream_sources`).
+      transform: The `transform/` folder that `preprocess` left.
+      output: The directory of windows; one begun by an earlier run is gone on with.
+      windowing: How rows fall into windows.
+      format: What a message of a queue is.
+      compression: Of the records.
+      until_idle: Ends when no file came for so many seconds; this machine only.
+      expansion_service: Of Kafka's transforms, where it is not to be started here.
+      committed: Called with the folder and manifest of each finished pane; False ends the stream.
+      options: Beam's.
+
+    Raises:
+      UsageError: If source, output and runner do not go together.
+      DatasetMismatchError: If the transform is of another spec, or the output of another stream.
+      DataError: If a file cannot be read on.
+      AccountingError: If rows are lost.
+    """
+    origin = parse_source(source)
+    beam_options = pipeline_options(options)
+    local = beam_options.view_as(StandardOptions).runner == LOCAL_RUNNER
+    _check(origin, local, until_idle)
+    directory = Path(output).absolute()
+    if not local and "savepoint_path" not in _named(options) and _panes(directory):
+        raise UsageError(
+            f"{output}: holds finished windows, and this job would begin anew; go on from the last "
+            "checkpoint with --savepoint_path=PATH, or choose another output"
+        )
+    job = prepare(spec, Path(transform), directory, windowing, compression)
+
+    def tell(folder: str) -> bool:
+        path = directory / folder / MANIFEST
+        return committed(folder, WindowManifest.model_validate_json(path.read_text("utf-8")))
+
+    if local:
+        stream_files(job, origin.place, options, until_idle=until_idle, committed=tell)
+    else:
+        beam_options.view_as(StandardOptions).streaming = True
+        pipeline = stream_pipeline(job, origin, format, beam_options, expansion_service)
+        _watch(pipeline, directory, tell)
+
+
+def prepare(
+    spec: Spec,
+    transform: Path,
+    directory: Path,
+    windowing: Windowing,
+    compression: Literal["none", "gzip"] = "none",
+) -> StreamJob:
+    """Puts transform, spec and schema into the directory of windows; returns the job.
+
+    Raises:
+      DatasetMismatchError: If the transform is of another spec, or the directory of another stream.
+    """
+    if not (transform / "transform_fn").is_dir():
+        raise DatasetMismatchError(
+            f"{transform}: expected the transform/ folder of a records directory (with transform_fn in it)"
+        )
+    fitted = transform.parent / MANIFEST
+    if fitted.is_file() and load_manifest(transform.parent).spec_sha256 != spec.sha256():
+        raise DatasetMismatchError(
+            f"{transform}: was fitted to another spec ({transform.parent / SPEC}); use that one"
+        )
+    digest = transform_sha256(transform)
+    copy = directory / TRANSFORM
+    if not copy.is_dir():
+        directory.mkdir(parents=True, exist_ok=True)
+        partial = directory / f".{TRANSFORM}.{uuid.uuid4().hex}"
+        shutil.copytree(transform, partial)
+        partial.rename(copy)
+        (directory / SPEC).write_text(spec.to_yaml(), encoding="utf-8")
+        schema = text_format.MessageToString(raw_schema(spec))
+        (directory / "schema.pbtxt").write_text(schema, encoding="utf-8")
+    elif transform_sha256(copy) != digest or load(directory / SPEC).sha256() != spec.sha256():
+        raise DatasetMismatchError(
+            f"{directory}: was begun with another spec or transform; choose another output"
+        )
+    return StreamJob(
+        spec,
+        str(directory),
+        windowing,
+        digest,
+        record_entries(spec, str(copy)),
+        load_reference(transform),
+        compression=compression,
+    )
+
+
+def stream_pipeline(
+    job: StreamJob,
+    source: Source,
+    format: MessageFormat,
+    options: PipelineOptions,
+    expansion_service: str | None = None,
+) -> beam.Pipeline:
+    """Returns the endless pipeline of a queue."""
+    pipeline = beam.Pipeline(options=options)
+    messages = (
+        _from_kafka(pipeline, source, expansion_service)
+        if source.kind == "kafka"
+        else _from_pubsub(pipeline, source)
+    )
+    _ = (
+        messages
+        | "WriteMessages" >> beam.ParDo(WriteMessages(job, format))
+        | "ByWindow"
+        >> beam.Map(lambda segment: (segment.window, segment)).with_output_types(tuple[int, Any])
+        | "SealPanes" >> beam.ParDo(SealPanes(job)).with_output_types(tuple[int, Any])
+        | "ToOneWorker" >> beam.Reshuffle()
+        | "CommitPanes" >> Stable(CommitPanes(job))
+    )
+    return pipeline
+
+
+def _from_kafka(
+    pipeline: beam.Pipeline, source: Source, expansion_service: str | None
+) -> beam.PCollection:
+    from apache_beam.io.kafka import ReadFromKafka
+
+    return (
+        pipeline
+        | "ReadKafka"
+        >> ReadFromKafka(
+            {
+                "bootstrap.servers": source.place,
+                "auto.offset.reset": "earliest",
+                "group.id": f"skewless-{source.topic}",
+            },
+            [source.topic],
+            timestamp_policy=ReadFromKafka.create_time_policy,
+            with_metadata=True,
+            expansion_service=expansion_service,
+        )
+        | "Numbered"
+        >> beam.Map(
+            lambda record, name: Message(record.value, f"{name}/{record.partition}", record.offset),
+            source.name,
+        )
+    )
+
+
+def _from_pubsub(pipeline: beam.Pipeline, source: Source) -> beam.PCollection:
+    topic = f"projects/{source.place}/topics/{source.topic}"
+    return (
+        pipeline
+        | "ReadPubSub" >> beam.io.ReadFromPubSub(topic=topic)
+        | "Unnumbered" >> beam.Map(lambda value, name: Message(value, name), source.name)
+    )
+
+
+def _check(source: Source, local: bool, until_idle: float | None) -> None:
+    if local and source.kind != "dir":
+        raise UsageError(
+            f"--source {source.name}: reading a queue takes a runner with checkpoints "
+            "(--runner=FlinkRunner …, see docs/streaming.md); on this machine alone stream dir:// files"
+        )
+    if not local and source.kind == "dir":
+        raise UsageError(
+            f"--source dir://{source.place}: files are streamed on this machine, by the local runner; "
+            "leave --runner out, or use `skewless preprocess` on the cluster"
+        )
+    if not local and until_idle is not None:
+        raise UsageError(
+            "--until-idle is for files; end a cluster's job with a savepoint that drains it"
+        )
+
+
+def _named(options: Sequence[str]) -> set[str]:
+    return {option.partition("=")[0].lstrip("-") for option in options}
+
+
+def _panes(directory: Path) -> set[str]:
+    return {
+        path.parent.relative_to(directory).as_posix()
+        for path in directory.glob(f"window=*/**/{MANIFEST}")
+    }
+
+
+def _watch(pipeline: beam.Pipeline, directory: Path, tell: Callable[[str], bool]) -> None:
+    """Runs a pipeline, telling of panes as they appear; cancels it when told to."""
+    known = _panes(directory)
+    result = pipeline.run()
+    while not PipelineState.is_terminal(result.state):
+        time.sleep(1.0)
+        new = _panes(directory) - known
+        known |= new
+        for folder in sorted(new):
+            if not tell(folder):
+                result.cancel()
+                return
+    result.wait_until_finish()
+
+
+def execute(known: argparse.Namespace, beam_arguments: Sequence[str]) -> int:
+    """Does what parsed arguments ask for; returns the exit code."""
+    size = parse_duration(known.window, "--window")
+    if size <= 0 or size % SECOND:
+        raise UsageError(f"--window: expected whole seconds, at least one, got {known.window!r}")
+    lateness = known.allowed_lateness
+    windowing = Windowing(
+        size=size,
+        delay=parse_duration(known.delay, "--delay"),
+        lateness=None if lateness is None else parse_duration(lateness, "--allowed-lateness"),
+        column=known.timestamp_column,
+    )
+    gate = DriftGate(known.drift_limit, known.fail_on_drift, known.drift_webhook)
+    if (gate.fail or gate.webhook) and not load_reference(Path(known.transform)):
+        raise UsageError(
+            f"--transform {known.transform}: no statistics.json beside it, so no drift can be seen; "
+            "use the transform/ folder where `preprocess` left it"
+        )
+    totals = _Totals(gate)
+    stream(
+        load(known.spec),
+        known.source,
+        known.transform,
+        known.output,
+        windowing,
+        format=known.format,
+        compression=known.compression,
+        until_idle=known.until_idle,
+        expansion_service=known.expansion_service,
+        committed=totals.add,
+        options=beam_arguments,
+    )
+    print(totals)
+    if gate.failed:
+        raise DriftError(gate.failed)
+    return 0
+
+
+class _Totals:
+    """Says what each pane holds as it appears, and all of them at the end."""
+
+    def __init__(self, gate: DriftGate) -> None:
+        self._gate = gate
+        self._rows: list[Rows] = []
+
+    def add(self, folder: str, manifest: WindowManifest) -> bool:
+        """Counts one pane; whether the stream is to go on."""
+        self._rows.append(manifest.rows)
+        _LOGGER.info("%s: %s", folder, _counts([manifest.rows]))
+        return self._gate.passes(folder, manifest)
+
+    def __str__(self) -> str:
+        return f"{len(self._rows):,} panes finished: {_counts(self._rows)}"
+
+
+def _counts(rows: Sequence[Rows]) -> str:
+    return (
+        f"{sum(entry.written for entry in rows):,} records; "
+        f"{sum(entry.read for entry in rows):,} rows read, "
+        f"{sum(entry.rejected for entry in rows):,} rejected, "
+        f"{sum(entry.duplicate for entry in rows):,} duplicate"
+    )
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m beam_pipelines.stream", description=__doc__)
+    arguments.stream(parser)
+    return execute(*parser.parse_known_args(argv))
+
+
+if __name__ == "__main__":
+    raise SystemExit(run())
