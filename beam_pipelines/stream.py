@@ -177,7 +177,8 @@ def stream_pipeline(
         | "ByWindow"
         >> beam.Map(lambda segment: (segment.window, segment)).with_output_types(tuple[int, Any])
         | "SealPanes" >> beam.ParDo(SealPanes(job)).with_output_types(tuple[int, Any])
-        | "ToOneWorker" >> beam.Reshuffle()
+        # Stable input is asked for by whole fused stages; this one is to hold sealed panes alone.
+        | "Unfuse" >> beam.Reshuffle()
         | "CommitPanes" >> Stable(CommitPanes(job))
     )
     return pipeline

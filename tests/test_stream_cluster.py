@@ -1,0 +1,193 @@
+"""A stream from Kafka on Flink, killed in the middle: each row is in one finished window, once."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from beam_pipelines.panes import SOURCES
+from schemas.manifest import Rows
+from schemas.windows import finished_panes
+from tests.cluster import (
+    BROKER,
+    EXPANSION,
+    ROOT,
+    last_job,
+    produce,
+    python_workers,
+    rest,
+    script,
+    within,
+    works_again,
+)
+from tests.conftest import DataSet
+from tests.test_stream import Row, batch_records, records_in, rows, write
+
+__all__ = ["rows"]
+RATE = 100
+pytestmark = [pytest.mark.flink, pytest.mark.kafka, pytest.mark.slow]
+
+
+class Stream:
+    """`skewless stream` of a topic in a process of its own, and rows that are appended meanwhile."""
+
+    def __init__(self, shop: DataSet, rows: list[Row], directory: Path) -> None:
+        self.topic = f"stream-{uuid.uuid4().hex[:8]}"
+        self.output = directory / "windows"
+        self.sent: list[Row] = []
+        self._shop, self._rows, self._directory = shop, rows, directory
+        self._ended = threading.Event()
+        self._producer = threading.Thread(target=self._produce)
+        self._process: subprocess.Popen[bytes] | None = None
+        script("kafka", "topic", self.topic, "--partitions", "2")
+        self._producer.start()
+
+    def begin(self, *more: str) -> None:
+        """Starts the command and waits until its job writes windows."""
+        before = len(self.read())
+        options = script("flink", "options", "--streaming").split()
+        command = [
+            *(sys.executable, "-m", "skewless", "stream", str(self._shop.directory / "spec.yaml")),
+            f"--source=kafka://{BROKER}/{self.topic}",
+            f"--transform={self._shop.directory / 'transform'}",
+            f"--output={self.output}",
+            *("--window=5s", "--timestamp-column=at", "--delay=1s"),
+            f"--expansion-service={EXPANSION}",
+            *options,
+            *more,
+        ]
+        with (self._directory / "command.log").open("ab") as log:
+            self._process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+        assert within(400, lambda: len(self.read()) > before), self._log()
+
+    def kill(self) -> None:
+        """Ends the command, and with it Beam's job server, at once."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def end(self) -> None:
+        """Appends no more rows, waits until all are in windows, and ends command and job."""
+        self._ended.set()
+        self._producer.join()
+        done = within(240, lambda: sum(self.read().values()) >= len(self.sent))
+        self.kill()
+        rest(f"/jobs/{last_job()}?mode=cancel", "PATCH")
+        assert done, f"{sum(self.read().values())} of {len(self.sent)} rows; {self._log()}"
+
+    def read(self) -> dict[str, int]:
+        """Returns the rows read of each finished pane."""
+        return {folder: manifest.rows.read for folder, manifest in finished_panes(self.output)}
+
+    def close(self) -> None:
+        """Stops what a failed test left."""
+        self._ended.set()
+        if self._process is not None:
+            self._process.kill()
+        for job in rest("/jobs")["jobs"]:
+            if job["status"] not in ("CANCELED", "FINISHED", "FAILED"):
+                rest(f"/jobs/{job['id']}?mode=cancel", "PATCH")
+
+    def _produce(self) -> None:
+        produce(self.topic, self._messages(), rate=RATE)
+
+    def _messages(self) -> Iterator[str]:
+        for number in itertools.count():
+            if self._ended.is_set():
+                return
+            row: dict[str, Any] = {**self._rows[number % len(self._rows)], "id": f"k{number}"}
+            row["at"] = int(time.time() * 1000)
+            if number % 97 == 0:
+                row["age"] = "old"
+            for _ in range(2 if number % 50 == 0 else 1):
+                self.sent.append(row)
+                yield json.dumps(row)
+
+    def _log(self) -> str:
+        return (self._directory / "command.log").read_text(errors="replace")[-3000:]
+
+
+@pytest.fixture
+def stream(
+    shop: DataSet, rows: list[Row], flink: None, kafka: None, tmp_path: Path
+) -> Iterator[Stream]:
+    stream = Stream(shop, rows, tmp_path)
+    yield stream
+    stream.close()
+
+
+def holds_each_row_once(stream: Stream, shop: DataSet, directory: Path) -> None:
+    file = write(directory / "sent.jsonl", stream.sent)
+    assert records_in(stream.output) == batch_records(shop, [file], directory / "batch")
+    panes = finished_panes(stream.output)
+    totals = [manifest.rows for _, manifest in panes]
+    late = sum(manifest.pane > 0 for _, manifest in panes)
+    figures = [sum(getattr(rows, name) for rows in totals) for name in Rows.model_fields]
+    names = ", ".join(
+        f"{count} {name}" for count, name in zip(figures, Rows.model_fields, strict=True)
+    )
+    print(f"\n{len(stream.sent)} rows sent: {names}; {len(panes)} panes, {late} of them late")
+    unfit = [row for row in stream.sent if row["age"] == "old"]
+    assert sum(rows.read for rows in totals) == len(stream.sent)
+    assert sum(rows.rejected for rows in totals) == len(unfit)
+    assert sum(rows.duplicate for rows in totals) == len(stream.sent) - len(unfit) - len(
+        {row["id"] for row in stream.sent if row["age"] != "old"}
+    )
+    # Kafka's own offsets: those of each partition without a gap, none of them twice.
+    offsets: dict[str, list[int]] = {}
+    for folder, _ in panes:
+        found = json.loads((stream.output / folder / SOURCES).read_text())
+        for partition, ranges in found.items():
+            for first, last in ranges:
+                offsets.setdefault(partition, []).extend(range(first, last + 1))
+    assert sum(map(len, offsets.values())) == len(stream.sent)
+    for numbers in offsets.values():
+        assert sorted(numbers) == list(range(len(numbers)))
+
+
+def test_a_task_manager_and_a_python_worker_are_killed(
+    stream: Stream, shop: DataSet, tmp_path: Path
+) -> None:
+    stream.begin()
+    job = last_job()
+    script("flink", "kill", "taskmanager-2")
+    time.sleep(2)
+    script("flink", "start", "taskmanager-2")
+    works_again(job)
+    os.kill(python_workers()[0], signal.SIGKILL)
+    works_again(job)
+    stream.end()
+    restored = rest(f"/jobs/{job}/checkpoints")["counts"]["restored"]
+    assert restored >= 2, "the job was hit twice and must have begun anew twice"
+    holds_each_row_once(stream, shop, tmp_path)
+
+
+def test_the_whole_job_is_killed_and_goes_on_from_its_last_checkpoint(
+    stream: Stream, shop: DataSet, tmp_path: Path
+) -> None:
+    stream.begin()
+    job = last_job()
+    works_again(job)
+    stream.kill()
+    for server in ("taskmanager-1", "taskmanager-2", "workers"):
+        script("flink", "kill", server)
+    rest(f"/jobs/{job}?mode=cancel", "PATCH")
+    assert within(60, lambda: rest(f"/jobs/{job}")["state"] == "CANCELED")
+    checkpoint = rest(f"/jobs/{job}/checkpoints")["latest"]["completed"]["external_path"]
+    script("flink", "up")
+    stream.begin(f"--savepoint_path={checkpoint}")
+    stream.end()
+    assert rest(f"/jobs/{last_job()}/checkpoints")["counts"]["restored"] == 1
+    holds_each_row_once(stream, shop, tmp_path)
