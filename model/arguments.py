@@ -14,11 +14,17 @@ __all__ = [
 
 def train(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this command."""
-    parser.add_argument("records", metavar="DIR", help="the records directory")
+    parser.add_argument("records", nargs="?", metavar="DIR", help="the records directory")
     parser.add_argument("--output", required=True, metavar="RUN", help="the run directory to leave")
     parser.add_argument("--spec", help="a spec with other model and training sections")
     parser.add_argument("--epochs", type=int, metavar="N", help="instead of training.epochs")
     parser.add_argument("--resume", action="store_true", help="continue a stopped run")
+    parser.add_argument(
+        "--warm-start",
+        metavar="RUN",
+        help="begin with the weights of this finished run, whose IDs the records keep "
+        "(preprocess --grow-from RUN/transform)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace a run")
     parser.add_argument(
         "--cache", metavar="memory|FILE", help="keep records in memory or in a file"
@@ -29,6 +35,42 @@ def train(parser: argparse.ArgumentParser) -> None:
         default=500,
         metavar="N",
         help="steps between checkpoints within an epoch (default: %(default)s)",
+    )
+    following = parser.add_argument_group("windows of a stream, trained on as they finish")
+    following.add_argument(
+        "--follow", metavar="DIR", help="what `skewless stream` leaves, instead of records"
+    )
+    following.add_argument(
+        "--poll",
+        type=float,
+        default=10.0,
+        metavar="SECONDS",
+        help="time between looks for a finished window (default: %(default)s)",
+    )
+    following.add_argument(
+        "--max-windows", type=int, metavar="N", help="end after so many, those before --resume too"
+    )
+    following.add_argument(
+        "--idle-timeout",
+        type=float,
+        metavar="SECONDS",
+        help="end when no window finishes for so long (default: never)",
+    )
+    following.add_argument(
+        "--export-to",
+        metavar="DIR",
+        help="export versions DIR/1, DIR/2, … which TensorFlow Serving takes up by itself",
+    )
+    following.add_argument(
+        "--export-every", type=int, metavar="N", help="windows between versions (default: 1)"
+    )
+    following.add_argument(
+        "--prove-on",
+        metavar="DIR",
+        help="records of the same transform to prove parity on, where windows keep no raw rows",
+    )
+    following.add_argument(
+        "--no-verify", action="store_true", help="export without the parity proof"
     )
 
 

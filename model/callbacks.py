@@ -76,7 +76,8 @@ class CheckpointWithinEpoch(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Saves when it is time."""
         step = self._begun_at + batch + 1
-        if step % self._every == 0:
+        # Not after the last batch: none would be left to resume with, and the epoch is saved anyway.
+        if step % self._every == 0 and batch + 1 != self.params["steps"]:
             self._progress.step = step
             # A loss is computed before its update: weights can be spoiled while it is still
             # finite, and they must not replace the last checkpoint that could be continued from.

@@ -12,11 +12,12 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import keras
 
 from model.run_directory import write_json
+from schemas.errors import UsageError
 
 __all__ = ["Checkpoints", "Progress"]
 
@@ -49,14 +50,18 @@ class Progress:
     cached: bool = False
 
 
-class Checkpoints:
-    """The checkpoints of one run."""
+State = TypeVar("State", bound=Progress)
 
-    def __init__(self, directory: Path) -> None:
+
+class Checkpoints(Generic[State]):
+    """The checkpoints of one run, whose progress is of one kind."""
+
+    def __init__(self, directory: Path, kind: type[State]) -> None:
         self._directory = directory
+        self._kind = kind
         directory.mkdir(parents=True, exist_ok=True)
 
-    def save(self, model: keras.Model, progress: Progress) -> None:
+    def save(self, model: keras.Model, progress: State) -> None:
         """Saves the model and where training stands, then drops the checkpoint before."""
         name = f"epoch-{progress.epoch:04d}-step-{progress.step:08d}.keras"
         temporary = self._directory / f"partial-{name}"
@@ -68,16 +73,26 @@ class Checkpoints:
             if other.name != name:
                 other.unlink()
 
-    def load(self) -> tuple[keras.Model, Progress] | None:
-        """Returns the last checkpoint, or None when the run had not reached one."""
+    def load(self) -> tuple[keras.Model, State] | None:
+        """Returns the last checkpoint, or None when the run had not reached one.
+
+        Raises:
+          UsageError: If the run was trained in another way, with --follow or without.
+        """
         path = self._directory / _STATE
         if not path.is_file():
             return None
         state = json.loads(path.read_text(encoding="utf-8"))
-        model = keras.saving.load_model(self._directory / state.pop("model"))
-        for variable, seed in zip(_seed_variables(model), state.pop("seeds"), strict=True):
+        saved, seeds = state.pop("model"), state.pop("seeds")
+        if state.keys() != {entry.name for entry in dataclasses.fields(self._kind)}:
+            raise UsageError(
+                f"{self._directory.parent}: was not trained in this way (train RECORDS, or train "
+                "--follow DIR); resume it as it was started"
+            )
+        model = keras.saving.load_model(self._directory / saved)
+        for variable, seed in zip(_seed_variables(model), seeds, strict=True):
             variable.assign(seed)
-        return model, Progress(**state)
+        return model, self._kind(**state)
 
     def save_best(self, model: keras.Model) -> None:
         """Keeps the weights of the best epoch so far."""

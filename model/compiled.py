@@ -27,8 +27,14 @@ _ROWS_WORTH_COMPILING = 1_000_000
 _FASTER_COMPILED = ("mean", "gru", "lstm")
 
 
-def compiled_model(spec: Spec, records: Records) -> keras.Model:
-    """Returns the declared model, initialised from the seed; sets the process's random seeds."""
+def compiled_model(spec: Spec, records: Records, *, compiling: bool = True) -> keras.Model:
+    """Returns the declared model, initialised from the seed; sets the process's random seeds.
+
+    Args:
+      spec: What is trained.
+      records: What is trained on.
+      compiling: Whether XLA may be used where it is worth its compiling.
+    """
     training = spec.training
     keras.utils.set_random_seed(training.seed)
     policy = keras.config.dtype_policy()
@@ -41,7 +47,7 @@ def compiled_model(spec: Spec, records: Records) -> keras.Model:
             model = build(spec, records.manifest.features)
             model.compile(
                 optimizer=_optimizer(training),
-                jit_compile=_worth_compiling(spec, records),
+                jit_compile=compiling and _worth_compiling(spec, records),
                 **compile_arguments(spec),
             )
     finally:

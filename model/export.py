@@ -26,7 +26,7 @@ from schemas.errors import ParityError, UsageError
 from schemas.manifest import MANIFEST, SPEC, TRANSFORM
 from schemas.records import LABEL
 
-__all__ = ["EXTRA", "execute", "export", "run"]
+__all__ = ["EXTRA", "execute", "export", "export_model", "run"]
 
 _METHODS = {
     "classify": "tensorflow/serving/classify",
@@ -73,6 +73,23 @@ def export(
     if check:
         run.check_records(open_records(records))
     model = keras.saving.load_model(run.path / MODEL)
+    return export_model(run, model, destination, records if check else None)
+
+
+def export_model(
+    run: RunDirectory, model: keras.Model, destination: Path, records: Path | None
+) -> Report | None:
+    """Exports a model of a run, which may still be training.
+
+    Args:
+      run: Gives spec, manifest and transform.
+      model: The model as it is now.
+      destination: The SavedModel's directory, which appears whole.
+      records: Where to prove parity, with raw rows beside them; None not to.
+
+    Raises:
+      ParityError: If the exported graph does not reproduce the records; nothing is left.
+    """
     functions = ServingFunctions(
         run.spec, run.manifest, Transform(run.spec, run.path / TRANSFORM), model, _classes(run)
     )
@@ -81,7 +98,7 @@ def export(
     shutil.rmtree(staging, ignore_errors=True)
     try:
         _write(run, model, functions, staging)
-        report = _prove(staging, records, functions) if check else None
+        report = _prove(staging, records, functions) if records is not None else None
         if destination.exists():
             shutil.rmtree(destination)
         staging.rename(destination)

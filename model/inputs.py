@@ -27,6 +27,7 @@ from schemas.manifest import (
     transform_sha256,
 )
 from schemas.records import KEY, LABEL, WEIGHT, parse_rows
+from schemas.windows import load_pane, windows_directory
 
 __all__ = ["Records", "open_records"]
 
@@ -39,10 +40,15 @@ _BLOCK_ROWS = 64
 
 @dataclass(frozen=True)
 class Records:
-    """A checked records directory."""
+    """A checked records directory, or a finished pane of a window."""
 
     directory: Path
     manifest: Manifest
+
+    @property
+    def root(self) -> Path:
+        """Where spec and transform lie: of a pane, the directory of windows."""
+        return windows_directory(self.directory) or self.directory
 
     def rows(self, split: str) -> int:
         """Returns the number of records in a split."""
@@ -218,7 +224,8 @@ def open_records(directory: str | Path, *, verify_checksums: bool = False) -> Re
     """Checks that a directory is a complete data set and belongs to its transform.
 
     Args:
-      directory: A records directory that `preprocess` left.
+      directory: A records directory that `preprocess` left, or a pane that `stream` left, whose
+        rows are then the training split.
       verify_checksums: Reads every shard and compares its digest, not only its size.
 
     Raises:
@@ -226,7 +233,8 @@ def open_records(directory: str | Path, *, verify_checksums: bool = False) -> Re
         transform is not the one the records came from.
     """
     root = Path(directory)
-    manifest = load_manifest(root)
+    windows = windows_directory(root)
+    manifest = load_manifest(root) if windows is None else load_pane(root).as_records()
     for split in manifest.splits.values():
         for shard in split.shards:
             path = root / shard.path
@@ -242,8 +250,11 @@ def open_records(directory: str | Path, *, verify_checksums: bool = False) -> Re
                 raise DatasetMismatchError(
                     f"{path}: its bytes are not the manifest's; preprocess again"
                 )
-    if transform_sha256(root / TRANSFORM) != manifest.transform_sha256:
+    records = Records(root, manifest)
+    transform = records.root / TRANSFORM
+    if transform_sha256(transform) != manifest.transform_sha256:
         raise DatasetMismatchError(
-            f"{root / TRANSFORM}: is not the transform that these records came from; preprocess again"
+            f"{transform}: is not the transform that these records came from ({root}); "
+            "preprocess again"
         )
-    return Records(root, manifest)
+    return records

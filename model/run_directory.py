@@ -1,7 +1,8 @@
 """The directory of a training run: all that resuming, evaluating and exporting need.
 
 RUN/spec.yaml       the spec trained with
-RUN/manifest.json   of the records trained on;  RUN/records.json  where they were
+RUN/manifest.json   of the records trained on;  RUN/records.json  where they were, and the run
+                    whose weights training began with
 RUN/transform/      a copy of their transform graph
 RUN/statistics.json a copy of their statistics
 RUN/checkpoints/    what a killed run continues from
@@ -30,6 +31,7 @@ __all__ = ["METRICS", "MODEL", "RunDirectory", "write_json"]
 METRICS = "metrics.json"
 MODEL = "model.keras"
 _RECORDS = "records.json"
+_STATISTICS = "statistics.json"
 
 
 @dataclass(frozen=True)
@@ -39,25 +41,46 @@ class RunDirectory:
     path: Path
 
     @classmethod
-    def create(cls, path: Path, records: Records, spec: Spec, *, overwrite: bool) -> RunDirectory:
+    def create(
+        cls,
+        path: Path,
+        records: Records,
+        spec: Spec,
+        *,
+        overwrite: bool,
+        warm_start: Path | None = None,
+    ) -> RunDirectory:
         """Makes a new run, which appears with all its parts or not at all.
+
+        Args:
+          path: Where.
+          records: What is trained on.
+          spec: What is trained.
+          overwrite: Replaces a run.
+          warm_start: The run whose weights training begins with.
 
         Raises:
           UsageError: If there is a run already, finished or not, and it is not to be replaced;
-            or what is there is no run, or holds the records.
+            or what is there is no run, or holds the records or the run to begin with.
         """
-        _check_place(path, records, overwrite=overwrite)
+        kept = [records.directory, *([warm_start] if warm_start is not None else ())]
+        _check_place(path, kept, overwrite=overwrite)
         path = path.absolute()
         path.parent.mkdir(parents=True, exist_ok=True)
         for stale in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
             shutil.rmtree(stale, ignore_errors=True)
         staging = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        shutil.copytree(records.directory / TRANSFORM, staging / TRANSFORM)
-        for name in (MANIFEST, "statistics.json"):
-            if (records.directory / name).is_file():
-                shutil.copy2(records.directory / name, staging / name)
+        shutil.copytree(records.root / TRANSFORM, staging / TRANSFORM)
+        manifest = records.manifest.model_dump_json(indent=2) + "\n"
+        (staging / MANIFEST).write_text(manifest, encoding="utf-8")
+        if (records.directory / _STATISTICS).is_file():
+            shutil.copy2(records.directory / _STATISTICS, staging / _STATISTICS)
         (staging / SPEC).write_text(spec.to_yaml(), encoding="utf-8")
-        write_json(staging / _RECORDS, {"directory": str(records.directory.resolve())})
+        source = {
+            "directory": str(records.directory.resolve()),
+            "warm_start": None if warm_start is None else str(warm_start.resolve()),
+        }
+        write_json(staging / _RECORDS, source)
         if path.exists():
             shutil.rmtree(path)
         staging.rename(path)
@@ -91,7 +114,21 @@ class RunDirectory:
     @property
     def records_directory(self) -> Path:
         """Where the records were when training started."""
-        return Path(json.loads((self.path / _RECORDS).read_text(encoding="utf-8"))["directory"])
+        return Path(self._source()["directory"])
+
+    @property
+    def warm_start(self) -> Path | None:
+        """The run whose weights training began with."""
+        started = self._source().get("warm_start")
+        return None if started is None else Path(started)
+
+    def _source(self) -> dict[str, Any]:
+        source: dict[str, Any] = json.loads((self.path / _RECORDS).read_text(encoding="utf-8"))
+        return source
+
+    def set_records(self, directory: Path) -> None:
+        """Says that records of this run are in another place now."""
+        write_json(self.path / _RECORDS, {**self._source(), "directory": str(directory.resolve())})
 
     def check_records(self, records: Records) -> None:
         """Refuses records that came from another transform.
@@ -107,7 +144,7 @@ class RunDirectory:
             )
 
 
-def _check_place(path: Path, records: Records, *, overwrite: bool) -> None:
+def _check_place(path: Path, kept: list[Path], *, overwrite: bool) -> None:
     if path.exists() and not path.is_dir():
         raise UsageError(f"{path}: expected a directory or nothing, got a file")
     if not path.exists() or not any(path.iterdir()):
@@ -117,8 +154,9 @@ def _check_place(path: Path, records: Records, *, overwrite: bool) -> None:
             f"{path}: is not empty and has no {_RECORDS}, so it is no run and not ours to replace; "
             "empty it or choose another directory"
         )
-    if records.directory.resolve().is_relative_to(path.resolve()):
-        raise UsageError(f"{path}: holds the records {records.directory}; choose another directory")
+    for directory in kept:
+        if directory.resolve().is_relative_to(path.resolve()):
+            raise UsageError(f"{path}: is, or holds, {directory}; choose another directory")
     if not overwrite:
         finished = (path / METRICS).is_file()
         raise UsageError(

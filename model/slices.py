@@ -11,6 +11,7 @@ import pyarrow.parquet
 
 from schemas.errors import DatasetMismatchError, UsageError, nearest
 from schemas.records import FILE, KEY, ROW
+from schemas.windows import windows_directory
 
 __all__ = ["check_column", "raw_files", "slice_rows"]
 
@@ -19,8 +20,12 @@ _RANGES = 5
 
 
 def raw_files(directory: Path, split: str) -> list[Path]:
-    """Returns the Parquet files that hold a split's raw rows."""
-    return sorted((directory / "raw" / split).glob("*.parquet"))
+    """Returns the Parquet files that hold a split's raw rows; all of a pane's are training rows."""
+    folder = directory / "raw"
+    files = sorted((folder / split).glob("*.parquet"))
+    if split == "train" and windows_directory(directory) is not None:
+        files += sorted(folder.glob("*.parquet"))
+    return files
 
 
 def check_column(directory: Path, split: str, column: str) -> None:

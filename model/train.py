@@ -20,15 +20,16 @@ import keras
 from model import arguments
 from model.callbacks import CheckpointWithinEpoch, ProgressLine, StopOnNonFinite, check_weights
 from model.checkpoints import Checkpoints, Progress
-from model.compiled import compiled_model, strategy
+from model.compiled import strategy
 from model.evaluate import evaluate_model
 from model.inputs import Records, open_records
 from model.run_directory import METRICS, MODEL, RunDirectory, write_json
+from model.warm_start import initial_model
 from schemas.errors import DatasetMismatchError, TrainingError, UsageError
 from schemas.manifest import SPEC
 from schemas.spec import Spec, load
 
-__all__ = ["execute", "run", "train"]
+__all__ = ["declared_spec", "execute", "resumed_run", "run", "train"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ def train(
     overwrite: bool = False,
     cache: str | None = None,
     checkpoint_steps: int = 500,
+    warm_start: str | Path | None = None,
 ) -> dict[str, Any]:
     """Trains the declared model.
 
@@ -55,6 +57,7 @@ def train(
       overwrite: Replaces a run.
       cache: `memory` or a file's path, to keep serialized records in after the first epoch.
       checkpoint_steps: Steps between checkpoints within an epoch.
+      warm_start: A finished run whose weights training begins with (model/warm_start.py).
 
     Returns:
       What `metrics.json` holds.
@@ -63,26 +66,45 @@ def train(
       DatasetMismatchError: If the records are incomplete, or of another spec or transform.
       TrainingError: If the loss, the eval loss or a weight is no longer finite.
       UsageError: If there is a run at `output` and neither resume nor overwrite is asked for, or
-        a number is not at least 1, or a run is resumed with another spec or another `cache`.
+        a number is not at least 1, or a run is resumed with another spec or another `cache`; or if
+        what another run learned cannot be carried over, or a resumed run is to begin with it.
     """
     for option, value in (("--epochs", epochs), ("--checkpoint-steps", checkpoint_steps)):
         if value is not None and value < 1:
             raise UsageError(f"{option}: expected at least 1, got {value}")
     records = open_records(records_directory)
-    directory, spec = _directory(
-        Path(output), records, spec, epochs, resume=resume, overwrite=overwrite
-    )
+    model: keras.Model | None = None
+    if resume:
+        if warm_start is not None:
+            raise UsageError("--warm-start: begins a run; leave it out to resume one")
+        directory = resumed_run(Path(output), spec)
+        directory.check_records(records)
+        spec = directory.spec
+    else:
+        if not records.rows("train"):
+            raise DatasetMismatchError(f"{records.directory}: the train split has no rows")
+        spec = _with_epochs(declared_spec(records, spec), epochs)
+        # Before the run is made, so that a refusal leaves what is at the output as it is.
+        model = initial_model(spec, records, warm_start)
+        directory = RunDirectory.create(
+            Path(output),
+            records,
+            spec,
+            overwrite=overwrite,
+            warm_start=None if warm_start is None else Path(warm_start),
+        )
     finished = directory.path / METRICS
     if finished.is_file():
         _LOGGER.info("%s is finished already; nothing to resume", directory.path)
         return dict(json.loads(finished.read_text(encoding="utf-8")))
     training = spec.training
     epochs = training.epochs if epochs is None else epochs
-    checkpoints = Checkpoints(directory.path / "checkpoints")
+    checkpoints = Checkpoints(directory.path / "checkpoints", Progress)
     with strategy().scope():
         restored = checkpoints.load() if resume else None
     if restored is None:
-        model, progress = compiled_model(spec, records), Progress(cached=cache is not None)
+        model = model or initial_model(spec, records, directory.warm_start)
+        progress = Progress(cached=cache is not None)
     else:
         model, progress = restored
         if progress.cached != (cache is not None):
@@ -157,36 +179,33 @@ def _stops_early(spec: Spec, progress: Progress) -> bool:
     return patience is not None and progress.epochs_without_gain >= patience
 
 
-def _directory(
-    path: Path,
-    records: Records,
-    spec: Spec | None,
-    epochs: int | None,
-    *,
-    resume: bool,
-    overwrite: bool,
-) -> tuple[RunDirectory, Spec]:
-    if resume and (path / SPEC).is_file():
-        directory = RunDirectory(path)
-        directory.check_records(records)
-        started = directory.spec
-        if spec is not None and _with_epochs(spec, started.training.epochs) != started:
-            raise UsageError(
-                f"{path}: was started with another spec; leave --spec out to resume it"
-            )
-        return directory, started
-    if resume:
+def resumed_run(path: Path, spec: Spec | None) -> RunDirectory:
+    """Returns the run to go on with.
+
+    Raises:
+      UsageError: If there is none, or it was started with another spec than the one given.
+    """
+    if not (path / SPEC).is_file():
         raise UsageError(f"{path}: there is no run to resume; leave --resume out to start one")
-    declared = load(records.directory / SPEC)
+    directory = RunDirectory(path)
+    started = directory.spec
+    if spec is not None and _with_epochs(spec, started.training.epochs) != started:
+        raise UsageError(f"{path}: was started with another spec; leave --spec out to resume it")
+    return directory
+
+
+def declared_spec(records: Records, spec: Spec | None) -> Spec:
+    """Returns the spec to train with: the one given, else the records' own.
+
+    Raises:
+      DatasetMismatchError: If the one given shapes records otherwise.
+    """
     if spec is not None and spec.sha256() != records.manifest.spec_sha256:
         raise DatasetMismatchError(
             f"{records.directory}: was preprocessed with another spec; only its model and training "
             "sections may differ. Preprocess again with this spec"
         )
-    if not records.rows("train"):
-        raise DatasetMismatchError(f"{records.directory}: the train split has no rows")
-    spec = _with_epochs(spec or declared, epochs)
-    return RunDirectory.create(path, records, spec, overwrite=overwrite), spec
+    return spec or load(records.root / SPEC)
 
 
 def _with_epochs(spec: Spec, epochs: int | None) -> Spec:
@@ -218,17 +237,60 @@ def _finish(
 
 def execute(known: argparse.Namespace) -> int:
     """Does what parsed arguments ask for; returns the exit code."""
+    spec = load(known.spec) if known.spec else None
+    if known.follow is not None:
+        return _follow(known, spec)
+    if known.records is None:
+        raise UsageError("expected a records directory, or --follow with a directory of windows")
+    for option in ("max_windows", "idle_timeout", "export_every", "export_to", "prove_on"):
+        if getattr(known, option) is not None:
+            raise UsageError(f"--{option.replace('_', '-')}: goes with --follow DIR")
     metrics = train(
         known.records,
         known.output,
-        spec=load(known.spec) if known.spec else None,
+        spec=spec,
         epochs=known.epochs,
         resume=known.resume,
         overwrite=known.overwrite,
         cache=known.cache,
         checkpoint_steps=known.checkpoint_steps,
+        warm_start=known.warm_start,
     )
     print(json.dumps({split: metrics[split] for split in ("eval", "test") if split in metrics}))
+    return 0
+
+
+def _follow(known: argparse.Namespace, spec: Spec | None) -> int:
+    from model.follow import Exports, follow  # It imports from here.
+
+    for option in ("records", "epochs", "cache"):
+        if getattr(known, option) is not None:
+            name = "RECORDS" if option == "records" else f"--{option}"
+            raise UsageError(f"{name}: has no meaning with --follow, which sees each window once")
+    exports = None
+    if known.export_to is not None:
+        exports = Exports(
+            Path(known.export_to),
+            every=1 if known.export_every is None else known.export_every,
+            check=not known.no_verify,
+            records=None if known.prove_on is None else Path(known.prove_on),
+        )
+    elif known.export_every is not None:
+        raise UsageError("--export-every: expected --export-to DIR as well")
+    metrics = follow(
+        known.follow,
+        known.output,
+        spec=spec,
+        warm_start=known.warm_start,
+        resume=known.resume,
+        overwrite=known.overwrite,
+        checkpoint_steps=known.checkpoint_steps,
+        poll=known.poll,
+        idle_timeout=known.idle_timeout,
+        max_windows=known.max_windows,
+        exports=exports,
+    )
+    print(json.dumps({name: metrics[name] for name in ("windows", "rows")}))
     return 0
 
 

@@ -53,7 +53,7 @@ def test_overwriting_replaces_runs_only(shop: DataSet, shop_run: Path, tmp_path:
         train(shop.directory, tmp_path / "thesis", overwrite=True)
     assert (tmp_path / "thesis" / "chapter.tex").exists()
     shutil.copytree(shop.directory, run / "records")
-    with pytest.raises(UsageError, match="holds the records"):
+    with pytest.raises(UsageError, match="is, or holds, "):
         train(run / "records", run, overwrite=True)
 
 
