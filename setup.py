@@ -14,9 +14,14 @@ setup(
         "beam_pipelines.sources",
         "model",
         "model.layers",
+        "model.report",
         "schemas",
         "schemas.examples",
     ],
     py_modules=["demo", "skewless"],
-    package_data={"schemas": ["spec.schema.json"], "schemas.examples": ["*.yaml"]},
+    package_data={
+        "model.report": ["page.html", "page.css"],
+        "schemas": ["spec.schema.json"],
+        "schemas.examples": ["*.yaml"],
+    },
 )

@@ -120,6 +120,14 @@ COMMANDS = {
         ),
         beam=True,
     ),
+    "report": Command(
+        "one HTML page on records and runs",
+        "model.report",
+        (
+            "skewless report run -o report.html",
+            "skewless report records run another_run -o report.html",
+        ),
+    ),
     "demo": Command(
         "all of it on generated product reviews",
         "demo",

@@ -31,6 +31,7 @@ from beam_pipelines.analysis import Constants
 from beam_pipelines.analysis_cache import AnalysisCache
 from beam_pipelines.duplicates import FindDuplicates
 from beam_pipelines.grow import check_growable, tell_growth
+from beam_pipelines.histograms import add_histograms
 from beam_pipelines.local_runner import pipeline_options, runner_name
 from beam_pipelines.output_directory import OutputDirectory
 from beam_pipelines.preprocessing_fn import check_declared
@@ -328,6 +329,7 @@ def _split_entry(shards: list[Shard]) -> SplitEntry:
 
 def _write_description(spec: Spec, staging: Path, statistics: dict[str, Any]) -> None:
     summaries = {split: entry.summary(spec) for split, entry in sorted(statistics.items())}
+    add_histograms(summaries, statistics, spec, str(staging / TRANSFORM))
     # A fitted transform may be applied to held-out rows alone.
     first = summaries.get("train") or next(iter(summaries.values()))
     document = {"features": first["features"], "splits": summaries}

@@ -7,6 +7,7 @@ import argparse
 __all__ = [
     "evaluate",
     "export",
+    "report",
     "train",
     "verify",
 ]
@@ -96,6 +97,23 @@ def export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--records", metavar="DIR", help="the records, if they were moved")
     parser.add_argument("--overwrite", action="store_true", help="replace what is at the output")
     parser.add_argument("--no-verify", action="store_true", help="export without the parity proof")
+
+
+def report(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this command."""
+    parser.add_argument(
+        "directories",
+        nargs="+",
+        metavar="DIR|RUN",
+        help="records directories and runs; a run brings its records along",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        default="report.html",
+        metavar="FILE",
+        help="the page to write (default: %(default)s)",
+    )
 
 
 def verify(parser: argparse.ArgumentParser) -> None:

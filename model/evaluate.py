@@ -14,6 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from model import arguments
+from model.confidence import confidence_intervals
+from model.curves import compute_curves
 from model.inputs import Records, open_records
 from model.metrics import compute_metrics
 from model.run_directory import MODEL, RunDirectory, write_json
@@ -50,6 +52,18 @@ class Predictions:
             result["loss"] = self.loss
         return result
 
+    def confidence(self, spec: Spec, rows: np.ndarray | None = None) -> dict[str, list[float]]:
+        """Returns 95% intervals of the metrics of all rows, or of those at the places `rows`."""
+        assert spec.label is not None
+        chosen = slice(None) if rows is None else rows
+        weights = None if self.weights is None else self.weights[chosen]
+        return confidence_intervals(spec.label, self.truth[chosen], self.predicted[chosen], weights)
+
+    def curves(self, spec: Spec) -> dict[str, Any]:
+        """Returns what charts of the predictions need."""
+        assert spec.label is not None
+        return compute_curves(spec.label, self.truth, self.predicted, self.weights)
+
 
 def evaluate(
     run_directory: str | Path,
@@ -66,7 +80,8 @@ def evaluate(
       slices: Raw columns by whose values to evaluate too.
 
     Returns:
-      {"split", "metrics", "slices": {column: [{"value", "rows", metrics…}, …]}}.
+      {"split", "metrics", "confidence": {metric: [low, high]}, "curves",
+      "slices": {column: [{"value", "rows", metrics…, "confidence"}, …]}}.
 
     Raises:
       UsageError: If the run is not finished, or a slice's column is not known.
@@ -80,25 +95,32 @@ def evaluate(
     spec = directory.spec
     model = keras.saving.load_model(directory.path / MODEL)
     predictions = predict_split(model, spec, records, split, directory.path)
-    result: dict[str, Any] = {"split": split, "metrics": predictions.metrics(spec), "slices": {}}
+    result: dict[str, Any] = {
+        "split": split,
+        "metrics": predictions.metrics(spec),
+        "confidence": predictions.confidence(spec),
+        "curves": predictions.curves(spec),
+        "slices": {},
+    }
     for column in slices:
-        result["slices"][column] = [
-            {"value": value, **predictions.metrics(spec, rows)}
-            for value, rows in slice_rows(records.directory, split, column, predictions.keys)
-        ]
+        entries = result["slices"][column] = []
+        for value, rows in slice_rows(records.directory, split, column, predictions.keys):
+            entry = {"value": value, **predictions.metrics(spec, rows)}
+            intervals = predictions.confidence(spec, rows)
+            entries.append({**entry, "confidence": intervals} if intervals else entry)
     return result
 
 
 def evaluate_model(
     model: keras.Model, spec: Spec, records: Records, split: str, run_directory: Path
-) -> dict[str, Any]:
-    """Returns the metrics of a model on one split."""
+) -> tuple[dict[str, Any], dict[str, list[float]], dict[str, Any]]:
+    """Returns a model's metrics on one split, their 95% intervals, and curves."""
     predictions = predict_split(model, spec, records, split, run_directory)
     metrics = predictions.metrics(spec)
     if len(predictions.predicted) > 1 and not isinstance(spec.model, Seq2SeqSpec):
         spread = predictions.predicted.astype(np.float64).std(axis=0)
         metrics["constant_predictions"] = bool((spread < 1e-7).all())
-    return metrics
+    return metrics, predictions.confidence(spec), predictions.curves(spec)
 
 
 def predict_split(

@@ -219,16 +219,20 @@ def _finish(
     directory: RunDirectory, spec: Spec, records: Records, model: keras.Model, progress: Progress
 ) -> dict[str, Any]:
     metrics: dict[str, Any] = {}
+    confidence: dict[str, Any] = {}
+    curves: dict[str, Any] = {}
     for split in ("eval", "test"):
         if records.rows(split):
-            metrics[split] = evaluate_model(model, spec, records, split, directory.path)
+            metrics[split], confidence[split], curves[split] = evaluate_model(
+                model, spec, records, split, directory.path
+            )
             if metrics[split].get("constant_predictions"):
                 _LOGGER.warning(
                     "every prediction on %s is the same: the model has learned nothing; look at the "
                     "label, at missing features and at training.learning_rate",
                     split,
                 )
-    metrics["history"] = progress.history
+    metrics |= {"confidence": confidence, "curves": curves, "history": progress.history}
     metrics["seconds"] = round(progress.seconds, 3)
     metrics["examples_per_second"] = round(progress.examples / max(progress.seconds, 1e-9), 1)
     write_json(directory.path / METRICS, metrics)

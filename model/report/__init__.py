@@ -1,0 +1,55 @@
+"""A report: one HTML file on records and runs that needs no network and no script.
+
+    files on disk (`sources`) → figures (`divergence`, `findings`) → charts (`data_charts`,
+    `run_charts`, drawn by `drawing`) → `page`
+
+It reads the JSON that `preprocess`, `train` and `evaluate` leave, never a record or a weight.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from model import arguments
+from model.report.page import render
+from model.report.sources import open_directories
+
+__all__ = ["execute", "run", "write_report"]
+
+
+def write_report(directories: Sequence[str | Path], output: str | Path) -> Path:
+    """Writes the page.
+
+    Args:
+      directories: Records directories and runs, in any order.
+      output: The HTML file; one that is there is replaced.
+
+    Raises:
+      UsageError: If a directory is neither, or what the report needs is not installed.
+      DatasetMismatchError: If one of its files is damaged.
+    """
+    output = Path(output)
+    records, runs = open_directories(directories)
+    text = render(records, runs)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    temporary = output.with_name(f".{output.name}.partial")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, output)
+    return output
+
+
+def execute(known: argparse.Namespace) -> int:
+    """Does what parsed arguments ask for; returns the exit code."""
+    output = write_report(known.directories, known.output)
+    print(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m model.report", description=__doc__)
+    arguments.report(parser)
+    return execute(parser.parse_args(argv))

@@ -1,0 +1,253 @@
+"""Charts of what went in: values, lengths, labels, differences between splits.
+
+The training split is bars, the split it is compared with dots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from model.report.divergence import Divergence
+from model.report.drawing import FIRST, SECOND, WARNING, Chart, draw, number
+
+__all__ = ["difference_chart", "frequent_chart", "histogram_chart", "label_chart", "length_chart"]
+
+_SHOWN = 12
+_PERCENT = {"format": "~%"}
+Splits = Mapping[str, Mapping[str, Any]]
+
+
+def histogram_chart(splits: Splits, name: str) -> Chart:
+    """Draws a numeric feature's histogram; bins are equally wide on paper, whatever their range."""
+    found = {split: entry["features"][name]["histogram"] for split, entry in splits.items()}
+    first = next(iter(splits.values()))["features"][name]
+    quantiles = first["quantiles"]
+    summary = (
+        f"From {number(first['min'])} to {number(first['max'])}, median "
+        f"{number(quantiles['0.5'])}; half of the values between {number(quantiles['0.25'])} and "
+        f"{number(quantiles['0.75'])}."
+    )
+    edges = next(iter(found.values()))["edges"]
+    counts = {split: histogram["counts"] for split, histogram in found.items()}
+    return _bins(f"{name}: values", summary, edges, counts, "value")
+
+
+def length_chart(splits: Splits, name: str, length: int | None) -> Chart:
+    """Draws tokens or values a row, with the length that rows are cut at."""
+    found = {split: entry["features"][name]["lengths"] for split, entry in splits.items()}
+    first = next(iter(splits.values()))["features"][name]
+    edges = next(iter(found.values()))["edges"]
+    cut = first.get("truncated_share", 0.0)
+    quantiles = first["length_quantiles"]
+    summary = (
+        f"Median {quantiles['0.5']}, 95% up to {quantiles['0.95']}. "
+        f"Cut at {length}: {cut:.1%} of rows lose something."
+    )
+    counts = {split: histogram["counts"] for split, histogram in found.items()}
+    place = None
+    if length is not None and edges[0] <= length + 1 < edges[-1]:
+        place = (length + 1 - edges[0]) / (edges[1] - edges[0])
+    return _bins(f"{name}: length", summary, edges, counts, "length", place, f"cut at {length}")
+
+
+def frequent_chart(splits: Splits, name: str) -> Chart:
+    """Draws the most frequent values, and how many are none of them."""
+    found = {split: entry["features"][name] for split, entry in splits.items()}
+    first = next(iter(found.values()))
+    rows: list[tuple[str, str, float]] = []
+    for split, entry in found.items():
+        shown = entry["frequent"][:_SHOWN]
+        rows += [(split, item["value"], item["count"] / _entries(entry)) for item in shown]
+    count = len(first["frequent"][:_SHOWN])
+    held = sum(item["count"] for item in first["frequent"][:_SHOWN]) / _entries(first)
+    outside = first["out_of_vocabulary"] / _entries(first)
+    summary = (
+        f"{first['distinct']:,} different values; the {count} shown are {held:.1%} of all, "
+        f"{outside:.1%} are out of vocabulary."
+    )
+    return _ranked(f"{name}: most frequent", summary, rows, "value")
+
+
+def _entries(entry: Mapping[str, Any]) -> int:
+    counted = sum(item["count"] for item in entry["frequent"])
+    return max(1, counted + int(entry["others"]) + int(entry["out_of_vocabulary"]))
+
+
+def label_chart(splits: Splits, classes: Sequence[str]) -> Chart:
+    """Draws the share of each class."""
+    rows: list[tuple[str, str, float]] = []
+    first = next(iter(splits.values()))["label_counts"]
+    order = sorted(range(len(first)), key=lambda place: -first[place])[:_SHOWN]
+    for split, entry in splits.items():
+        counts = entry["label_counts"]
+        total = max(1, sum(counts))
+        rows += [
+            (split, classes[place], counts[place] / total) for place in order if place < len(counts)
+        ]
+    parts = [f"{classes[place]} {first[place] / max(1, sum(first)):.1%}" for place in order[:4]]
+    more = f" The {len(order)} largest of {len(first)} classes." if len(first) > len(order) else ""
+    return _ranked("Label", f"In the training split: {', '.join(parts)}.{more}", rows, "class")
+
+
+def difference_chart(found: Sequence[Divergence], left: str, right: str) -> Chart:
+    """Draws how far two splits are apart in each feature, with what chance would make of it."""
+    shown = found[:20]
+    values = [
+        {
+            "feature": entry.name,
+            "distance": entry.distance,
+            "by chance": entry.by_chance,
+            "kind": "more than chance" if entry.surprising else "within chance",
+        }
+        for entry in shown
+    ]
+    surprising = [entry.name for entry in shown if entry.surprising]
+    summary = (
+        f"More than chance in {', '.join(surprising)}."
+        if surprising
+        else "No feature differs by more than chance."
+    )
+    order = [entry.name for entry in shown]
+    declared = {
+        "data": {"values": values},
+        "encoding": {"y": {"field": "feature", "sort": order, "title": None}},
+        "layer": [
+            {
+                "mark": {"type": "bar"},
+                "encoding": {
+                    "x": {"field": "distance", "type": "quantitative", "title": "distance"},
+                    "color": {
+                        "field": "kind",
+                        "scale": {
+                            "domain": ["within chance", "more than chance"],
+                            "range": [FIRST, WARNING],
+                        },
+                    },
+                },
+            },
+            {
+                "mark": {"type": "tick", "color": "var(--ink)", "thickness": 2},
+                "encoding": {"x": {"field": "by chance", "type": "quantitative"}},
+            },
+        ],
+    }
+    rows = [(entry.name, entry.distance, entry.by_chance) for entry in shown]
+    return draw(
+        f"{left} and {right}: Jensen-Shannon distance; the tick is what chance makes",
+        summary,
+        declared,
+        ("feature", "distance", "by chance"),
+        rows,
+        height=max(90, 22 * len(shown) + 60),
+    )
+
+
+def _bins(
+    title: str,
+    summary: str,
+    edges: Sequence[float],
+    counts: Mapping[str, Sequence[int]],
+    what: str,
+    rule: float | None = None,
+    rule_text: str = "",
+) -> Chart:
+    bars = len(edges) - 1
+    step = max(1, -(-bars // 4))
+    ticks = list(range(0, bars + 1, step))
+    texts = ", ".join(f"'{number(edges[place])}'" for place in ticks)
+    values = []
+    for split, its in counts.items():
+        total = max(1, sum(its))
+        for place, count in enumerate(its):
+            values.append(
+                {
+                    "split": split,
+                    "from": place,
+                    "to": place + 1,
+                    "middle": place + 0.5,
+                    "share": count / total,
+                    what: f"{number(edges[place])} to {number(edges[place + 1])}",
+                }
+            )
+    x = {
+        "field": "from",
+        "type": "quantitative",
+        "title": what,
+        "scale": {"domain": [0, bars], "nice": False},
+        "axis": {
+            "values": ticks,
+            "labelExpr": f"[{texts}][round(datum.value / {step})]",
+            "grid": False,
+        },
+    }
+    y = {"field": "share", "type": "quantitative", "title": "share of rows", "axis": _PERCENT}
+    told = [
+        {"field": what, "type": "nominal"},
+        {"field": "share", "type": "quantitative", "format": ".1%"},
+    ]
+    first, *others = counts
+    layers: list[dict[str, Any]] = [
+        {
+            "transform": [{"filter": {"field": "split", "equal": first}}],
+            "mark": {"type": "bar", "binSpacing": 1, "color": FIRST},
+            "encoding": {
+                "x": {**x, "bin": "binned"},
+                "x2": {"field": "to"},
+                "y": y,
+                "tooltip": told,
+            },
+        }
+    ]
+    if others:
+        layers.append(
+            {
+                "transform": [{"filter": {"field": "split", "equal": others[0]}}],
+                "mark": {"type": "point", "color": SECOND},
+                "encoding": {"x": {**x, "field": "middle"}, "y": y, "tooltip": told},
+            }
+        )
+    if rule is not None:
+        once: dict[str, Any] = {"values": [{}]}
+        at = {"datum": rule, "type": "quantitative"}
+        line = {"type": "rule", "color": WARNING, "size": 2}
+        text = {"type": "text", "text": rule_text, "baseline": "bottom", "dy": -3}
+        layers.append({"data": once, "mark": line, "encoding": {"x": at}})
+        layers.append({"data": once, "mark": text, "encoding": {"x": at, "y": {"value": 0}}})
+    rows = [
+        (
+            f"{number(edges[place])} to {number(edges[place + 1])}",
+            *(its[place] for its in counts.values()),
+        )
+        for place in range(bars)
+    ]
+    columns = (what, *(f"{split} rows" for split in counts))
+    return draw(title, summary, {"data": {"values": values}, "layer": layers}, columns, rows)
+
+
+def _ranked(title: str, summary: str, rows: Sequence[tuple[str, str, float]], what: str) -> Chart:
+    """Draws shares by name: bars of the first split, dots of the second."""
+    splits = list(dict.fromkeys(split for split, _, _ in rows))
+    names = list(dict.fromkeys(name for _, name, _ in rows))
+    values = [{"split": split, what: name, "share": share} for split, name, share in rows]
+    x = {"field": "share", "type": "quantitative", "title": "share", "axis": _PERCENT}
+    layers: list[dict[str, Any]] = []
+    marks = ({"type": "bar", "color": FIRST}, {"type": "point", "color": SECOND})
+    for split, mark in zip(splits, marks, strict=False):
+        layers.append(
+            {
+                "transform": [{"filter": {"field": "split", "equal": split}}],
+                "mark": mark,
+                "encoding": {"x": x},
+            }
+        )
+    declared = {
+        "data": {"values": values},
+        "encoding": {"y": {"field": what, "type": "nominal", "sort": names, "title": None}},
+        "layer": layers,
+    }
+    by_name = {name: [share for _, other, share in rows if other == name] for name in names}
+    table = [(name, *(f"{share:.2%}" for share in shares)) for name, shares in by_name.items()]
+    return draw(
+        title, summary, declared, (what, *splits), table, height=max(90, 20 * len(names) + 45)
+    )

@@ -1,0 +1,77 @@
+"""How far two splits are apart, feature by feature."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Divergence", "cells", "divergences"]
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The Jensen-Shannon distance of a feature's values in two splits.
+
+    Attributes:
+      name: The feature; `label` for the label.
+      distance: In [0, 1]: 0 where both hold the same shares, 1 where they share no value.
+      by_chance: What so few rows of one distribution would show on average.
+    """
+
+    name: str
+    distance: float
+    by_chance: float
+
+    @property
+    def surprising(self) -> bool:
+        """Whether it is more than chance and large enough to matter."""
+        return self.distance > max(0.05, 2 * self.by_chance)
+
+
+def divergences(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Divergence]:
+    """Returns the distance of each feature, and of the label, the largest first.
+
+    Args:
+      left: The statistics of a split, as `statistics.json` has them.
+      right: Those of another one.
+    """
+    found = []
+    for name, entry in left["features"].items():
+        other = right["features"].get(name)
+        if other is not None and (one := cells(entry)) and (two := cells(other)):
+            found.append(_divergence(name, one, two))
+    if "label_counts" in left and "label_counts" in right:
+        found.append(_divergence("label", left["label_counts"], right["label_counts"]))
+    return sorted(found, key=lambda entry: -entry.distance)
+
+
+def cells(entry: Mapping[str, Any]) -> list[int]:
+    """Returns how many values fall into each bin, or are each frequent value; missing ones last."""
+    if "histogram" in entry:
+        return [*entry["histogram"]["counts"], entry["missing"]]
+    if "frequent" in entry:
+        counts = [item["count"] for item in entry["frequent"]]
+        return [*counts, entry["others"], entry["out_of_vocabulary"], entry["missing"]]
+    return []
+
+
+def _divergence(name: str, left: Sequence[int], right: Sequence[int]) -> Divergence:
+    size = max(len(left), len(right))
+    one, two = (
+        np.pad(np.array(counts, float), (0, size - len(counts))) for counts in (left, right)
+    )
+    if not one.sum() or not two.sum():
+        return Divergence(name, 0.0, 0.0)
+    chance = (np.count_nonzero(one + two) - 1) / (8 * np.log(2)) * (1 / one.sum() + 1 / two.sum())
+    one, two = one / one.sum(), two / two.sum()
+    middle = (one + two) / 2
+    bits = (_relative_entropy(one, middle) + _relative_entropy(two, middle)) / 2
+    return Divergence(name, float(np.sqrt(max(0.0, bits))), float(np.sqrt(min(1.0, chance))))
+
+
+def _relative_entropy(left: np.ndarray, right: np.ndarray) -> float:
+    there = left > 0
+    return float((left[there] * np.log2(left[there] / right[there])).sum())

@@ -1,0 +1,147 @@
+"""What a report is made of: the plain files of records directories and of runs, on disk."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import DatasetMismatchError, UsageError
+from schemas.manifest import MANIFEST, SPEC, Manifest, load_manifest
+from schemas.spec import Spec, load
+
+__all__ = ["Reason", "Records", "Run", "open_directories"]
+
+_METRICS, _RECORDS, _STATISTICS = "metrics.json", "records.json", "statistics.json"
+_MOST_REJECTED_LINES = 200_000
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Rows rejected for one reason; `example` is the place of the first of them."""
+
+    column: str
+    reason: str
+    rows: int
+    example: str
+
+
+@dataclass(frozen=True)
+class Records:
+    """A records directory, or the copy that a run keeps of its description."""
+
+    path: Path
+    manifest: Manifest
+    spec: Spec
+    statistics: dict[str, Any]
+    rejected: list[Reason] | None
+
+    @property
+    def splits(self) -> dict[str, Any]:
+        """Statistics by split, those with rows, in the order train, eval, test."""
+        found: dict[str, Any] = self.statistics.get("splits", {})
+        order = [name for name in ("train", "eval", "test") if name in found]
+        return {name: found[name] for name in order if found[name]["rows"]}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run, with the evaluations made of it, by split."""
+
+    path: Path
+    spec: Spec
+    metrics: dict[str, Any]
+    records: Records
+    evaluations: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+        return self.path.resolve().name
+
+
+def open_directories(paths: Sequence[str | Path]) -> tuple[list[Records], list[Run]]:
+    """Opens what is given; the records of a run count as given, and each only once.
+
+    Raises:
+      UsageError: If a directory is neither finished records nor a finished run.
+      DatasetMismatchError: If one of its files is damaged.
+    """
+    records: list[Records] = []
+    runs: list[Run] = []
+    for path in map(Path, paths):
+        if (path / _METRICS).is_file():
+            runs.append(_run(path))
+        elif (path / MANIFEST).is_file() and not (path / _RECORDS).is_file():
+            records.append(_records(path))
+        else:
+            raise UsageError(
+                f"{path}: is neither records (it has no {MANIFEST}) nor a finished run (it has no "
+                f"{_METRICS}); give what `skewless preprocess` or `skewless train` has left"
+            )
+    known = {entry.manifest.transform_sha256 for entry in records}
+    for run in runs:
+        if run.records.manifest.transform_sha256 not in known:
+            known.add(run.records.manifest.transform_sha256)
+            records.append(run.records)
+    return records, runs
+
+
+def _run(path: Path) -> Run:
+    evaluations = {}
+    for file in sorted(path.glob("evaluation-*.json")):
+        document = _json(file)
+        evaluations[document["split"]] = document
+    own = _records(path, own=False)
+    origin = Path(_json(path / _RECORDS)["directory"]) if (path / _RECORDS).is_file() else path
+    if (origin / MANIFEST).is_file():
+        there = load_manifest(origin)
+        if there.transform_sha256 == own.manifest.transform_sha256:
+            own = _records(origin)
+    return Run(path, load(path / SPEC), _json(path / _METRICS), own, evaluations)
+
+
+def _records(path: Path, own: bool = True) -> Records:
+    statistics = path / _STATISTICS
+    return Records(
+        path,
+        load_manifest(path),
+        load(path / SPEC),
+        _json(statistics) if statistics.is_file() else {},
+        _reasons(path) if own else None,
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DatasetMismatchError(f"{path}: cannot be read: {error}; make it again") from error
+    return document
+
+
+def _reasons(path: Path) -> list[Reason]:
+    """Counts rejected rows by column and reason, the values in the reasons left out."""
+    counts: Counter[tuple[str, str]] = Counter()
+    examples: dict[tuple[str, str], str] = {}
+    for row in _rejected(path / "rejected"):
+        kind = re.sub(r" (at byte|from row) \d+", "", row["reason"].split(", got ")[0])
+        entry = (row["column"] or "(the row)", kind)
+        counts[entry] += 1
+        examples.setdefault(entry, f"{row['file']}, row {row['row']}: {row['reason']}")
+    return [Reason(*entry, rows, examples[entry]) for entry, rows in counts.most_common()]
+
+
+def _rejected(folder: Path) -> Iterator[dict[str, Any]]:
+    left = _MOST_REJECTED_LINES
+    for part in sorted(folder.glob("*.jsonl")):
+        with part.open(encoding="utf-8") as lines:
+            for line in lines:
+                if not left:
+                    return
+                left -= 1
+                yield json.loads(line)
