@@ -132,10 +132,7 @@ def commit_pane(job: StreamJob, pane: SealedPane) -> str:
             raise AccountingError(
                 f"{staging}: sealed for {folder}, and gone; nothing was written there"
             )
-        if final.exists():  # A late pane's folder is within that of its window.
-            raise AccountingError(f"{final}: there already, without a manifest; remove it")
-        final.parent.mkdir(parents=True, exist_ok=True)
-        staging.rename(final)
+        _move(staging, final)
     else:
         there = WindowManifest.model_validate_json((final / MANIFEST).read_text(encoding="utf-8"))
         if there.id != pane.id:
@@ -146,6 +143,25 @@ def commit_pane(job: StreamJob, pane: SealedPane) -> str:
     for path in pane.segments:
         Path(path).unlink(missing_ok=True)
     return folder
+
+
+def _move(staging: Path, final: Path) -> None:
+    """Puts a sealed folder in its place, if need be around late panes that were there before it."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        staging.rename(final)
+    except OSError:
+        if not final.is_dir():
+            raise
+        # Until its manifest is there, which goes last, nobody takes the pane for finished.
+        for path in sorted(staging.iterdir(), key=lambda path: path.name == MANIFEST):
+            if path.is_dir() and (final / path.name).is_dir():
+                for inner in path.iterdir():
+                    inner.rename(final / path.name / inner.name)
+                path.rmdir()
+            else:
+                path.rename(final / path.name)
+        staging.rmdir()
 
 
 def _open(segment: Segment) -> SegmentContents:

@@ -46,6 +46,7 @@ __all__ = [
     "Stable",
     "WriteFiles",
     "WriteMessages",
+    "parse_messages",
     "without_rows",
 ]
 

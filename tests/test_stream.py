@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pytest
@@ -24,11 +25,19 @@ import skewless
 from beam_pipelines import local_stream
 from beam_pipelines.event_time import SECOND, Windowing, event_times, parse_duration
 from beam_pipelines.local_stream import FilePoll
-from beam_pipelines.panes import SOURCES, SealedPane, commit_pane
+from beam_pipelines.panes import SOURCES, SealedPane, commit_pane, seal_pane
 from beam_pipelines.preprocess import preprocess
+from beam_pipelines.segments import Arrivals, write_segments
 from beam_pipelines.stream import prepare, stream
 from beam_pipelines.stream_sources import Source, parse_source
-from beam_pipelines.stream_steps import CommitPanes, Message, SealPanes, Stable, WriteMessages
+from beam_pipelines.stream_steps import (
+    CommitPanes,
+    Message,
+    SealPanes,
+    Stable,
+    WriteMessages,
+    parse_messages,
+)
 from schemas import parse
 from schemas.errors import AccountingError, DatasetMismatchError, UsageError
 from schemas.manifest import file_sha256, transform_sha256
@@ -389,6 +398,50 @@ def test_a_pane_is_never_replaced(shop: DataSet, rows: list[Row], tmp_path: Path
     with pytest.raises(AccountingError, match="and gone; nothing was written"):
         commit_pane(job, replace(same, pane=1))
     assert dict(finished_panes(tmp_path / "out")) == {folder: manifest}
+
+
+@pytest.mark.parametrize("moved", [0, 1, 2, 3])
+def test_a_late_pane_may_come_before_its_window(
+    moved: int, shop: DataSet, rows: list[Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As from two workers after a restart; the one that comes second ended once on its way."""
+    job = prepare(shop.spec, shop.directory / "transform", tmp_path / "out", MINUTES)
+    some = [json.dumps(row).encode() for row in [*rows[:10], {**rows[10], "age": "old"}]]
+    messages = [Message(value, "queue", number) for number, value in enumerate(some)]
+    numbers = np.arange(11)
+    arrivals = Arrivals(numbers, np.full(11, BEGIN * SECOND), own=True)
+    [segment] = write_segments(job, parse_messages(messages, job, "json"), arrivals)
+    first = seal_pane(job, BEGIN * SECOND, [segment], [])
+    late = seal_pane(job, BEGIN * SECOND, [segment], [first.id])
+    assert commit_pane(job, late) == "window=2026-01-01T00:00:00Z/pane=1"
+    rename = Path.rename
+    left = moved
+
+    def ends(path: Path, target: Path) -> Path:
+        nonlocal left
+        # The first try is of the whole folder, and fails.
+        if path.name != first.id:
+            if not left:
+                raise KeyboardInterrupt
+            left -= 1
+        return rename(path, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", ends)
+        with pytest.raises(KeyboardInterrupt):
+            commit_pane(job, first)
+    assert [folder for folder, _ in finished_panes(tmp_path / "out")] == [
+        "window=2026-01-01T00:00:00Z/pane=1"
+    ]
+    folder = commit_pane(job, first)
+    assert commit_pane(job, first) == folder
+    panes = dict(finished_panes(tmp_path / "out"))
+    assert {folder: counts(manifest) for folder, manifest in panes.items()} == {
+        "window=2026-01-01T00:00:00Z": (11, 10, 1, 0),
+        "window=2026-01-01T00:00:00Z/pane=1": (11, 0, 1, 10),
+    }
+    assert len(records_in(tmp_path / "out")) == 10
+    assert len(list((tmp_path / "out" / folder / "rejected").iterdir())) == 1
 
 
 @pytest.mark.parametrize(
