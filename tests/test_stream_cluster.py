@@ -69,14 +69,17 @@ class Stream:
             *more,
         ]
         with (self._directory / "command.log").open("ab") as log:
-            self._process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+            )
         assert within(400, lambda: len(self.read()) > before), self._log()
 
     def kill(self) -> None:
         """Ends the command, and with it Beam's job server, at once."""
         assert self._process is not None
-        self._process.kill()
+        os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._process = None
 
     def end(self) -> None:
         """Appends no more rows, waits until all are in windows, and ends command and job."""
@@ -95,7 +98,7 @@ class Stream:
         """Stops what a failed test left."""
         self._ended.set()
         if self._process is not None:
-            self._process.kill()
+            self.kill()
         for job in rest("/jobs")["jobs"]:
             if job["status"] not in ("CANCELED", "FINISHED", "FAILED"):
                 rest(f"/jobs/{job['id']}?mode=cancel", "PATCH")
