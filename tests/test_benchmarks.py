@@ -188,6 +188,7 @@ def test_ratios_compare_with_ours_at_the_nearest_size() -> None:
     assert [e["ratio"] for e in _with_ratios(summaries)] == [None, 1.0, 1.0, 3.0, 0.5]
 
 
+@pytest.mark.slow
 def test_table_and_chart_show_every_run(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     from benchmarks.preprocessing.report import chart, table

@@ -236,6 +236,7 @@ def test_a_stream_that_went_on_with_another_transform_is_refused(
     assert warm_loss < cold_loss
 
 
+@pytest.mark.slow
 def test_versions_are_proved_numbered_and_change_nothing(
     windows: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -290,6 +291,7 @@ def _examples(pane: Path) -> list[tf.train.Example]:
     ]
 
 
+@pytest.mark.slow
 def test_without_raw_rows_versions_need_records_to_be_proved_on(
     shop: DataSet, tmp_path: Path
 ) -> None:

@@ -106,6 +106,7 @@ def test_same_records_from_any_cut_and_format(shop: DataSet, tmp_path: Path) -> 
         assert other.read_bytes() == asset.read_bytes()
 
 
+@pytest.mark.slow
 def test_two_workers_leave_the_same_records(shop: DataSet, tmp_path: Path) -> None:
     from beam_pipelines.local_runner import pipeline_options
 

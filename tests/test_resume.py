@@ -57,7 +57,13 @@ def _assert_same(whole: Path, other: Path) -> None:
 
 @pytest.mark.parametrize(
     ("epoch", "step", "cache"),
-    [(0, 1, None), (1, 3, None), (1, 5, None), (1, 3, "memory"), (1, 3, "file")],
+    [
+        (1, 3, None),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [(0, 1, None), (1, 5, None), (1, 3, "memory"), (1, 3, "file")]
+        ),
+    ],
 )
 def test_resumes_to_the_same_weights(
     shop: DataSet,

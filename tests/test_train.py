@@ -155,6 +155,7 @@ def test_mirrors_over_several_devices(shop: DataSet, tmp_path: Path) -> None:
     assert float(done.stdout.split()[-1]) > 0.8
 
 
+@pytest.mark.slow
 def test_long_training_is_compiled_to_the_same_losses(
     shop: DataSet, shop_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
