@@ -21,6 +21,7 @@ import numpy as np
 
 from beam_pipelines.distribution import id_cells, number_cells
 from beam_pipelines.statistics import SplitStatistics
+from schemas.divergence import jensen_shannon_bits
 from schemas.errors import DatasetMismatchError
 from schemas.spec import Spec
 
@@ -112,16 +113,9 @@ def jensen_shannon(shares: np.ndarray, counts: np.ndarray) -> float | None:
     if not total:
         return None
     now = counts / total
-    middle = (shares + now) / 2
-    divergence = (_relative_entropy(shares, middle) + _relative_entropy(now, middle)) / 2
-    cells = int(np.count_nonzero(middle))
+    cells = int(np.count_nonzero(shares + now))
     chance = (cells - 1) / (8 * float(total) * math.log(2))
-    return float(min(1.0, max(0.0, divergence - chance)))
-
-
-def _relative_entropy(left: np.ndarray, right: np.ndarray) -> float:
-    there = left > 0
-    return float(np.sum(left[there] * np.log2(left[there] / right[there])))
+    return float(min(1.0, max(0.0, jensen_shannon_bits(shares, now) - chance)))
 
 
 def _divergence(

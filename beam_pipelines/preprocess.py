@@ -22,7 +22,6 @@ import apache_beam as beam
 import tensorflow_transform.beam as tft_beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import AsSingleton
-from google.protobuf import text_format
 
 from beam_pipelines import arguments
 from beam_pipelines.accounting import account, check_rejected
@@ -30,6 +29,7 @@ from beam_pipelines.analyse import Analyse, AnalyseWithTransform
 from beam_pipelines.analysis import Constants
 from beam_pipelines.analysis_cache import AnalysisCache
 from beam_pipelines.duplicates import FindDuplicates
+from beam_pipelines.fitted_transform import check_fitted, write_declaration
 from beam_pipelines.grow import check_growable, tell_growth
 from beam_pipelines.histograms import add_histograms
 from beam_pipelines.local_runner import pipeline_options, runner_name
@@ -41,18 +41,15 @@ from beam_pipelines.statistics import merge_statistics
 from beam_pipelines.transform_graph import write_transform_graph
 from beam_pipelines.transform_metadata import record_entries
 from beam_pipelines.write_rows import ACCOUNTS, PARTS, STATISTICS, WriteRows
-from schemas.errors import DataError, DatasetMismatchError, UsageError
+from schemas.errors import DataError, UsageError
 from schemas.manifest import (
     MANIFEST,
-    SPEC,
     TRANSFORM,
     Manifest,
     Shard,
     SplitEntry,
-    load_manifest,
     transform_sha256,
 )
-from schemas.raw_columns import raw_schema
 from schemas.spec import Spec, load
 from schemas.splits import SPLITS
 
@@ -126,7 +123,9 @@ def preprocess(
         write = WriteRows(spec, str(staging), shard_bytes, compression, rows_per_record)
         job = _Job(spec, units, staging, write, options, kept, earlier)
         if transform is not None:
-            _adopt_transform(spec, Path(transform), staging / TRANSFORM)
+            fitted = Path(transform)
+            check_fitted(spec, fitted, "use that one, or leave --transform out")
+            shutil.copytree(fitted, staging / TRANSFORM)
             outcome = job.apply()
         elif spec.preprocessing is None:
             outcome = job.fit_and_apply()
@@ -295,20 +294,6 @@ def _write_outcome(path: str, **outcome: Any) -> None:
     Path(path).write_bytes(pickle.dumps(outcome))
 
 
-def _adopt_transform(spec: Spec, source: Path, destination: Path) -> None:
-    if not (source / "transform_fn").is_dir():
-        raise DatasetMismatchError(
-            f"{source}: expected the transform/ folder of a records directory (with transform_fn in it)"
-        )
-    manifest = source.parent / MANIFEST
-    if manifest.is_file() and load_manifest(source.parent).spec_sha256 != spec.sha256():
-        raise DatasetMismatchError(
-            f"{source}: was fitted to another spec ({source.parent / SPEC}); "
-            "use that one, or leave --transform out"
-        )
-    shutil.copytree(source, destination)
-
-
 def _shards(placed: Sequence[tuple[str, Part]]) -> dict[str, list[Shard]]:
     shards: dict[str, list[Shard]] = {split: [] for split in SPLITS}
     for path, part in placed:
@@ -336,9 +321,7 @@ def _write_description(spec: Spec, staging: Path, statistics: dict[str, Any]) ->
     (staging / "statistics.json").write_text(
         json.dumps(document, indent=2) + "\n", encoding="utf-8"
     )
-    (staging / SPEC).write_text(spec.to_yaml(), encoding="utf-8")
-    schema = text_format.MessageToString(raw_schema(spec))
-    (staging / "schema.pbtxt").write_text(schema, encoding="utf-8")
+    write_declaration(spec, staging)
 
 
 def _clean(staging: Path) -> None:

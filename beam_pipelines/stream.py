@@ -21,12 +21,12 @@ from typing import Any, Literal
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.runners.runner import PipelineState
-from google.protobuf import text_format
 
 from beam_pipelines import arguments
 from beam_pipelines.drift import load_reference
 from beam_pipelines.drift_gate import DriftGate
 from beam_pipelines.event_time import SECOND, Windowing, parse_duration
+from beam_pipelines.fitted_transform import check_fitted, write_declaration
 from beam_pipelines.local_runner import LOCAL_RUNNER, pipeline_options
 from beam_pipelines.local_stream import stream_files
 from beam_pipelines.segments import StreamJob
@@ -41,8 +41,7 @@ from beam_pipelines.stream_steps import (
 )
 from beam_pipelines.transform_metadata import record_entries
 from schemas.errors import DatasetMismatchError, DriftError, UsageError
-from schemas.manifest import MANIFEST, SPEC, TRANSFORM, Rows, load_manifest, transform_sha256
-from schemas.raw_columns import raw_schema
+from schemas.manifest import MANIFEST, SPEC, TRANSFORM, Rows, transform_sha256
 from schemas.spec import Spec, load
 from schemas.windows import WindowManifest
 
@@ -123,15 +122,7 @@ def prepare(
     Raises:
       DatasetMismatchError: If the transform is of another spec, or the directory of another stream.
     """
-    if not (transform / "transform_fn").is_dir():
-        raise DatasetMismatchError(
-            f"{transform}: expected the transform/ folder of a records directory (with transform_fn in it)"
-        )
-    fitted = transform.parent / MANIFEST
-    if fitted.is_file() and load_manifest(transform.parent).spec_sha256 != spec.sha256():
-        raise DatasetMismatchError(
-            f"{transform}: was fitted to another spec ({transform.parent / SPEC}); use that one"
-        )
+    check_fitted(spec, transform, "use that one")
     digest = transform_sha256(transform)
     copy = directory / TRANSFORM
     if not copy.is_dir():
@@ -139,9 +130,7 @@ def prepare(
         partial = directory / f".{TRANSFORM}.{uuid.uuid4().hex}"
         shutil.copytree(transform, partial)
         partial.rename(copy)
-        (directory / SPEC).write_text(spec.to_yaml(), encoding="utf-8")
-        schema = text_format.MessageToString(raw_schema(spec))
-        (directory / "schema.pbtxt").write_text(schema, encoding="utf-8")
+        write_declaration(spec, directory)
     elif transform_sha256(copy) != digest or load(directory / SPEC).sha256() != spec.sha256():
         raise DatasetMismatchError(
             f"{directory}: was begun with another spec or transform; choose another output"

@@ -19,7 +19,6 @@ import pytest
 import tensorflow as tf
 
 import model.follow
-from model.callbacks import CheckpointWithinEpoch
 from model.checkpoints import Checkpoints
 from model.follow import WINDOWS, Exports, Followed, follow
 from model.inputs import open_records
@@ -30,13 +29,10 @@ from schemas.errors import DataError, DatasetMismatchError, UsageError
 from schemas.windows import finished_panes
 from skewless import main
 from tests.conftest import DataSet
+from tests.killed_training import KilledError, kill_at
 from tests.written_windows import WindowWriter
 
 ROOT = Path(__file__).parent.parent
-
-
-class KilledError(Exception):
-    """Stands for a signal in tests that stay in one process."""
 
 
 @pytest.fixture(scope="module")
@@ -69,17 +65,6 @@ def assert_same(first: Path, second: Path, *, training: bool = True) -> None:
     keys = ("pane", "rows", "before") + (("training",) if training else ())
     cut = [[{key: line[key] for key in keys} for line in lines(run)] for run in (first, second)]
     assert cut[0] == cut[1]
-
-
-def kill_at(monkeypatch: pytest.MonkeyPatch, pane: int, step: int) -> None:
-    plain = CheckpointWithinEpoch.on_train_batch_end
-
-    def dying(self: Any, batch: int, logs: Any = None) -> None:
-        plain(self, batch, logs)
-        if self._progress.epoch == pane and self._begun_at + batch + 1 == step:
-            raise KilledError
-
-    monkeypatch.setattr(CheckpointWithinEpoch, "on_train_batch_end", dying)
 
 
 def test_every_pane_is_evaluated_and_trained_on_in_order(

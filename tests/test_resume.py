@@ -17,28 +17,14 @@ import pytest
 import tensorflow as tf
 
 import model.train
-from model.callbacks import CheckpointWithinEpoch, StopOnNonFinite
+from model.callbacks import StopOnNonFinite
 from model.train import train
 from schemas import parse
 from schemas.errors import TrainingError, UsageError
 from tests.conftest import SHOP, DataSet
+from tests.killed_training import KilledError, kill_at
 
 ROOT = Path(__file__).parent.parent
-
-
-class KilledError(Exception):
-    """Stands for a signal in tests that stay in one process."""
-
-
-def _kill_at(monkeypatch: pytest.MonkeyPatch, epoch: int, step: int) -> None:
-    plain = CheckpointWithinEpoch.on_train_batch_end
-
-    def dying(self: Any, batch: int, logs: Any = None) -> None:
-        plain(self, batch, logs)
-        if self._progress.epoch == epoch and self._begun_at + batch + 1 == step:
-            raise KilledError
-
-    monkeypatch.setattr(CheckpointWithinEpoch, "on_train_batch_end", dying)
 
 
 def _weights(run: Path) -> list[np.ndarray]:
@@ -76,7 +62,7 @@ def test_resumes_to_the_same_weights(
     path = str(tmp_path / "cache") if cache == "file" else cache
     train(shop.directory, tmp_path / "whole", cache=path)
     with monkeypatch.context() as patch, pytest.raises(KilledError):
-        _kill_at(patch, epoch, step)
+        kill_at(patch, epoch, step)
         train(shop.directory, tmp_path / "cut", checkpoint_steps=1, cache=path)
     # A new process has other random state; nothing may depend on it.
     keras.utils.set_random_seed(987)
@@ -89,7 +75,7 @@ def test_steps_between_checkpoints_are_done_again(
 ) -> None:
     train(shop.directory, tmp_path / "whole")
     with monkeypatch.context() as patch, pytest.raises(KilledError):
-        _kill_at(patch, 1, 3)
+        kill_at(patch, 1, 3)
         train(shop.directory, tmp_path / "cut", checkpoint_steps=2)
     state = json.loads((tmp_path / "cut/checkpoints/state.json").read_text())
     assert (state["epoch"], state["step"]) == (1, 2)
@@ -116,7 +102,7 @@ def test_the_number_of_epochs_is_kept(
     shop: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch, pytest.raises(KilledError):
-        _kill_at(patch, 0, 1)
+        kill_at(patch, 0, 1)
         train(shop.directory, tmp_path / "run", epochs=1, checkpoint_steps=1)
     assert len(train(shop.directory, tmp_path / "run", resume=True)["history"]) == 1
 
@@ -138,7 +124,7 @@ def test_resuming_differently_is_refused(
 ) -> None:
     run = tmp_path / "run"
     with monkeypatch.context() as patch, pytest.raises(KilledError):
-        _kill_at(patch, 0, 1)
+        kill_at(patch, 0, 1)
         train(shop.directory, run, checkpoint_steps=1)
     with pytest.raises(UsageError, match="holds a stopped run; add --resume"):
         train(shop.directory, run)

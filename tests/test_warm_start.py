@@ -21,12 +21,9 @@ from schemas.errors import DatasetMismatchError, UsageError
 from schemas.manifest import FeatureEntry
 from schemas.records import LABEL
 from tests.conftest import SHOP, DataSet
+from tests.killed_training import KilledError
 
 OLD, NEW = 7, 11
-
-
-class KilledError(Exception):
-    """Stands for a signal."""
 
 
 def spec_of(features: dict[str, Any], **model: Any) -> Spec:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from schemas.divergence import jensen_shannon_bits
+
 __all__ = ["Divergence", "cells", "divergences"]
 
 
@@ -66,12 +68,5 @@ def _divergence(name: str, left: Sequence[int], right: Sequence[int]) -> Diverge
     if not one.sum() or not two.sum():
         return Divergence(name, 0.0, 0.0)
     chance = (np.count_nonzero(one + two) - 1) / (8 * np.log(2)) * (1 / one.sum() + 1 / two.sum())
-    one, two = one / one.sum(), two / two.sum()
-    middle = (one + two) / 2
-    bits = (_relative_entropy(one, middle) + _relative_entropy(two, middle)) / 2
+    bits = jensen_shannon_bits(one / one.sum(), two / two.sum())
     return Divergence(name, float(np.sqrt(max(0.0, bits))), float(np.sqrt(min(1.0, chance))))
-
-
-def _relative_entropy(left: np.ndarray, right: np.ndarray) -> float:
-    there = left > 0
-    return float((left[there] * np.log2(left[there] / right[there])).sum())
