@@ -65,11 +65,11 @@ COMMANDS = {
         beam=True,
     ),
     "inspect": Command(
-        "records in words; what an ID means; checksums",
+        "records in words, what an ID means; one row through a model",
         "beam_pipelines.inspect_records",
         (
             "skewless inspect records --split eval -n 3",
-            "skewless inspect records --feature user_id --id 17",
+            """skewless inspect served --row '{"title": "Great thing", "price": 12.5}'""",
         ),
     ),
     "train": Command(
@@ -171,7 +171,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _execute(known: argparse.Namespace, beam_arguments: list[str], command: Command) -> int:
     with silent_standard_error(known.verbose):
-        module = importlib.import_module(command.module)
+        module = importlib.import_module(_module(known, command))
     if command.beam:
         code: int = module.execute(known, beam_arguments)
     elif known.command == "verify" and known.input:
@@ -179,6 +179,13 @@ def _execute(known: argparse.Namespace, beam_arguments: list[str], command: Comm
     else:
         code = module.execute(known)
     return code
+
+
+def _module(known: argparse.Namespace, command: Command) -> str:
+    """Returns what does the command; `inspect` is done by the side that its directory is of."""
+    if known.command == "inspect" and os.path.isfile(os.path.join(known.records, "saved_model.pb")):
+        return "model.explain"
+    return command.module
 
 
 @contextlib.contextmanager

@@ -22,14 +22,14 @@ from beam_pipelines.analyzers.vocabulary import (
     MostFrequent,
     TokenCounter,
     add_counts,
-    write_vocabulary,
 )
-from beam_pipelines.prepare import Prepared
 from beam_pipelines.subword import LearnedPieces
 from schemas.features import NumericFeature
 from schemas.label import MulticlassLabel, MultilabelLabel, RegressionLabel, SequenceLabel
+from schemas.prepare import Prepared
 from schemas.records import LABEL
 from schemas.spec import Spec
+from schemas.vocabulary_file import write_vocabulary
 
 __all__ = [
     "Analysis",

@@ -192,7 +192,15 @@ def stream(parser: argparse.ArgumentParser) -> None:
 
 def inspect(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this command."""
-    parser.add_argument("records", metavar="DIR", help="the records directory")
+    parser.add_argument(
+        "records", metavar="DIR|MODEL", help="the records directory, or what `skewless export` left"
+    )
+    parser.add_argument(
+        "--row",
+        metavar="JSON",
+        help="of a model: walk this row through it, from raw values to the score; - reads it from "
+        "standard input",
+    )
     parser.add_argument("--split", choices=("train", "eval", "test"), default="train")
     parser.add_argument("-n", type=int, default=5, metavar="N", help="records to show (default: 5)")
     parser.add_argument(

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_pipelines.canonical import Faults, shown
+from schemas.canonical import Faults, shown
 from schemas.errors import UsageError
 
 __all__ = ["SECOND", "Windowing", "event_times", "micros_of", "parse_duration"]

@@ -18,7 +18,7 @@ import numpy as np
 
 from beam_pipelines.analysis import Analysis, Constants, counted_vocabularies
 from beam_pipelines.analyzers.numeric import NumericConstants
-from beam_pipelines.analyzers.vocabulary import MostFrequent, read_vocabulary, write_vocabulary
+from beam_pipelines.analyzers.vocabulary import MostFrequent
 from beam_pipelines.transform_metadata import vocabulary_path
 from schemas.constants import load_numbers
 from schemas.errors import DataError, DatasetMismatchError, UsageError
@@ -26,6 +26,7 @@ from schemas.id_meaning import meaning_differences
 from schemas.manifest import SPEC
 from schemas.records import LABEL
 from schemas.spec import Spec, load
+from schemas.vocabulary_file import read_vocabulary, write_vocabulary
 
 __all__ = ["check_growable", "grown_constants", "tell_growth"]
 

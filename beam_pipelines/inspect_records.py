@@ -12,18 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from beam_pipelines import arguments
-from beam_pipelines.transform_metadata import vocabulary_of
 from schemas.errors import DatasetMismatchError, UsageError, nearest
-from schemas.features import CategoricalFeature, NumericFeature
-from schemas.id_contract import (
-    FIRST_ID,
-    MISSING_ID,
-    PADDING_ID,
-    end_id,
-    first_vocabulary_id,
-    start_id,
-)
-from schemas.label import MulticlassLabel, MultilabelLabel, SequenceLabel
+from schemas.id_contract import PADDING_ID
+from schemas.id_words import IdWords
+from schemas.label import MultilabelLabel
 from schemas.manifest import SPEC, TRANSFORM, Manifest, file_sha256, load_manifest
 from schemas.records import KEY, LABEL, parse_rows
 from schemas.spec import Spec, load
@@ -32,47 +24,17 @@ __all__ = ["check_shards", "execute", "meaning", "records_in_words", "run"]
 
 
 class _Words:
-    """What IDs mean, with each vocabulary read once."""
+    """A records directory's spec and manifest, and what its IDs mean."""
 
     def __init__(self, directory: Path) -> None:
         self.spec: Spec = load(directory / SPEC)
         self.manifest: Manifest = load_manifest(directory)
-        self._transform = str(directory / TRANSFORM)
-        self._vocabularies: dict[str, list[bytes]] = {}
-
-    def vocabulary(self, name: str) -> list[bytes]:
-        """Returns a feature's vocabulary in ID order."""
-        if name not in self._vocabularies:
-            self._vocabularies[name] = vocabulary_of(self.spec, name, self._transform)
-        return self._vocabularies[name]
+        assets = directory / TRANSFORM / "transform_fn" / "assets"
+        self._words = IdWords(self.spec, self.manifest.features, assets)
 
     def of(self, name: str, value: int) -> str:
         """Returns what an ID of the feature `name`, or a class of the label, means."""
-        declared: Any = self.spec.label if name == LABEL else self.spec.features.get(name)
-        cardinality = self.manifest.features[name].cardinality
-        if cardinality is not None and not 0 <= value < cardinality:
-            raise UsageError(f"--id {value}: expected an ID of {name} in [0, {cardinality})")
-        if isinstance(declared, MulticlassLabel | MultilabelLabel):
-            return self.vocabulary(name)[value].decode("utf-8", "replace")
-        if value == PADDING_ID:
-            return "(padding)"
-        if value == MISSING_ID:
-            return "(missing)"
-        if isinstance(declared, NumericFeature):
-            return f"(quantile bucket {value - FIRST_ID} of {declared.buckets})"
-        if isinstance(declared, CategoricalFeature) and declared.hash_buckets is not None:
-            return f"(hash bucket {value - FIRST_ID} of {declared.hash_buckets})"
-        if declared is None:
-            return str(value)
-        first = first_vocabulary_id(declared.oov_buckets)
-        if value < first:
-            return f"(out of vocabulary, bucket {value - FIRST_ID} of {declared.oov_buckets})"
-        if isinstance(declared, SequenceLabel) and cardinality is not None:
-            if value == start_id(cardinality):
-                return "(start)"
-            if value == end_id(cardinality):
-                return "(end)"
-        return self.vocabulary(name)[value - first].decode("utf-8", "replace")
+        return self._words.of(name, value).text
 
 
 def meaning(directory: str | Path, feature: str, value: int) -> str:
@@ -143,6 +105,11 @@ def check_shards(directory: str | Path) -> list[str]:
 
 def execute(known: argparse.Namespace) -> int:
     """Does what parsed arguments ask for; returns the exit code."""
+    if known.row is not None:
+        raise UsageError(
+            f"--row: goes with a model that `skewless export` left, and {known.records} has no "
+            "saved_model.pb; leave --row out to see records"
+        )
     if (known.feature is None) != (known.id is None):
         raise UsageError("--feature and --id go together")
     if known.feature is not None:

@@ -5,24 +5,10 @@ from __future__ import annotations
 import tensorflow as tf
 from tensorflow_transform import tf_utils
 
-from beam_pipelines.analyzers.vocabulary import read_vocabulary
 from schemas.id_contract import FIRST_ID, MISSING_ID, PADDING_ID, first_vocabulary_id
+from schemas.vocabulary_file import file_table, read_vocabulary
 
-__all__ = ["file_table", "hash_ids", "padded", "places", "vocabulary_ids"]
-
-
-def file_table(path: tf.Tensor) -> tf.lookup.StaticHashTable:
-    """Returns a table from a vocabulary file's lines to their places, -1 where absent."""
-    return tf.lookup.StaticHashTable(
-        tf.lookup.TextFileInitializer(
-            path,
-            key_dtype=tf.string,
-            key_index=tf.lookup.TextFileIndex.WHOLE_LINE,
-            value_dtype=tf.int64,
-            value_index=tf.lookup.TextFileIndex.LINE_NUMBER,
-        ),
-        default_value=-1,
-    )
+__all__ = ["hash_ids", "padded", "places", "vocabulary_ids"]
 
 
 def places(tokens: tf.Tensor, path: str) -> tuple[tf.Tensor, int]:

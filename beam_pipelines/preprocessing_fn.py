@@ -16,17 +16,17 @@ from beam_pipelines.analysis import Constants
 from beam_pipelines.analyzers.numeric import NumericConstants, standardized
 from beam_pipelines.label_transform import transform_label
 from beam_pipelines.lookup import hash_ids, padded, vocabulary_ids
-from beam_pipelines.prepare import RawTensors, prepare
-from beam_pipelines.raw_tensors import dense_numbers
 from beam_pipelines.subword import wordpieces
-from beam_pipelines.tokenizers import check_regex
 from beam_pipelines.vocabularies import VocabularyFiles
 from schemas.errors import SpecError
 from schemas.features import CategoricalFeature, NumericFeature, TextFeature
 from schemas.id_contract import FIRST_ID, MISSING_ID
+from schemas.prepare import RawTensors, prepare
 from schemas.raw_columns import raw_columns
+from schemas.raw_tensors import dense_numbers
 from schemas.records import LABEL, WEIGHT, missing_name, tokens_name
 from schemas.spec import Spec
+from schemas.tokenizers import check_regex
 
 __all__ = ["check_declared", "make_preprocessing_fn"]
 

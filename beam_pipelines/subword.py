@@ -9,13 +9,11 @@ import tensorflow as tf
 from tensorflow_transform import tf_utils
 
 from beam_pipelines.analyzers.vocabulary import Counts
-from beam_pipelines.lookup import file_table
-from beam_pipelines.tokenizers import tensorflow_text
+from schemas.tokenizers import PIECE_SUFFIX, piece_tokenizer, tensorflow_text
+from schemas.vocabulary_file import file_table
 
 __all__ = ["LearnedPieces", "wordpieces"]
 
-_SUFFIX = "##"
-_LONGEST_WORD = 100
 _DEFAULT_SIZE = 8_000
 
 
@@ -49,7 +47,7 @@ class LearnedPieces:
             max_unique_chars=1_000,
             slack_ratio=0.05,
             include_joiner_token=True,
-            joiner=_SUFFIX,
+            joiner=PIECE_SUFFIX,
         )
         known = set(learned)
         used: Counter[str] = Counter()
@@ -79,13 +77,7 @@ class _PieceTable:
 
     def __init__(self, path: tf.Tensor) -> None:
         self._table = file_table(path)
-        self._tokenizer = tensorflow_text("tokenizer: subword").WordpieceTokenizer(
-            self._table,
-            suffix_indicator=_SUFFIX,
-            max_bytes_per_word=_LONGEST_WORD,
-            token_out_type=tf.string,
-            unknown_token="[UNK]",
-        )
+        self._tokenizer = piece_tokenizer(self._table)
 
     def size(self) -> tf.Tensor:
         return self._table.size()
@@ -100,7 +92,7 @@ def _greedy(word: str, known: set[str]) -> list[str]:
     begin = 0
     while begin < len(word):
         for end in range(len(word), begin, -1):
-            piece = (_SUFFIX if begin else "") + word[begin:end]
+            piece = (PIECE_SUFFIX if begin else "") + word[begin:end]
             if piece in known:
                 pieces.append(piece)
                 begin = end

@@ -13,13 +13,13 @@ from tensorflow_transform import impl_helper
 
 from beam_pipelines.analysis import Constants, Reduction
 from beam_pipelines.analyzers.vocabulary import KnownTokens
-from beam_pipelines.prepare import RawTensors, prepare
 from beam_pipelines.preprocessing_fn import make_preprocessing_fn
-from beam_pipelines.tokenizers import tensorflow_text
 from schemas.constants import write_numbers
+from schemas.prepare import RawTensors, prepare
 from schemas.raw_columns import raw_columns, raw_feature_spec
 from schemas.row_encoding import sparse_arrays
 from schemas.spec import Spec
+from schemas.tokenizers import tensorflow_text
 
 __all__ = ["AnalysisGraph", "TransformGraph", "write_transform_graph"]
 

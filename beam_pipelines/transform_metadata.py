@@ -11,7 +11,6 @@ import pyarrow as pa
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from beam_pipelines.analyzers.vocabulary import read_vocabulary
 from beam_pipelines.transform_graph import TransformGraph
 from schemas.errors import DatasetMismatchError
 from schemas.features import NumericFeature
@@ -21,6 +20,7 @@ from schemas.manifest import FeatureEntry
 from schemas.records import KEY, LABEL, is_diagnostic
 from schemas.row_encoding import list_schema
 from schemas.spec import Spec
+from schemas.vocabulary_file import read_vocabulary
 
 __all__ = ["record_entries", "vocabulary_of", "vocabulary_path"]
 

@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_pipelines.canonical import Faults, canonical, canonical_type, shown, without_missing
 from beam_pipelines.sources import RawBatch, Rejected, wanted_columns
 from beam_pipelines.sources.jsonl_reader import number_text
+from schemas.canonical import Faults, canonical, canonical_type, shown, without_missing
 from schemas.label import BinaryLabel
 from schemas.raw_columns import RawColumn, raw_columns
 from schemas.spec import Spec

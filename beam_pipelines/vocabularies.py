@@ -8,12 +8,12 @@ import tempfile
 import tensorflow as tf
 
 from beam_pipelines.analysis import Constants
-from beam_pipelines.analyzers.vocabulary import read_vocabulary, write_vocabulary
 from schemas.errors import SpecError
 from schemas.features import Vocabulary
 from schemas.label import MulticlassLabel, MultilabelLabel
 from schemas.records import LABEL
 from schemas.spec import Spec
+from schemas.vocabulary_file import read_vocabulary, write_vocabulary
 
 __all__ = ["VocabularyFiles"]
 

@@ -25,6 +25,7 @@ from model.verify import DESCRIPTION, EXTRA, Report, check_predictions, file_dig
 from schemas.errors import ParityError, UsageError
 from schemas.manifest import MANIFEST, SPEC, TRANSFORM
 from schemas.records import LABEL
+from schemas.vocabulary_file import read_vocabulary
 
 __all__ = ["EXTRA", "execute", "export", "export_model", "run"]
 
@@ -34,7 +35,6 @@ _METHODS = {
 }
 # A batch of another size may round float32 sums another way.
 _TOLERANCE = 1e-5
-_EMPTY_VOCABULARY = b"\x1f(no entries)\x1f"
 
 
 def export(
@@ -176,8 +176,7 @@ def _classes(run: RunDirectory) -> list[bytes]:
     path = run.path / TRANSFORM / "transform_fn" / "assets" / LABEL
     if not path.is_file():
         return []
-    lines = path.read_bytes().split(b"\n")[:-1]
-    return [] if lines == [_EMPTY_VOCABULARY] else lines
+    return read_vocabulary(str(path))
 
 
 def _prove(directory: Path, records: Path, functions: ServingFunctions) -> Report:

@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beam_pipelines.analysis import Analysis, Constants
-from beam_pipelines.analyzers.vocabulary import read_vocabulary, write_vocabulary
 from beam_pipelines.grow import check_growable, grown_constants, tell_growth
 from beam_pipelines.preprocess import preprocess
 from beam_pipelines.transform_metadata import vocabulary_path
@@ -24,6 +23,7 @@ from schemas.errors import DataError, DatasetMismatchError, UsageError
 from schemas.id_contract import FIRST_ID, first_vocabulary_id
 from schemas.manifest import load_manifest
 from schemas.records import KEY, record_feature_spec
+from schemas.vocabulary_file import read_vocabulary, write_vocabulary
 from tests.conftest import SHOP, DataSet, shop_csv
 from tests.test_analysis_cache import constants_of
 from tests.test_preprocess import records_of

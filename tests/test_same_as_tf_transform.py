@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
 from beam_pipelines.local_runner import pipeline_options
-from beam_pipelines.tokenizers import clean_values, tokenize
 from schemas import parse
 from schemas.features import TextFeature
+from schemas.tokenizers import clean_values, tokenize
 from tests.transform_rows import transform_rows
 
 LENGTH, WORDS, MIN_COUNT = 5, 12, 2

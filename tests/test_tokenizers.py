@@ -9,8 +9,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beam_pipelines.tokenizers import tokenize
 from schemas.features import TextFeature
+from schemas.tokenizers import tokenize
 
 _TEXTS = st.lists(
     st.one_of(

@@ -7,12 +7,13 @@ folded into one dictionary per worker.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
+
+from schemas.vocabulary_file import NO_ENTRIES
 
 __all__ = [
     "Counts",
@@ -20,12 +21,7 @@ __all__ = [
     "MostFrequent",
     "TokenCounter",
     "add_counts",
-    "read_vocabulary",
-    "write_vocabulary",
 ]
-
-# TensorFlow refuses to load a vocabulary file without a line, so an empty one holds this.
-_NO_ENTRIES = b"\x1f(no entries)\x1f"
 
 Counts = dict[bytes, int]
 
@@ -53,7 +49,7 @@ class KnownTokens:
 
     def __init__(self, tokens: Sequence[bytes]) -> None:
         self.tokens = list(tokens)
-        keys = tf.constant(self.tokens or [_NO_ENTRIES], tf.string)
+        keys = tf.constant(self.tokens or [NO_ENTRIES], tf.string)
         self._table = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(keys, tf.range(tf.size(keys, tf.int64))),
             default_value=-1,
@@ -118,19 +114,3 @@ def add_counts(total: Counts, tokens: Iterable[bytes], counts: Iterable[int]) ->
     for token, count in zip(tokens, counts, strict=True):
         total[token] = get(token, 0) + count
     total.pop(b"", None)
-
-
-def write_vocabulary(path: str, tokens: list[bytes]) -> None:
-    """Writes a vocabulary file: one token a line, in ID order."""
-    tf.io.gfile.makedirs(os.path.dirname(path))
-    with tf.io.gfile.GFile(path, "wb") as file:
-        file.write(b"".join(token + b"\n" for token in tokens or [_NO_ENTRIES]))
-
-
-def read_vocabulary(path: str) -> list[bytes]:
-    """Reads a vocabulary file that an analyser or a user left."""
-    with tf.io.gfile.GFile(path, "rb") as file:
-        tokens: list[bytes] = file.read().split(b"\n")
-    if tokens and not tokens[-1]:
-        tokens.pop()
-    return [] if tokens == [_NO_ENTRIES] else tokens

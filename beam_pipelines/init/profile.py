@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_pipelines.canonical import without_missing
+from schemas.canonical import without_missing
 
 __all__ = ["Profile", "missing_texts", "profile"]
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_pipelines.canonical import canonical
 from beam_pipelines.init.pieces import Text, pieces_of_parquet, pieces_of_text, unpacked
 from beam_pipelines.sources.csv_reader import read_header
 from beam_pipelines.sources.jsonl_reader import json_blocks
@@ -23,6 +22,7 @@ from beam_pipelines.sources.read import read
 from beam_pipelines.sources.streams import chunks
 from beam_pipelines.sources.tfrecord_reader import names_of_examples
 from beam_pipelines.sources.units import WorkUnit
+from schemas.canonical import canonical
 from schemas.errors import DataError
 from schemas.raw_columns import RawColumn
 from schemas.spec import Spec, parse

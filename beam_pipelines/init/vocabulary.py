@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 import tensorflow as tf
 
 from beam_pipelines.init.profile import Profile
-from beam_pipelines.tokenizers import clean_values, tokenize
 from schemas.features import TextFeature
+from schemas.tokenizers import clean_values, tokenize
 
 __all__ = ["Entries", "Vocabulary", "entries_of_text", "entries_of_values", "vocabulary"]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 import tensorflow as tf
 
@@ -15,7 +16,15 @@ from schemas.errors import SpecError, UsageError
 from schemas.features import RegexTokenizer, TextFeature, Tokenizer
 from schemas.label import SequenceLabel
 
-__all__ = ["check_regex", "clean_values", "stripped", "tensorflow_text", "tokenize"]
+__all__ = [
+    "PIECE_SUFFIX",
+    "check_regex",
+    "clean_values",
+    "piece_tokenizer",
+    "stripped",
+    "tensorflow_text",
+    "tokenize",
+]
 
 _WORD = r"\p{L}\p{N}\p{M}"
 _APOSTROPHE = "['\u2019]"
@@ -27,6 +36,9 @@ _BETWEEN_WORDS = (
     f"|{_APOSTROPHE}+ {_APOSTROPHE}*| {_APOSTROPHE}+|^{_APOSTROPHE}+|{_APOSTROPHE}+$"
 )
 _WHITE_SPACE = r"[\p{Z}\s\x{000b}\x{0085}]+"
+# What marks a piece that goes on with a word.
+PIECE_SUFFIX = "##"
+_LONGEST_WORD = 100
 _BEGIN, _END = "\x1e", "\x1f"
 
 
@@ -105,6 +117,20 @@ def tensorflow_text(need: str) -> ModuleType:
             f"{need} needs tensorflow-text; install it with: pip install 'skewless[text]'"
         ) from error
     return tensorflow_text
+
+
+def piece_tokenizer(pieces: tf.lookup.StaticHashTable) -> Any:
+    """Returns tensorflow-text's WordPiece tokenizer over a table of pieces.
+
+    It cuts [words] string into [words, (pieces)] string; what cannot be cut becomes `[UNK]`.
+    """
+    return tensorflow_text("tokenizer: subword").WordpieceTokenizer(
+        pieces,
+        suffix_indicator=PIECE_SUFFIX,
+        max_bytes_per_word=_LONGEST_WORD,
+        token_out_type=tf.string,
+        unknown_token="[UNK]",
+    )
 
 
 def _normalize(texts: tf.Tensor, form: str) -> tf.Tensor:

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from beam_pipelines.raw_tensors import dense_numbers, dense_strings, ragged_strings
-from beam_pipelines.tokenizers import clean_values, stripped, tokenize
 from schemas.features import CategoricalFeature, Feature, NumericFeature, TextFeature
 from schemas.label import Label, MultilabelLabel, RegressionLabel, SequenceLabel
+from schemas.raw_tensors import dense_numbers, dense_strings, ragged_strings
 from schemas.records import LABEL
 from schemas.spec import Spec
+from schemas.tokenizers import clean_values, stripped, tokenize
 
 __all__ = ["Prepared", "RawTensors", "prepare"]
 

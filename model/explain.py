@@ -1,0 +1,243 @@
+"""Explaining: one raw row through an exported model, from its values to its score.
+
+IDs and numbers are those of `transform_features`, the score that of `serving_default`. Tokens come
+from the functions that the transform graph was traced from (schemas/prepare.py). What a feature did
+is the change of the score when its columns are missing and all others stay: leave one covariate out
+(Lei et al. 2018, "Distribution-Free Predictive Inference for Regression", section 6), here for one
+row and without training anew. Features that say the same hide each other in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from model.explanation import Explanation, FeatureExplanation, Step
+from model.served_model import ServedModel
+from schemas.errors import UsageError, nearest
+from schemas.features import CategoricalFeature, Feature, NumericFeature, TextFeature
+from schemas.id_contract import MISSING_ID, PADDING_ID
+from schemas.json_rows import canonical_rows
+from schemas.label import BinaryLabel, MulticlassLabel, MultilabelLabel, RegressionLabel
+from schemas.prepare import prepare
+from schemas.raw_columns import feature_columns, raw_columns
+from schemas.records import LABEL, missing_name
+from schemas.row_encoding import sparse_tensors
+from schemas.spec import is_sequence
+from schemas.tokenizers import piece_tokenizer
+from schemas.vocabulary_file import file_table
+
+__all__ = ["execute", "explain"]
+
+Row = Mapping[str, Any]
+
+
+def explain(model: str | Path | ServedModel, row: Row) -> Explanation:
+    """Walks one row through an exported model.
+
+    Args:
+      model: What `skewless export` left, or `ServedModel.open` of it, to explain many rows.
+      row: Values by raw column; an absent column, or None, is missing.
+
+    Raises:
+      UsageError: If the directory is no exported model, or no feature reads any of the columns.
+      DataError: If a value is not of its column's kind.
+    """
+    served = model if isinstance(model, ServedModel) else ServedModel.open(model)
+    columns = [
+        name for name, column in raw_columns(served.spec).items() if column.role == "feature"
+    ]
+    if row and not set(row) & set(columns):
+        raise UsageError(
+            f"the row has none of the model's columns ({', '.join(columns)}), only "
+            f"{', '.join(row)}{nearest(next(iter(row)), columns)}"
+        )
+    seen = {name: values[0] for name, values in served.features([row]).items()}
+    outputs = served.predict([row])
+    score_of, place = _scored(served, outputs)
+    without = _scores_without(served, row, place)
+    score = None if place is None else float(outputs["predictions"][0, place])
+    tokens = _tokens(served, row)
+    features = tuple(
+        _explained(served, name, row, seen, tokens.get(name), score, without.get(name))
+        for name in served.spec.features
+    )
+    told = {entry for feature in features for entry in feature.seen}
+    return Explanation(
+        spec=served.spec.name,
+        features=features,
+        added={name: _plain(value) for name, value in seen.items() if name not in told},
+        not_read=tuple(name for name in row if name not in columns),
+        predictions={name: _plain(value[0]) for name, value in outputs.items()},
+        score=score,
+        score_of=score_of,
+    )
+
+
+def _scored(served: ServedModel, outputs: Mapping[str, np.ndarray]) -> tuple[str, int | None]:
+    """Returns what the score is, and its place among the predictions; None if there is no one."""
+    label = served.spec.label
+    if isinstance(label, BinaryLabel):
+        return f"the probability that {label.column} is positive", 0
+    if isinstance(label, RegressionLabel):
+        return f"{label.column}, in its own unit", 0
+    if isinstance(label, MulticlassLabel | MultilabelLabel):
+        place = int(outputs["predictions"][0].argmax())
+        name = served.words.of(LABEL, place).text
+        return f"the probability of {label.column} {name!r}, the highest", place
+    return "a sequence, which has no one score", None
+
+
+def _scores_without(served: ServedModel, row: Row, place: int | None) -> dict[str, float]:
+    """Returns the score with each feature's columns missing, by feature."""
+    if place is None:
+        return {}
+    rows = []
+    for name, feature in served.spec.features.items():
+        own = {column for column, _ in feature_columns(name, feature)}
+        rows.append({column: value for column, value in row.items() if column not in own})
+    scores = served.predict(rows)["predictions"][:, place]
+    return dict(zip(served.spec.features, scores.astype(float).tolist(), strict=True))
+
+
+def _tokens(served: ServedModel, row: Row) -> dict[str, np.ndarray]:
+    """Returns each feature's tokens or value: [tokens] bytes, or [width] numbers."""
+    spec = served.spec.model_copy(update={"label": None, "weight": None})
+    raw = sparse_tensors(canonical_rows([row], spec), spec, serving=True)
+    found = {}
+    for name, values in prepare(spec, raw).items():
+        if getattr(spec.features[name], "tokenizer", None) == "subword":
+            table = file_table(str(served.words.vocabulary_path(name)))
+            values = piece_tokenizer(table).tokenize(values.flat_values).merge_dims(0, 1)
+            found[name] = values.numpy()
+        else:
+            found[name] = np.atleast_1d(values[0].numpy())
+    return found
+
+
+def _explained(
+    served: ServedModel,
+    name: str,
+    row: Row,
+    seen: Mapping[str, np.ndarray],
+    tokens: np.ndarray | None,
+    score: float | None,
+    score_without: float | None,
+) -> FeatureExplanation:
+    feature = served.spec.features[name]
+    assert tokens is not None
+    columns = [column for column, _ in feature_columns(name, feature)]
+    ids = seen[name] if seen[name].dtype.kind == "i" else None
+    steps = None if ids is None else _steps(served, name, feature, tokens, np.atleast_1d(ids))
+    mask = None
+    if is_sequence(feature):
+        assert ids is not None
+        mask = tuple((ids != PADDING_ID).tolist())
+    entries = [name, *([missing_name(name)] if missing_name(name) in seen else [])]
+    encoder = getattr(feature, "encoder", None)
+    return FeatureExplanation(
+        name=name,
+        type=feature.type,
+        raw={column: row.get(column) for column in columns},
+        missing=_is_missing(feature, tokens),
+        steps=steps,
+        cut=0 if steps is None else sum(step.id is None for step in steps),
+        seen={entry: _plain(seen[entry]) for entry in entries},
+        mask=mask,
+        embedding=feature.embedding,
+        encoder=None if encoder is None else encoder.type,
+        score_without=score_without,
+        change=None if score is None or score_without is None else score_without - score,
+        together_with=tuple(
+            other
+            for other, declared in served.spec.features.items()
+            if other != name
+            and {column for column, _ in feature_columns(other, declared)} & set(columns)
+        ),
+    )
+
+
+def _steps(
+    served: ServedModel, name: str, feature: Feature, tokens: np.ndarray, ids: np.ndarray
+) -> tuple[Step, ...]:
+    """Returns the tokens with their IDs.
+
+    Args:
+      served: Gives the IDs' meaning.
+      name: The feature.
+      feature: Its declaration.
+      tokens: [tokens] bytes, all of them; or [1], the number that was put into a bucket.
+      ids: [length] int64, cut and padded.
+    """
+    first, offset = 0, 0
+    if isinstance(feature, TextFeature | CategoricalFeature) and is_sequence(feature):
+        kept = min(len(tokens), len(ids))
+        first = len(tokens) - kept if feature.truncate == "start" else 0
+        offset = len(ids) - kept if feature.pad == "start" else 0
+    steps = []
+    for number, token in enumerate(tokens.tolist()):
+        place = number - first
+        if not 0 <= place < len(ids):
+            steps.append(Step(_text(token), None, None, f"(cut off: beyond {len(ids)})"))
+            continue
+        value = int(ids[offset + place])
+        meaning = served.words.of(name, value)
+        text = None if value == MISSING_ID else _text(token)
+        steps.append(Step(text, value, meaning.kind, meaning.text))
+    return tuple(steps)
+
+
+def _is_missing(feature: Feature, tokens: np.ndarray) -> bool:
+    if isinstance(feature, NumericFeature):
+        return not np.isfinite(tokens).any()
+    return not any(tokens.tolist())
+
+
+def _text(token: bytes | float) -> str:
+    return token.decode("utf-8", "replace") if isinstance(token, bytes) else f"{token:g}"
+
+
+def _plain(value: Any) -> Any:
+    """Returns an array's values as JSON has them."""
+    plain = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(plain, list):
+        return [_plain(item) for item in plain]
+    return plain.decode("utf-8", "replace") if isinstance(plain, bytes) else plain
+
+
+def execute(known: argparse.Namespace) -> int:
+    """Does what parsed arguments ask for; returns the exit code."""
+    served = ServedModel.open(known.records)
+    explanation = explain(served, _row(known.row, served))
+    if known.json:
+        print(json.dumps(explanation.as_json(), ensure_ascii=False, indent=2))
+    else:
+        print(explanation)
+    return 0
+
+
+def _row(text: str | None, served: ServedModel) -> Row:
+    columns = [
+        name for name, column in raw_columns(served.spec).items() if column.role == "feature"
+    ]
+    wanted = "expected a JSON object such as '" + json.dumps(
+        dict.fromkeys(columns[:2], "…"), ensure_ascii=False
+    )
+    if text is None:
+        raise UsageError(
+            f"{served.directory}: is a model; add --row, {wanted}' (columns: {', '.join(columns)}), "
+            "or --row - to read it from standard input"
+        )
+    try:
+        row = json.loads(sys.stdin.read() if text == "-" else text)
+    except ValueError as error:
+        raise UsageError(f"--row: {wanted}', got what is no JSON: {error}") from error
+    if not isinstance(row, dict):
+        raise UsageError(f"--row: {wanted}', got {type(row).__name__}")
+    return row
