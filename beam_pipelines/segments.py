@@ -20,18 +20,16 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from beam_pipelines.canonical import Faults, canonical
 from beam_pipelines.event_time import Windowing, event_times
 from beam_pipelines.record_encoding import encode_records
 from beam_pipelines.rows import Rows, check_rows
 from beam_pipelines.sources import RawBatch, Rejected, wanted_columns
-from beam_pipelines.statistics import SplitStatistics, number_columns
+from beam_pipelines.statistics import SplitStatistics
 from beam_pipelines.transform_graph import TransformGraph
 from beam_pipelines.write_rows import reject_unknown_classes
 from schemas.canonical import Faults, canonical
 from schemas.manifest import TRANSFORM, FeatureEntry
 from schemas.raw_columns import RawColumn
-from schemas.records import KEY, is_diagnostic
 from schemas.spec import Spec
 
 __all__ = [
