@@ -1,0 +1,58 @@
+"""Serving: TensorFlow Serving's REST and gRPC interfaces on an exported model, and a page for people.
+
+    request -> rest | prediction_service -> inference -> batching -> servable
+                                                         versions: which servable
+
+What TensorFlow Serving answers, to its messages and error codes, is what is answered here, so that
+clients of one work with the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from model import arguments
+from schemas.errors import UsageError
+
+try:
+    from model.serve.batching_parameters import BatchingParameters, load
+    from model.serve.server import Options, serve
+except ImportError as error:
+    raise UsageError(
+        f"serve needs {error.name}; install it with: pip install 'skewless[serve]'"
+    ) from error
+
+__all__ = ["execute", "run"]
+
+
+def execute(known: argparse.Namespace) -> int:
+    """Does what parsed arguments ask for; returns the exit code.
+
+    Raises:
+      UsageError: If there is no such model, an address is taken, or an option is out of its range.
+      DataError: If the model cannot be loaded.
+    """
+    file = known.batching_parameters_file
+    options = Options(
+        model=Path(known.model),
+        model_name=known.model_name,
+        host=known.host,
+        port=known.port,
+        grpc_port=None if known.no_grpc else known.grpc_port,
+        poll=known.poll,
+        batching=BatchingParameters() if file is None else load(file),
+        max_body_bytes=known.max_body_bytes,
+        timeout=known.timeout,
+    )
+    asyncio.run(serve(options))
+    return 0
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m model.serve", description=__doc__)
+    arguments.serve(parser)
+    return execute(parser.parse_args(argv))

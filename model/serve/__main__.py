@@ -1,0 +1,9 @@
+"""`python -m model.serve`."""
+
+import logging
+
+from model.serve import run
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    raise SystemExit(run())

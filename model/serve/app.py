@@ -1,0 +1,93 @@
+"""The HTTP application: TensorFlow Serving's API, the page, health and figures.
+
+/v1/…                                    the REST API
+/, POST /explain                         the page
+/healthz                                 200 while the process answers
+/readyz                                  200 while a version is loaded and the server is not stopping
+/metrics, /monitoring/prometheus/metrics figures for Prometheus; the second is TensorFlow Serving's
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from model.serve.batching import Batcher
+from model.serve.exchange import answered
+from model.serve.metrics import Metrics
+from model.serve.observing import ObservedApp, Observer
+from model.serve.page import explanations, page
+from model.serve.rest import rest_api
+from model.serve.versions import Versions
+
+__all__ = ["application"]
+
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+
+
+def application(
+    versions: Versions,
+    batcher: Batcher,
+    metrics: Metrics,
+    observer: Observer,
+    *,
+    max_body_bytes: int,
+    timeout: float,
+    stopping: Callable[[], bool],
+) -> ASGIApp:
+    """Returns the application.
+
+    Args:
+      versions: The model.
+      batcher: Computes.
+      metrics: What `/metrics` shows.
+      observer: Is told of each request.
+      max_body_bytes: Of a request.
+      timeout: Seconds from a request's head to its answer.
+      stopping: Whether the server takes no new work.
+    """
+
+    async def healthy(request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def ready(request: Request) -> Response:
+        if stopping():
+            return JSONResponse({"status": "stopping"}, 503)
+        if versions.current is None:
+            return JSONResponse({"status": "no version is loaded"}, 503)
+        return JSONResponse({"status": "ok", "version": str(versions.current.version)})
+
+    async def figures(request: Request) -> Response:
+        return Response(metrics.page(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    def guarded(endpoint: Callable) -> Callable:
+        return answered(endpoint, observer, timeout)
+
+    routes = [
+        Route(
+            "/v1/{path:path}",
+            guarded(rest_api(versions, batcher, max_body_bytes)),
+            methods=_METHODS,
+        ),
+        Route("/", guarded(page(versions))),
+        Route("/explain", guarded(explanations(versions, max_body_bytes)), methods=["POST"]),
+        Route("/healthz", healthy),
+        Route("/readyz", ready),
+        Route("/metrics", figures),
+        Route("/monitoring/prometheus/metrics", figures),
+    ]
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _not_here})
+    return ObservedApp(app, observer)
+
+
+async def _not_here(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    said = f"{error.detail}: {request.method} {request.url.path}"
+    return JSONResponse({"error": said}, error.status_code, headers=error.headers)

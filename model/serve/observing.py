@@ -1,0 +1,93 @@
+"""Observing: each request, whatever its protocol, as a figure and as a line of the log."""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from model.serve.event_log import log
+from model.serve.metrics import Metrics
+
+__all__ = ["ObservedApp", "Observer"]
+
+_CODE_OF_STATUS = {404: "NOT_FOUND", 405: "UNIMPLEMENTED"}
+
+
+class Observer:
+    """Tells metrics and log of requests."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        """Takes where figures go."""
+        self._metrics = metrics
+
+    def begin(self) -> None:
+        """Counts a request in flight."""
+        self._metrics.in_flight.inc()
+
+    def end(self, protocol: str, method: str, code: str, seconds: float, **fields: Any) -> None:
+        """Counts it as answered; `fields` are for the log."""
+        self._metrics.in_flight.dec()
+        self._metrics.requests.labels(protocol, method, code).inc()
+        self._metrics.request_seconds.labels(protocol, method).observe(seconds)
+        level = logging.ERROR if code in ("INTERNAL", "UNKNOWN") else logging.INFO
+        milliseconds = round(1e3 * seconds, 3)
+        log(
+            "request", level, protocol=protocol, method=method, code=code, ms=milliseconds, **fields
+        )
+
+    def failed(self, error: Exception) -> None:
+        """Writes an error that should not have been, with where it came from."""
+        log("error", logging.ERROR, error="".join(traceback.format_exception(error)))
+
+
+class ObservedApp:
+    """An ASGI application whose requests are observed."""
+
+    def __init__(self, app: ASGIApp, observer: Observer) -> None:
+        """Wraps the application."""
+        self._app = app
+        self._observer = observer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes a request on and watches its answer."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = time.perf_counter()
+        state = scope.setdefault("state", {})
+        status = 499
+        sent = 0
+
+        async def watched(message: Message) -> None:
+            nonlocal status, sent
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            else:
+                sent += len(message.get("body", b""))
+            await send(message)
+
+        self._observer.begin()
+        try:
+            await self._app(scope, receive, watched)
+        finally:
+            code = state.get("code") or (
+                "OK" if status < 400 else _CODE_OF_STATUS.get(status, "UNKNOWN")
+            )
+            peer = scope.get("client")
+            self._observer.end(
+                "rest",
+                state.get("method", "other"),
+                "CANCELLED" if status == 499 else code,
+                time.perf_counter() - begun,
+                http=scope["method"],
+                path=scope["path"],
+                status=status,
+                sent_bytes=sent,
+                rows=state.get("rows"),
+                version=state.get("version"),
+                peer=None if peer is None else f"{peer[0]}:{peer[1]}",
+            )

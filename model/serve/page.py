@@ -1,0 +1,191 @@
+"""The page: a person types a row, sees the prediction, what each value became, and what moved the score.
+
+The form is made from the model's own spec; the walk through the model is `model.explain`, as in
+`skewless inspect MODEL --row`. Nothing is fetched from elsewhere, and the headers forbid it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import jinja2
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from model.explain import explain
+from model.serve import json_tensors
+from model.serve.exchange import Endpoint, body_of
+from model.serve.servable import Servable
+from model.serve.status import ServingError
+from model.serve.versions import Versions
+from schemas.errors import DataError, UsageError
+from schemas.features import CategoricalFeature, NumericFeature, TextFeature
+from schemas.raw_columns import feature_columns, raw_columns
+from schemas.spec import Spec
+
+__all__ = ["explanations", "page"]
+
+_SUGGESTIONS = 50
+# Explaining is Python's work for the most part; more at a time would only slow predictions down.
+_AT_A_TIME = 1
+
+
+@dataclass(frozen=True)
+class Field:
+    """One column that a person may fill in.
+
+    Attributes:
+      column: Its name in a row.
+      features: The features that read it, where their names differ from it.
+      kind: `text`, `value` or `number`.
+      separator: What values of a list are parted by; None where there is one value.
+      hint: What to type.
+      suggestions: Frequent values.
+    """
+
+    column: str
+    features: str
+    kind: str
+    separator: str | None
+    hint: str
+    suggestions: tuple[str, ...]
+
+
+def page(versions: Versions) -> Endpoint:
+    """Returns what answers GET /."""
+    pages: weakref.WeakKeyDictionary[Servable, str] = weakref.WeakKeyDictionary()
+    style, script = _file("page.css"), _file("page.js")
+    shared = (resources.files("model.report") / "page.css").read_text(encoding="utf-8")
+    style = shared + style
+    policy = (
+        f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
+        "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    )
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    template = environment.from_string(_file("page.html"))
+    headers = {
+        "Content-Security-Policy": policy,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-cache",
+    }
+
+    async def endpoint(request: Request) -> Response:
+        request.state.method = "page"
+        servable = versions.current
+        if servable is None:
+            raise ServingError("UNAVAILABLE", "no version is loaded yet; see /v1/models")
+        if servable not in pages:
+            pages[servable] = template.render(
+                model=versions.name,
+                version=servable.version,
+                signatures=sorted(servable.model.graph.signatures),
+                fields=list(_fields(servable)),
+                style=style,
+                script=script,
+            )
+        return HTMLResponse(pages[servable], headers=headers)
+
+    return endpoint
+
+
+def explanations(versions: Versions, max_body_bytes: int) -> Endpoint:
+    """Returns what answers POST /explain: `{"row": {column: value}}` to what became of it."""
+    turns = asyncio.Semaphore(_AT_A_TIME)
+
+    async def endpoint(request: Request) -> Response:
+        request.state.method = "explain"
+        row = json_tensors.loads(await body_of(request, max_body_bytes)).get("row")
+        if not isinstance(row, dict):
+            raise ServingError("INVALID_ARGUMENT", 'expected {"row": {column: value, …}}')
+        servable = versions.get(versions.name)
+        request.state.version, request.state.rows = servable.version, 1
+        try:
+            async with turns:
+                found = await asyncio.to_thread(explain, servable.model, row)
+        except (DataError, UsageError) as error:
+            raise ServingError("INVALID_ARGUMENT", str(error)) from error
+        document = {"version": servable.version, **found.as_json()}
+        return Response(json_tensors.dumps(document), media_type="application/json")
+
+    return endpoint
+
+
+def _fields(servable: Servable) -> Iterator[Field]:
+    spec = servable.model.spec
+    frequent = _frequent(servable)
+    columns = raw_columns(spec)
+    for name, column in columns.items():
+        if column.role != "feature":
+            continue
+        readers = [
+            feature
+            for feature, declared in spec.features.items()
+            if name in dict(feature_columns(feature, declared))
+        ]
+        declared = spec.features[readers[0]]
+        separator = None
+        if column.multivalued:
+            separator = getattr(declared, "separator", None) or ","
+        yield Field(
+            column=name,
+            features=", ".join(reader for reader in readers if reader != name),
+            kind=_kind(declared),
+            separator=separator,
+            hint=_hint(declared, separator, column.width),
+            suggestions=frequent.get(readers[0], ()) if column.kind == "string" else (),
+        )
+
+
+def _kind(feature: Any) -> str:
+    if isinstance(feature, TextFeature):
+        return "text"
+    return "number" if isinstance(feature, NumericFeature) else "value"
+
+
+def _hint(feature: Any, separator: str | None, width: int) -> str:
+    if isinstance(feature, TextFeature):
+        return "text"
+    several = "" if separator is None else f", several parted by {separator!r}"
+    if isinstance(feature, NumericFeature):
+        return f"{width} numbers{several}" if width > 1 else "number"
+    kind = "whole number" if feature.dtype == "int64" else "value"
+    return f"{kind}{several}"
+
+
+def _frequent(servable: Servable) -> dict[str, tuple[str, ...]]:
+    """Returns the commonest values of categorical features, as the training records had them."""
+    path = servable.model.directory / "assets.extra" / "statistics.json"
+    if not path.is_file():
+        return {}
+    features = json.loads(path.read_text(encoding="utf-8"))["features"]
+    return {
+        name: tuple(str(entry["value"]) for entry in features[name]["frequent"][:_SUGGESTIONS])
+        for name, feature in _declared(servable.model.spec)
+        if "frequent" in features.get(name, {}) and not feature.multivalued
+    }
+
+
+def _declared(spec: Spec) -> Iterator[tuple[str, CategoricalFeature]]:
+    for name, feature in spec.features.items():
+        if isinstance(feature, CategoricalFeature):
+            yield name, feature
+
+
+def _file(name: str) -> str:
+    return (resources.files("model.serve") / name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

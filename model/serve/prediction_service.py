@@ -1,0 +1,267 @@
+"""TensorFlow Serving's gRPC services: PredictionService, and ModelService's GetModelStatus."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    input_pb2,
+    model_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+    regression_pb2,
+)
+
+from model.serve import inference
+from model.serve.batching import Batcher
+from model.serve.observing import Observer
+from model.serve.replies import SIGNATURES, model_spec, signatures_of, status_reply
+from model.serve.servable import Arrays, Servable
+from model.serve.status import ServingError
+from model.serve.versions import Versions
+
+__all__ = ["add_services"]
+
+# Where a TensorProto holds its values; clients read these fields as they are.
+_FIELDS = {
+    tf.float32: "float_val",
+    tf.float64: "double_val",
+    tf.int32: "int_val",
+    tf.int64: "int64_val",
+    tf.bool: "bool_val",
+    tf.string: "string_val",
+}
+
+
+def add_services(
+    server: grpc.aio.Server,
+    versions: Versions,
+    batcher: Batcher,
+    observer: Observer,
+    timeout: float,
+) -> None:
+    """Adds both services to a server that is not yet started."""
+    predictions = _PredictionService(versions, batcher, observer, timeout)
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(predictions, server)
+    models = _ModelService(versions, observer, timeout)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(models, server)
+
+
+class _Service:
+    """What both services do with a call: time it, bound it, and give errors their codes."""
+
+    _observer: Observer
+    _timeout: float
+
+    async def _answer(
+        self,
+        context: grpc.aio.ServicerContext,
+        method: str,
+        work: Callable[[dict[str, Any]], Awaitable[Any]],
+    ) -> Any:
+        begun = time.perf_counter()
+        told: dict[str, Any] = {}
+        left = context.time_remaining()
+        limit = self._timeout if left is None else min(left, self._timeout)
+        code = "CANCELLED"
+        self._observer.begin()
+        try:
+            reply = await asyncio.wait_for(work(told), limit)
+            code = "OK"
+            return reply
+        except ServingError as error:
+            code = error.code
+            await context.abort(grpc.StatusCode[code], str(error))
+        except asyncio.TimeoutError:
+            code = "DEADLINE_EXCEEDED"
+            await context.abort(
+                grpc.StatusCode[code], f"no answer within {limit:g} seconds (--timeout)"
+            )
+        except Exception as error:
+            if code != "CANCELLED":
+                raise
+            code = "INTERNAL"
+            self._observer.failed(error)
+            await context.abort(
+                grpc.StatusCode[code], "Internal error; the server's log tells more"
+            )
+        finally:
+            seconds = time.perf_counter() - begun
+            self._observer.end("grpc", method, code, seconds, peer=context.peer(), **told)
+
+
+class _PredictionService(_Service, prediction_service_pb2_grpc.PredictionServiceServicer):
+    def __init__(
+        self, versions: Versions, batcher: Batcher, observer: Observer, timeout: float
+    ) -> None:
+        self._versions, self._batcher = versions, batcher
+        self._observer, self._timeout = observer, timeout
+
+    async def Predict(  # noqa: N802
+        self, request: predict_pb2.PredictRequest, context: grpc.aio.ServicerContext
+    ) -> predict_pb2.PredictResponse:
+        async def work(told: dict[str, Any]) -> predict_pb2.PredictResponse:
+            servable = _servable(self._versions, request.model_spec, told)
+            signature = _signature(request.model_spec)
+            if signature not in servable.signatures:
+                raise ServingError(
+                    "FAILED_PRECONDITION", f'Serving signature key "{signature}" not found.'
+                )
+            outputs = await inference.predict(
+                self._batcher,
+                servable,
+                signature,
+                _arrays(request.inputs),
+                list(request.output_filter),
+            )
+            told["rows"] = max(map(len, outputs.values()))
+            reply = predict_pb2.PredictResponse(
+                model_spec=model_spec(servable, request.model_spec.name, signature)
+            )
+            for name, value in outputs.items():
+                reply.outputs[name].CopyFrom(_tensor(value))
+            return reply
+
+        return await self._answer(context, "predict", work)
+
+    async def Classify(  # noqa: N802
+        self, request: classification_pb2.ClassificationRequest, context: grpc.aio.ServicerContext
+    ) -> classification_pb2.ClassificationResponse:
+        async def work(told: dict[str, Any]) -> classification_pb2.ClassificationResponse:
+            servable = _servable(self._versions, request.model_spec, told)
+            signature = _signature(request.model_spec)
+            examples = _examples(request.input)
+            told["rows"] = len(examples)
+            found = await inference.classify(self._batcher, servable, signature, examples)
+            reply = classification_pb2.ClassificationResponse(
+                model_spec=model_spec(servable, request.model_spec.name, signature)
+            )
+            for row in found:
+                classes = reply.result.classifications.add().classes
+                for label, score in row:
+                    classes.add(label=label.decode("utf-8", "replace"), score=score)
+            return reply
+
+        return await self._answer(context, "classify", work)
+
+    async def Regress(  # noqa: N802
+        self, request: regression_pb2.RegressionRequest, context: grpc.aio.ServicerContext
+    ) -> regression_pb2.RegressionResponse:
+        async def work(told: dict[str, Any]) -> regression_pb2.RegressionResponse:
+            servable = _servable(self._versions, request.model_spec, told)
+            signature = _signature(request.model_spec)
+            examples = _examples(request.input)
+            told["rows"] = len(examples)
+            found = await inference.regress(self._batcher, servable, signature, examples)
+            reply = regression_pb2.RegressionResponse(
+                model_spec=model_spec(servable, request.model_spec.name, signature)
+            )
+            for value in found.tolist():
+                reply.result.regressions.add(value=value)
+            return reply
+
+        return await self._answer(context, "regress", work)
+
+    async def GetModelMetadata(  # noqa: N802
+        self,
+        request: get_model_metadata_pb2.GetModelMetadataRequest,
+        context: grpc.aio.ServicerContext,
+    ) -> get_model_metadata_pb2.GetModelMetadataResponse:
+        async def work(
+            told: dict[str, Any],
+        ) -> get_model_metadata_pb2.GetModelMetadataResponse:
+            if not request.HasField("model_spec"):
+                raise ServingError("INVALID_ARGUMENT", "Missing ModelSpec")
+            if not request.metadata_field:
+                raise ServingError(
+                    "INVALID_ARGUMENT",
+                    "GetModelMetadataRequest must specify at least one metadata_field",
+                )
+            for field in request.metadata_field:
+                if field != SIGNATURES:
+                    raise ServingError(
+                        "INVALID_ARGUMENT", f"Metadata field {field} is not supported"
+                    )
+            servable = _servable(self._versions, request.model_spec, told)
+            reply = get_model_metadata_pb2.GetModelMetadataResponse(
+                model_spec=model_spec(servable, request.model_spec.name)
+            )
+            reply.metadata[SIGNATURES].Pack(signatures_of(servable))
+            return reply
+
+        return await self._answer(context, "metadata", work)
+
+
+class _ModelService(_Service, model_service_pb2_grpc.ModelServiceServicer):
+    def __init__(self, versions: Versions, observer: Observer, timeout: float) -> None:
+        self._versions = versions
+        self._observer, self._timeout = observer, timeout
+
+    async def GetModelStatus(  # noqa: N802
+        self,
+        request: get_model_status_pb2.GetModelStatusRequest,
+        context: grpc.aio.ServicerContext,
+    ) -> get_model_status_pb2.GetModelStatusResponse:
+        async def work(told: dict[str, Any]) -> get_model_status_pb2.GetModelStatusResponse:
+            if not request.HasField("model_spec"):
+                raise ServingError("INVALID_ARGUMENT", "Missing ModelSpec")
+            return status_reply(
+                self._versions.statuses(request.model_spec.name, _version(request.model_spec))
+            )
+
+        return await self._answer(context, "status", work)
+
+
+def _servable(versions: Versions, spec: model_pb2.ModelSpec, told: dict[str, Any]) -> Servable:
+    servable = versions.get(spec.name, _version(spec), spec.version_label)
+    told["version"] = servable.version
+    return servable
+
+
+def _version(spec: model_pb2.ModelSpec) -> int | None:
+    return spec.version.value if spec.HasField("version") else None
+
+
+def _signature(spec: model_pb2.ModelSpec) -> str:
+    return spec.signature_name or inference.DEFAULT_SIGNATURE
+
+
+def _arrays(inputs: Mapping[str, tensor_pb2.TensorProto]) -> Arrays:
+    found = {}
+    for name, tensor in inputs.items():
+        try:
+            found[name] = tf.make_ndarray(tensor)
+        except (TypeError, ValueError) as error:
+            raise ServingError(
+                "INVALID_ARGUMENT", f"tensor parsing error: {name}: {error}"
+            ) from error
+    return found
+
+
+def _examples(given: input_pb2.Input) -> list[bytes]:
+    if given.WhichOneof("kind") == "example_list_with_context":
+        context = given.example_list_with_context.context.SerializeToString()
+        rows = given.example_list_with_context.examples
+        return [context + row.SerializeToString() for row in rows]
+    return [row.SerializeToString() for row in given.example_list.examples]
+
+
+def _tensor(value: np.ndarray) -> tensor_pb2.TensorProto:
+    """Returns the tensor with its values in their own field, as TensorFlow Serving sends it."""
+    kind = tf.dtypes.as_dtype(value.dtype)
+    tensor = tensor_pb2.TensorProto(dtype=kind.as_datatype_enum)
+    for size in value.shape:
+        tensor.tensor_shape.dim.add(size=size)
+    getattr(tensor, _FIELDS[kind]).extend(value.ravel().tolist())
+    return tensor

@@ -1,0 +1,204 @@
+"""The server: HTTP by uvicorn and gRPC, in one event loop, from the first version to the last answer.
+
+On SIGTERM or SIGINT it takes no new work, answers what it holds, for `timeout` seconds at most, and
+ends; a second signal ends it at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+import uvicorn
+
+from model.serve.app import application
+from model.serve.batching import Batcher
+from model.serve.batching_parameters import BatchingParameters
+from model.serve.event_log import log
+from model.serve.metrics import Metrics
+from model.serve.observing import Observer
+from model.serve.prediction_service import add_services
+from model.serve.versions import Versions
+from schemas.errors import DataError, UsageError
+
+__all__ = ["Options", "serve"]
+
+_BACKLOG = 2048
+_HEAD_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to serve.
+
+    Attributes:
+      model: An exported model, or a directory of numbered ones.
+      model_name: What clients call it; by default, what its spec does.
+      host: The address to listen at.
+      port: For HTTP; 0 for any that is free.
+      grpc_port: For gRPC; 0 for any that is free, None for no gRPC.
+      poll: Seconds between looks for a new version.
+      batching: How requests are put together.
+      max_body_bytes: Of a request.
+      timeout: Seconds from a request's head to its answer, and for the last ones when stopping.
+    """
+
+    model: Path
+    model_name: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 8501
+    grpc_port: int | None = 8500
+    poll: float = 1.0
+    batching: BatchingParameters = field(default_factory=BatchingParameters)
+    max_body_bytes: int = 16 * 1024 * 1024
+    timeout: float = 30.0
+
+    def __post_init__(self) -> None:
+        """Checks the numbers.
+
+        Raises:
+          UsageError: If one is out of its range.
+        """
+        for option, value in (("--poll", self.poll), ("--timeout", self.timeout)):
+            if not value > 0:
+                raise UsageError(f"{option}: expected more than 0 seconds, got {value:g}")
+        if self.max_body_bytes < 1:
+            raise UsageError(f"--max-body-bytes: expected at least 1, got {self.max_body_bytes}")
+
+
+async def serve(options: Options) -> None:
+    """Serves until a signal says to stop.
+
+    Raises:
+      UsageError: If there is no such model, or an address is taken.
+      DataError: If the model is not numbered and cannot be loaded.
+    """
+    metrics = Metrics()
+    versions = Versions(options.model, metrics, options.model_name)
+    listening = _listening(options.host, options.port)
+    batcher = Batcher(options.batching, metrics)
+    observer = Observer(metrics)
+    stop = asyncio.Event()
+    app = application(
+        versions,
+        batcher,
+        metrics,
+        observer,
+        max_body_bytes=options.max_body_bytes,
+        timeout=options.timeout,
+        stopping=stop.is_set,
+    )
+    http = _Server(_http_config(app, options))
+    rpc, rpc_port = _rpc_server(options, versions, batcher, observer)
+    with _stopping_on_signals(stop, http):
+        await versions.refresh()
+        failure = versions.failure_of_only_version()
+        if failure:
+            raise DataError(f"{options.model}: {failure}")
+        await rpc.start()
+        watching = asyncio.create_task(versions.watch(options.poll))
+        answering = asyncio.create_task(http.serve(sockets=[listening]))
+        _tell(options, versions, listening, rpc_port)
+        await asyncio.wait(
+            [answering, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED
+        )
+        log("stopping", seconds_at_most=options.timeout)
+        http.should_exit = True
+        watching.cancel()
+        await asyncio.gather(answering, rpc.stop(options.timeout))
+    batcher.close()
+    log("stopped")
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us: uvicorn would raise them again when it is done."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _http_config(app: object, options: Options) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="none",
+        backlog=_BACKLOG,
+        h11_max_incomplete_event_size=_HEAD_BYTES,
+        timeout_graceful_shutdown=max(1, round(options.timeout)),
+    )
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except (OSError, OverflowError) as error:
+        raise UsageError(f"--host {host} --port {port}: cannot listen there: {error}") from error
+
+
+def _rpc_server(
+    options: Options, versions: Versions, batcher: Batcher, observer: Observer
+) -> tuple[grpc.aio.Server, int | None]:
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", options.max_body_bytes),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),
+        ]
+    )
+    add_services(server, versions, batcher, observer, options.timeout)
+    if options.grpc_port is None:
+        return server, None
+    address = f"[{options.host}]" if ":" in options.host else options.host
+    try:
+        port = server.add_insecure_port(f"{address}:{options.grpc_port}")
+    except RuntimeError as error:
+        raise UsageError(
+            f"--host {options.host} --grpc-port {options.grpc_port}: cannot listen there: {error}"
+        ) from error
+    return server, port
+
+
+@contextlib.contextmanager
+def _stopping_on_signals(stop: asyncio.Event, http: uvicorn.Server) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+
+    def received() -> None:
+        if stop.is_set():
+            http.force_exit = True
+        stop.set()
+
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:
+        loop.add_signal_handler(number, received)
+    try:
+        yield
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+def _tell(
+    options: Options, versions: Versions, listening: socket.socket, rpc_port: int | None
+) -> None:
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    current = versions.current
+    log(
+        "serving",
+        logging.WARNING if current is None else logging.INFO,
+        model=versions.name,
+        version=None if current is None else current.version,
+        http=f"http://{host}:{listening.getsockname()[1]}/",
+        grpc=None if rpc_port is None else f"{host}:{rpc_port}",
+    )
