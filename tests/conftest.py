@@ -6,9 +6,11 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import numpy as np
@@ -119,6 +121,21 @@ def shop_model(shop_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     model = tmp_path_factory.mktemp("model") / "served"
     export(shop_run, model)
     return model
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium, installed if it is not there."""
+    from playwright.sync_api import sync_playwright
+
+    script = Path(__file__).parent.parent / "scripts" / "chromium"
+    done = subprocess.run([script], capture_output=True, text=True, check=True, timeout=580)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=done.stdout.strip(), args=["--no-sandbox"]
+        )
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -247,22 +246,6 @@ def test_the_command_loads_no_framework(shop: DataSet, tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False)
     assert done.returncode == 0
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Debian's Chromium, installed if it is not there."""
-    from playwright.sync_api import sync_playwright
-
-    done = subprocess.run(
-        [ROOT / "scripts" / "chromium"], capture_output=True, text=True, check=True, timeout=580
-    )
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=done.stdout.strip(), args=["--no-sandbox"]
-        )
-        yield chromium
-        chromium.close()
 
 
 @pytest.mark.browser

@@ -28,6 +28,10 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from model.serve.batching_parameters import load
+from model.serve.metrics import Metrics
+from model.serve.versions import Versions
+from schemas.errors import UsageError
 from tests.served_process import Server, serving
 from tests.test_cli import run
 
@@ -329,7 +333,7 @@ def test_grpc_refusals_have_tensorflow_servings_codes(server: Server) -> None:
     numbers.inputs["examples"].CopyFrom(tf.make_tensor_proto([1.5]))
     garbled = predict_request([])
     garbled.inputs["examples"].CopyFrom(tf.make_tensor_proto(examples()))
-    garbled.inputs["examples"].tensor_shape.dim[0].size = 9
+    garbled.inputs["examples"].tensor_shape.dim[0].size = 3
     versioned = predict_request(examples())
     versioned.model_spec.version.value = 7
     classify = classification_pb2.ClassificationRequest()
@@ -534,21 +538,20 @@ def test_more_than_may_wait_is_refused(shop_model: Path, tmp_path: Path) -> None
     ],
 )
 def test_batching_parameters_are_checked(text: str, said: str, tmp_path: Path) -> None:
-    from model.serve.batching_parameters import load
-    from schemas.errors import UsageError
-
     path = tmp_path / "batching.txt"
     path.write_text(text)
     with pytest.raises(UsageError, match=said):
         load(path)
 
 
-def test_wrong_use_says_what_to_do(shop_model: Path, tmp_path: Path) -> None:
-    done = run("serve", str(tmp_path / "gone"))
-    assert done.returncode == 2
-    assert "found no directory; `skewless export" in done.stderr
+def test_a_directory_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="found no directory; `skewless export"):
+        Versions(tmp_path / "gone", Metrics())
+
+
+def test_an_address_that_is_taken_is_named(shop_model: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = run("serve", str(shop_model), "--port", port)
-        assert done.returncode == 2
-        assert f"--port {port}: cannot listen there" in done.stderr
+    assert done.returncode == 2
+    assert f"--port {port}: cannot listen there" in done.stderr
