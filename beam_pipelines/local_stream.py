@@ -24,8 +24,9 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import AsSingleton
 
 from beam_pipelines.event_time import SECOND
+from beam_pipelines.leftovers import SOURCES
 from beam_pipelines.local_runner import pipeline_options
-from beam_pipelines.panes import SOURCES, commit_pane, seal_pane
+from beam_pipelines.panes import commit_pane, seal_pane
 from beam_pipelines.segments import PENDING, Segment, StreamJob
 from beam_pipelines.sources import plan
 from beam_pipelines.stream_steps import WriteFiles

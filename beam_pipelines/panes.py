@@ -20,13 +20,14 @@ import tensorflow as tf
 
 from beam_pipelines.drift import drift_of
 from beam_pipelines.keys import wide_fingerprint
+from beam_pipelines.leftovers import SOURCES, pending_panes, ranges_of, remove_leftovers
 from beam_pipelines.segments import (
-    PENDING,
     Segment,
     SegmentContents,
     StreamJob,
     read_records,
     read_segment,
+    statistics_of,
 )
 from beam_pipelines.sinks import SINK_FOLDERS, RecordSink, RejectedSink, place
 from beam_pipelines.statistics import SplitStatistics
@@ -35,9 +36,7 @@ from schemas.manifest import MANIFEST, Rows, Shard
 from schemas.records import KEY
 from schemas.windows import WindowManifest, pane_folder
 
-__all__ = ["SOURCES", "SealedPane", "commit_pane", "seal_pane", "started"]
-
-SOURCES = "sources.json"
+__all__ = ["SealedPane", "commit_pane", "seal_pane", "started"]
 
 
 @dataclass(frozen=True)
@@ -76,24 +75,31 @@ def seal_pane(
     pane = SealedPane(
         window, len(earlier), uuid.uuid4().hex, tuple(segment.path for segment in gathered)
     )
-    staging = _pending(job, pane.id)
+    staging = _pending(job, window, pane.id)
+    staging.mkdir(parents=True)
+    sources: dict[str, list[np.ndarray]] = {}
+    for found in contents:
+        if found.file:
+            sources.setdefault(found.file, []).append(found.numbers)
+    ranges = {file: ranges_of(np.concatenate(rows)) for file, rows in sorted(sources.items())}
+    # First, so that what an attempt leaves when it is killed can be told from what is under way.
+    (staging / SOURCES).write_text(json.dumps(ranges, indent=1) + "\n", encoding="utf-8")
     for folder in SINK_FOLDERS:
         (staging / folder).mkdir(parents=True)
     keep = _first_of_each_key(job, contents, window, earlier)
     records = RecordSink(str(staging), job.shard_bytes, job.compression)
     rejections = RejectedSink(str(staging))
     statistics = SplitStatistics()
-    sources: dict[str, list[np.ndarray]] = {}
     duplicate = 0
     for (found, segment), kept in zip(opened, keep, strict=True):
         if kept.any():
             encoded = read_records(segment.path)
             records.write_encoded("", [encoded[at] for at in np.flatnonzero(kept)])
+            statistics.merge(
+                found.statistics if kept.all() else statistics_of(job, found, encoded, kept)
+            )
         duplicate += int(np.count_nonzero(~kept))
         rejections.write(found.rejected)
-        statistics.merge(found.statistics)
-        if found.file:
-            sources.setdefault(found.file, []).append(found.numbers)
     parts = records.close() + rejections.close()
     rows = Rows(
         read=sum(segment.read for segment in gathered),
@@ -108,8 +114,6 @@ def seal_pane(
         for path, part in placed
         if part.kind == "records"
     )
-    ranges = {file: _ranges(np.concatenate(found)) for file, found in sorted(sources.items())}
-    (staging / SOURCES).write_text(json.dumps(ranges, indent=1) + "\n", encoding="utf-8")
     manifest = _manifest(job, pane, rows, shards, statistics)
     (staging / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return pane
@@ -126,7 +130,7 @@ def commit_pane(job: StreamJob, pane: SealedPane) -> str:
     """
     folder = pane_folder(started(pane.window), pane.pane)
     final = Path(job.directory) / folder
-    staging = _pending(job, pane.id)
+    staging = _pending(job, pane.window, pane.id)
     if not (final / MANIFEST).exists():
         if not staging.exists():
             raise AccountingError(
@@ -142,6 +146,7 @@ def commit_pane(job: StreamJob, pane: SealedPane) -> str:
             )
     for path in pane.segments:
         Path(path).unlink(missing_ok=True)
+    remove_leftovers(job.directory, pane.window)
     return folder
 
 
@@ -175,8 +180,8 @@ def _open(segment: Segment) -> SegmentContents:
         ) from None
 
 
-def _pending(job: StreamJob, pane: str) -> Path:
-    return Path(job.directory) / PENDING / "panes" / pane
+def _pending(job: StreamJob, window: int, pane: str) -> Path:
+    return pending_panes(job.directory) / f"{window}-{pane}"
 
 
 def _first_of_each_key(
@@ -198,7 +203,7 @@ def _first_of_each_key(
 def _hashes_of(job: StreamJob, window: int, pane: int, id: str) -> np.ndarray:
     """Returns [rows, 2] uint64, hashes of the keys of a sealed pane, wherever it is by now."""
     final = Path(job.directory) / pane_folder(started(window), pane)
-    pending = _pending(job, id)
+    pending = _pending(job, window, id)
     # Looked for twice: it may be put in its place in between.
     for folder in (pending, final, pending, final):
         try:
@@ -224,15 +229,6 @@ def _account(rows: Rows, start: datetime, pane: int) -> None:
             f"window {start:%FT%TZ}, pane {pane}: rows read {rows.read} != written {rows.written} + "
             f"rejected {rows.rejected} + duplicate {rows.duplicate}; nothing was left there. Report this"
         )
-
-
-def _ranges(numbers: np.ndarray) -> list[list[int]]:
-    """Returns record numbers as closed ranges."""
-    numbers = np.sort(numbers)
-    breaks = np.flatnonzero(np.diff(numbers) != 1)
-    firsts = numbers[np.concatenate([[0], breaks + 1])]
-    lasts = numbers[np.concatenate([breaks, [len(numbers) - 1]])]
-    return np.stack([firsts, lasts], axis=1).tolist()
 
 
 def _manifest(

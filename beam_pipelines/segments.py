@@ -19,17 +19,19 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import tensorflow as tf
 
 from beam_pipelines.event_time import Windowing, event_times
 from beam_pipelines.record_encoding import encode_records
 from beam_pipelines.rows import Rows, check_rows
 from beam_pipelines.sources import RawBatch, Rejected, wanted_columns
-from beam_pipelines.statistics import SplitStatistics
+from beam_pipelines.statistics import SplitStatistics, number_columns
 from beam_pipelines.transform_graph import TransformGraph
 from beam_pipelines.write_rows import reject_unknown_classes
 from schemas.canonical import Faults, canonical
 from schemas.manifest import TRANSFORM, FeatureEntry
 from schemas.raw_columns import RawColumn
+from schemas.records import KEY, is_diagnostic
 from schemas.spec import Spec
 
 __all__ = [
@@ -38,8 +40,10 @@ __all__ = [
     "Segment",
     "SegmentContents",
     "StreamJob",
+    "pending_segments",
     "read_records",
     "read_segment",
+    "statistics_of",
     "stream_columns",
     "write_segments",
 ]
@@ -110,6 +114,9 @@ class SegmentContents:
       numbers: [read] int64, all record numbers, those of rejected rows too; sorted.
       times: [written] int64 micros.
       keys: [written] string.
+      statistics: Of all written rows.
+      columns: [written] raw columns of numbers, which records hold as transformed only.
+      lengths: [written] int64 by the transform's output: diagnostics, which records do not hold.
     """
 
     file: str
@@ -118,6 +125,8 @@ class SegmentContents:
     keys: pa.Array
     rejected: list[Rejected]
     statistics: SplitStatistics
+    columns: pa.RecordBatch
+    lengths: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -176,10 +185,9 @@ def write_segments(job: StreamJob, batch: RawBatch, arrivals: Arrivals) -> list[
         mask = row_starts == start
         here = rows.take(mask)
         statistics = SplitStatistics()
+        transformed = {name: value[mask] for name, value in outputs.items()}
         if len(here.numbers):
-            statistics.add(
-                job.spec, here.columns, {name: value[mask] for name, value in outputs.items()}
-            )
+            statistics.add(job.spec, here.columns, transformed)
         contents = SegmentContents(
             file=batch.unit.file if arrivals.numbered else "",
             numbers=numbers[of_window],
@@ -187,6 +195,8 @@ def write_segments(job: StreamJob, batch: RawBatch, arrivals: Arrivals) -> list[
             keys=here.keys,
             rejected=[rejected[at] for at in np.flatnonzero(rejected_starts == start)],
             statistics=statistics,
+            columns=here.columns.select(number_columns(job.spec)),
+            lengths={name: value for name, value in transformed.items() if is_diagnostic(name)},
         )
         chosen = [records[position] for position in np.flatnonzero(mask)]
         segments.append(_write(job, int(start), int(arrived[of_window].max()), contents, chosen))
@@ -208,12 +218,42 @@ def read_records(path: str) -> list[bytes]:
     return records
 
 
+def statistics_of(
+    job: StreamJob, contents: SegmentContents, records: list[bytes], kept: np.ndarray
+) -> SplitStatistics:
+    """Returns statistics of some rows of a segment.
+
+    Args:
+      job: What to do.
+      contents: Of the segment.
+      records: [written] the segment's.
+      kept: [written] bool, the rows that count; at least one.
+    """
+    entries = {
+        name: tf.io.FixedLenFeature(entry.shape, tf.dtypes.as_dtype(entry.dtype))
+        for name, entry in job.features.items()
+        if name != KEY
+    }
+    chosen = np.flatnonzero(kept)
+    parsed = tf.io.parse_example(tf.constant([records[at] for at in chosen]), entries)
+    outputs = {name: value.numpy() for name, value in parsed.items()}
+    outputs |= {name: value[kept] for name, value in contents.lengths.items()}
+    statistics = SplitStatistics()
+    statistics.add(job.spec, contents.columns.take(pa.array(chosen)), outputs)
+    return statistics
+
+
+def pending_segments(directory: str | Path) -> Path:
+    """Returns the folder of segments, whose names begin with their window's start and `-`."""
+    return Path(directory) / PENDING / "segments"
+
+
 def _write(
     job: StreamJob, start: int, arrival: int, contents: SegmentContents, records: list[bytes]
 ) -> Segment:
-    folder = Path(job.directory) / PENDING / "segments"
+    folder = pending_segments(job.directory)
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / uuid.uuid4().hex
+    path = folder / f"{start}-{uuid.uuid4().hex}"
     with path.open("wb") as file:
         for part in (contents, records):
             pickle.dump(part, file, protocol=pickle.HIGHEST_PROTOCOL)

@@ -17,7 +17,7 @@ from schemas.label import MulticlassLabel, RegressionLabel
 from schemas.records import LABEL, tokens_name
 from schemas.spec import Spec, is_sequence
 
-__all__ = ["IdStatistics", "SplitStatistics", "merge_statistics"]
+__all__ = ["IdStatistics", "SplitStatistics", "merge_statistics", "number_columns"]
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _LONGEST = 10_000
@@ -162,6 +162,19 @@ class SplitStatistics:
         if len(self.label_counts):
             entry["label_counts"] = self.label_counts.tolist()
         return entry
+
+
+def number_columns(spec: Spec) -> list[str]:
+    """Returns the raw columns that statistics are taken of as they are, not as transformed."""
+    columns = [
+        column
+        for name, feature in spec.features.items()
+        if isinstance(feature, NumericFeature)
+        for column in feature.columns or (feature.column or name,)
+    ]
+    if isinstance(spec.label, RegressionLabel):
+        columns.append(spec.label.column)
+    return list(dict.fromkeys(columns))
 
 
 def merge_statistics(parts: list[dict[str, SplitStatistics]]) -> dict[str, SplitStatistics]:

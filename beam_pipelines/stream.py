@@ -27,6 +27,7 @@ from beam_pipelines.drift import load_reference
 from beam_pipelines.drift_gate import DriftGate
 from beam_pipelines.event_time import SECOND, Windowing, parse_duration
 from beam_pipelines.fitted_transform import check_fitted, write_declaration
+from beam_pipelines.leftovers import remove_leftovers
 from beam_pipelines.local_runner import LOCAL_RUNNER, pipeline_options
 from beam_pipelines.local_stream import stream_files
 from beam_pipelines.segments import StreamJob
@@ -105,6 +106,7 @@ def stream(
     if local:
         stream_files(job, origin.place, options, until_idle=until_idle, committed=tell)
     else:
+        remove_leftovers(directory)
         beam_options.view_as(StandardOptions).streaming = True
         pipeline = stream_pipeline(job, origin, format, beam_options, expansion_service)
         _watch(pipeline, directory, tell)

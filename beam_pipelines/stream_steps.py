@@ -27,6 +27,7 @@ from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
 from beam_pipelines.event_time import SECOND
+from beam_pipelines.leftovers import in_ranges
 from beam_pipelines.panes import SealedPane, commit_pane, seal_pane
 from beam_pipelines.segments import (
     Arrivals,
@@ -162,20 +163,17 @@ def parse_messages(messages: Sequence[Message], job: StreamJob, format: MessageF
 
 def without_rows(batch: RawBatch, done: Iterable[Sequence[int]]) -> RawBatch:
     """Returns the batch without the records whose numbers lie in closed ranges."""
-    ranges = np.array(list(done), np.int64).reshape(-1, 2)
-    if not len(ranges):
+    ranges = list(done)
+    if not ranges:
         return batch
-
-    def is_done(numbers: np.ndarray) -> np.ndarray:
-        place = np.searchsorted(ranges[:, 0], numbers, side="right") - 1
-        return (place >= 0) & (numbers <= ranges[place, 1])
-
-    keep = np.flatnonzero(~is_done(batch.rows))
+    keep = np.flatnonzero(~in_ranges(batch.rows, ranges))
     return replace(
         batch,
         table=batch.table.take(pa.array(keep)),
         rows=batch.rows[keep],
-        rejected=[entry for entry in batch.rejected if not is_done(np.array([entry.row]))[0]],
+        rejected=[
+            entry for entry in batch.rejected if not in_ranges(np.array([entry.row]), ranges)[0]
+        ],
         raw_text=lambda position: batch.raw_text(int(keep[position])),
     )
 

@@ -22,12 +22,21 @@ from apache_beam.testing.test_stream import TestStream as EventStream
 from apache_beam.transforms.window import TimestampedValue
 
 import skewless
-from beam_pipelines import local_stream
+from beam_pipelines import leftovers, local_stream
 from beam_pipelines.event_time import SECOND, Windowing, event_times, parse_duration
+from beam_pipelines.leftovers import SOURCES, remove_leftovers
 from beam_pipelines.local_stream import FilePoll
-from beam_pipelines.panes import SOURCES, SealedPane, commit_pane, seal_pane
+from beam_pipelines.panes import SealedPane, commit_pane, seal_pane
 from beam_pipelines.preprocess import preprocess
-from beam_pipelines.segments import Arrivals, write_segments
+from beam_pipelines.segments import (
+    Arrivals,
+    Segment,
+    StreamJob,
+    read_records,
+    read_segment,
+    statistics_of,
+    write_segments,
+)
 from beam_pipelines.stream import prepare, stream
 from beam_pipelines.stream_sources import Source, parse_source
 from beam_pipelines.stream_steps import (
@@ -400,19 +409,97 @@ def test_a_pane_is_never_replaced(shop: DataSet, rows: list[Row], tmp_path: Path
     assert dict(finished_panes(tmp_path / "out")) == {folder: manifest}
 
 
+def segment_of(job: StreamJob, some: Sequence[Row], number: int) -> Segment:
+    """Writes rows of one window, of which the first has this number in its queue."""
+    messages = [
+        Message(json.dumps(row).encode(), "queue", place) for place, row in enumerate(some, number)
+    ]
+    numbers = np.arange(number, number + len(some))
+    arrivals = Arrivals(numbers, np.full(len(some), BEGIN * SECOND), own=True)
+    [segment] = write_segments(job, parse_messages(messages, job, "json"), arrivals)
+    return segment
+
+
+def pending(output: Path, kind: str) -> set[str]:
+    return {path.name.partition("-")[2] for path in (output / ".pending" / kind).iterdir()}
+
+
+def test_what_failed_attempts_left_is_removed_and_nothing_that_is_under_way(
+    shop: DataSet, rows: list[Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, start = tmp_path / "out", BEGIN * SECOND
+    job = prepare(shop.spec, shop.directory / "transform", output, MINUTES)
+    names: dict[str, str] = {}
+
+    def segment(name: str, first: int, end: int) -> Segment:
+        written = segment_of(job, rows[first:end], first)
+        names[name] = Path(written.path).name.partition("-")[2]
+        return written
+
+    seal_pane(job, start, [segment("failed", 0, 10)], [])
+    first = seal_pane(job, start, [segment("first", 0, 10)], [])
+    late_rows = segment("late", 10, 15)
+    segment("failed, of rows in the first and in the late pane", 8, 12)
+    segment("of the next window", 60, 65)
+    late = seal_pane(job, start, [late_rows], [first.id])
+    cut = output / ".pending" / "segments" / f"{start}-cut"
+    cut.write_bytes(Path(late_rows.path).read_bytes()[:100])
+    begun = output / ".pending" / "panes" / f"{start}-begun"
+    begun.mkdir()
+    commit_pane(job, first)
+    del names["failed"], names["first"]
+    assert pending(output, "segments") == {*names.values(), "cut"}
+    assert pending(output, "panes") == {late.id, "begun"}
+    commit_pane(job, late)
+    assert pending(output, "segments") == {names["of the next window"], "cut"}
+    monkeypatch.setattr(leftovers, "_ABANDONED_SECONDS", -1.0)
+    remove_leftovers(output)
+    assert pending(output, "segments") == {names["of the next window"]}
+    assert pending(output, "panes") == set()
+    assert sum(manifest.rows.written for _, manifest in finished_panes(output)) == 15
+
+
+def test_statistics_are_of_the_rows_that_are_written(
+    shop: DataSet, rows: list[Row], tmp_path: Path
+) -> None:
+    for name in ("once", "twice"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name / "a.jsonl", rows[:20])
+    write(tmp_path / "once" / "b.jsonl", rows[20:50])
+    write(tmp_path / "twice" / "b.jsonl", [*rows[20:35], *rows[10:30], *rows[35:50]])
+    write(tmp_path / "twice" / "c.jsonl", rows[:20])
+    [once] = streamed(shop, tmp_path / "once", tmp_path / "once-out").values()
+    [twice] = streamed(shop, tmp_path / "twice", tmp_path / "twice-out").values()
+    assert (counts(once), counts(twice)) == ((50, 50, 0, 0), (90, 50, 0, 40))
+    assert twice.statistics == once.statistics
+    assert twice.drift == once.drift
+
+
+def test_rows_of_a_segment_are_counted_anew_as_they_were(shop: DataSet, tmp_path: Path) -> None:
+    """A regression label, whose statistics are of the raw column, and lengths before truncation."""
+    features = {name: about for name, about in SHOP["features"].items() if name != "price"}
+    label = {"column": "price", "type": "regression", "scale": "z_score"}
+    spec = parse({**SHOP, "features": features, "label": label})
+    preprocess(spec, [str(shop.source)], tmp_path / "records")
+    job = prepare(spec, tmp_path / "records" / "transform", tmp_path / "out", Windowing(SECOND))
+    table = pyarrow.csv.read_csv(shop.source).slice(0, 60)
+    written = segment_of(job, table.to_pylist(), 0)
+    contents = read_segment(written.path)
+    again = statistics_of(job, contents, read_records(written.path), np.ones(60, bool))
+    assert again.summary(spec) == contents.statistics.summary(spec)
+    assert again.summary(spec)["features"]["__label__"]["max"] == max(table["price"].to_pylist())
+    assert again.summary(spec)["features"]["text"]["truncated_share"] >= 0
+
+
 @pytest.mark.parametrize("moved", [0, 1, 2, 3])
 def test_a_late_pane_may_come_before_its_window(
     moved: int, shop: DataSet, rows: list[Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As from two workers after a restart; the one that comes second ended once on its way."""
     job = prepare(shop.spec, shop.directory / "transform", tmp_path / "out", MINUTES)
-    some = [json.dumps(row).encode() for row in [*rows[:10], {**rows[10], "age": "old"}]]
-    messages = [Message(value, "queue", number) for number, value in enumerate(some)]
-    numbers = np.arange(11)
-    arrivals = Arrivals(numbers, np.full(11, BEGIN * SECOND), own=True)
-    [segment] = write_segments(job, parse_messages(messages, job, "json"), arrivals)
-    first = seal_pane(job, BEGIN * SECOND, [segment], [])
-    late = seal_pane(job, BEGIN * SECOND, [segment], [first.id])
+    some = [*rows[:10], {**rows[10], "age": "old"}]
+    first = seal_pane(job, BEGIN * SECOND, [segment_of(job, some, 0)], [])
+    late = seal_pane(job, BEGIN * SECOND, [segment_of(job, some, 11)], [first.id])
     assert commit_pane(job, late) == "window=2026-01-01T00:00:00Z/pane=1"
     rename = Path.rename
     left = moved
@@ -420,7 +507,7 @@ def test_a_late_pane_may_come_before_its_window(
     def ends(path: Path, target: Path) -> Path:
         nonlocal left
         # The first try is of the whole folder, and fails.
-        if path.name != first.id:
+        if not path.name.endswith(first.id):
             if not left:
                 raise KeyboardInterrupt
             left -= 1
@@ -430,6 +517,8 @@ def test_a_late_pane_may_come_before_its_window(
         patched.setattr(Path, "rename", ends)
         with pytest.raises(KeyboardInterrupt):
             commit_pane(job, first)
+        patched.setattr(leftovers, "_ABANDONED_SECONDS", -1.0)
+        remove_leftovers(job.directory)
     assert [folder for folder, _ in finished_panes(tmp_path / "out")] == [
         "window=2026-01-01T00:00:00Z/pane=1"
     ]

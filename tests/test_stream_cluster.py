@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from beam_pipelines.panes import SOURCES
+from beam_pipelines.leftovers import SOURCES
 from schemas.manifest import Rows
 from schemas.windows import finished_panes
 from tests.cluster import (
