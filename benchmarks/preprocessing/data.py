@@ -7,6 +7,7 @@ depends on words, user and price, so that a model has something to learn.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-__all__ = ["generate", "write"]
+__all__ = ["generate", "write", "write_parts"]
 
 USERS, PRODUCTS, CATEGORIES, COUNTRIES, WORDS = 200_000, 50_000, 100, 50, 60_000
 _BLOCK = 50_000
@@ -27,10 +28,15 @@ _SHIFT = 2.7
 
 def generate(rows: int, seed: int = 1) -> Iterator[pa.RecordBatch]:
     """Yields `rows` rows in blocks, the same for the same seed and number of rows."""
+    yield from _blocks(0, rows, seed)
+
+
+def _blocks(first: int, end: int, seed: int) -> Iterator[pa.RecordBatch]:
+    """Yields rows `first` to `end`, of which the first begins a block."""
     vocabulary = _Words(np.random.default_rng(seed))
-    for first in range(0, rows, _BLOCK):
-        random = np.random.default_rng([seed, first])
-        yield _block(random, vocabulary, first, min(_BLOCK, rows - first))
+    for begin in range(first, end, _BLOCK):
+        random = np.random.default_rng([seed, begin])
+        yield _block(random, vocabulary, begin, min(_BLOCK, end - begin))
 
 
 def write(rows: int, path: str | Path, seed: int = 1) -> Path:
@@ -39,8 +45,39 @@ def write(rows: int, path: str | Path, seed: int = 1) -> Path:
     if path.exists():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
+    return _write(path, generate(rows, seed))
+
+
+def write_parts(
+    rows: int, folder: str | Path, *, part_rows: int = 2 * _BLOCK, processes: int = 2, seed: int = 1
+) -> list[Path]:
+    """Writes generated rows to Parquet files, in as many processes; files already there are kept.
+
+    The files of fewer rows are the first of those of more.
+    """
+    if part_rows % _BLOCK:
+        raise ValueError(f"part_rows: expected a multiple of {_BLOCK}, got {part_rows}")
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    firsts = range(0, rows, part_rows)
+    parts = [
+        (
+            Path(folder) / f"{first:011d}-{min(part_rows, rows - first)}.parquet",
+            first,
+            min(rows, first + part_rows),
+            seed,
+        )
+        for first in firsts
+    ]
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        return pool.starmap(_write_part, parts)
+
+
+def _write_part(path: Path, first: int, end: int, seed: int) -> Path:
+    return path if path.exists() else _write(path, _blocks(first, end, seed))
+
+
+def _write(path: Path, blocks: Iterator[pa.RecordBatch]) -> Path:
     temporary = path.with_name(f".{path.name}")
-    blocks = generate(rows, seed)
     first = next(blocks)
     if path.suffix == ".csv":
         with pyarrow.csv.CSVWriter(temporary, first.schema) as csv:

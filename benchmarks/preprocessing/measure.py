@@ -31,8 +31,9 @@ class Measured:
 
     Attributes:
       exit_code: As the shell knows it; negative for a signal.
-      wall, cpu: Seconds from start to exit, and of CPU time in the whole process tree.
-      peak_bytes: The greatest sum of the tree's memory that was seen (`MEMORY`).
+      wall, cpu: Seconds from start to exit, and of CPU time in the whole process tree, and in those
+        of servers that worked for it.
+      peak_bytes: The greatest sum of their memory that was seen (`MEMORY`).
       first_record: Seconds from start until a record file had its first bytes, or None.
       last_line: The last line of standard output, as JSON, if it is an object.
       tail: The end of standard error.
@@ -47,13 +48,17 @@ class Measured:
     tail: str = ""
 
 
-def measure(command: Sequence[str], folder: Path, *, timeout: float = 7200.0) -> Measured:
+def measure(
+    command: Sequence[str], folder: Path, *, timeout: float = 7200.0, servers: Sequence[int] = ()
+) -> Measured:
     """Runs a command in its own process group and returns what it took.
 
     Args:
       command: Writes its records somewhere below `folder`.
       folder: Watched for the first record file with bytes in it.
       timeout: Seconds after which the group is killed.
+      servers: Processes that ran before and work for the command. They and what they start are
+        measured with it, from its start to its exit.
     """
     environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ}
     outputs, errors = folder / "stdout.txt", folder / "stderr.txt"
@@ -63,7 +68,7 @@ def measure(command: Sequence[str], folder: Path, *, timeout: float = 7200.0) ->
         process = subprocess.Popen(
             command, cwd=_ROOT, stdout=out, stderr=err, env=environment, start_new_session=True
         )
-        watcher = _Watcher(process.pid, folder, begin)
+        watcher = _Watcher([process.pid, *servers], folder, begin)
         watcher.start()
         try:
             result.exit_code = process.wait(timeout)
@@ -76,7 +81,7 @@ def measure(command: Sequence[str], folder: Path, *, timeout: float = 7200.0) ->
         result.wall = time.monotonic() - begin
         watcher.done.set()
         watcher.join()
-    result.cpu = sum(watcher.cpu.values())
+    result.cpu = sum(last - first for first, last in watcher.cpu.values())
     result.peak_bytes = watcher.peak
     result.first_record = watcher.first_record
     lines = outputs.read_text(errors="replace").strip().splitlines()
@@ -92,17 +97,23 @@ def measure(command: Sequence[str], folder: Path, *, timeout: float = 7200.0) ->
 
 
 class _Watcher(threading.Thread):
-    """Samples a process tree every 50 ms, or less often where a sample itself takes long."""
+    """Samples process trees every 50 ms, or less often where a sample itself takes long.
 
-    def __init__(self, root: int, folder: Path, begin: float) -> None:
+    Attributes:
+      peak: Bytes.
+      cpu: By process, CPU seconds that do not count, and CPU seconds when it was last seen.
+    """
+
+    def __init__(self, roots: Sequence[int], folder: Path, begin: float) -> None:
         super().__init__(daemon=True)
         self.done = threading.Event()
         self.peak = 0
-        self.cpu: dict[int, float] = {}
         self.first_record: float | None = None
-        self._root = root
+        self._roots = roots
         self._folder = folder
         self._begin = begin
+        before = {pid: _cpu(pid) or 0.0 for root in roots[1:] for pid in _tree(root)}
+        self.cpu = {pid: (seconds, seconds) for pid, seconds in before.items()}
 
     def run(self) -> None:
         """Samples until `done`."""
@@ -110,11 +121,12 @@ class _Watcher(threading.Thread):
         while not self.done.wait(pause):
             begin = time.monotonic()
             total = 0
-            for pid in _tree(self._root):
-                total += _memory(pid)
-                seconds = _cpu(pid)
-                if seconds is not None:
-                    self.cpu[pid] = seconds
+            for root in self._roots:
+                for pid in _tree(root):
+                    total += _memory(pid)
+                    seconds = _cpu(pid)
+                    if seconds is not None:
+                        self.cpu[pid] = (self.cpu.get(pid, (0.0, 0.0))[0], seconds)
             self.peak = max(self.peak, total)
             if self.first_record is None and _has_record(self._folder):
                 self.first_record = time.monotonic() - self._begin
