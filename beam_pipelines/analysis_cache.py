@@ -1,7 +1,7 @@
 """The analysis cache: what was found of each work unit, kept for later jobs.
 
     DIR/counts-SHA256   tokens counted and numbers summarised of a unit's training rows
-    DIR/keys-SHA256     hashes of its rows' keys
+    DIR/keys-SHA256     hashes of its records' keys
 
 An entry is named by a digest of all that it follows from: the unit's bytes, the part of the spec
 that counting reads, the rows left out as duplicates of other files' rows, and the programs that
@@ -37,7 +37,7 @@ from schemas.spec import Spec
 
 __all__ = ["AnalysisCache", "UnitCounts", "UnitKeys"]
 
-_FORMAT = 1
+_FORMAT = 2
 _DIGEST_BYTES = 32
 _STALE_SECONDS = 24 * 3600
 _LOGGER = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class UnitCounts:
 
 @dataclass(frozen=True)
 class UnitKeys:
-    """[rows] int64 record numbers of a unit's valid rows; [rows, 2] uint64 hashes of their keys."""
+    """[rows] int64 numbers of a unit's records with keys; [rows, 2] uint64 hashes of their keys."""
 
     numbers: np.ndarray
     hashes: np.ndarray

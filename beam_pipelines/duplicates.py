@@ -1,5 +1,8 @@
 """Duplicates: of the valid rows with one key, the first in file order is kept.
 
+    keys of all records -> those that repeat -> which of their rows are valid -> all but the first
+
+Only the key column is read and no row is checked until a key is known to repeat, which few do.
 Hashes of keys are grouped by bucket, so that no worker holds more than its buckets; what comes
 out are the record numbers to leave out, per work unit.
 """
@@ -10,11 +13,12 @@ from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
 import numpy as np
+from apache_beam.pvalue import AsSingleton
 
 from beam_pipelines.analysis_cache import AnalysisCache, UnitKeys
 from beam_pipelines.keys import wide_fingerprint
 from beam_pipelines.progress import Progress
-from beam_pipelines.rows import rows_of
+from beam_pipelines.rows import keys_of, rows_of
 from beam_pipelines.sources import WorkUnit
 from schemas.spec import Spec
 
@@ -33,10 +37,17 @@ class FindDuplicates(beam.PTransform):
         self._cache = cache
 
     def expand(self, units: beam.PCollection) -> beam.PCollection:
-        return (
+        repeated = (
             units
             | "HashKeys" >> beam.FlatMap(_hashed_keys, self._spec, self._cache)
             | "GroupByBucket" >> beam.GroupByKey()
+            | "FindRepeatedKeys" >> beam.FlatMap(_repeated_rows)
+            | "GatherRepeated" >> beam.CombineGlobally(_GatherByUnit())
+        )
+        return (
+            units
+            | "CheckRepeated" >> beam.FlatMap(_valid_rows, self._spec, AsSingleton(repeated))
+            | "GroupValidByBucket" >> beam.GroupByKey()
             | "KeepFirstOfEachKey" >> beam.FlatMap(_later_rows)
             | "GatherByUnit" >> beam.CombineGlobally(_GatherByUnit())
         )
@@ -50,18 +61,30 @@ def _hashed_keys(
         found = _read_keys(unit, spec)
     else:
         found = [cache.keys(unit, lambda: _together(_read_keys(unit, spec)))]
+    progress = Progress(f"comparing keys of {unit.file}")
     for keys in found:
-        buckets = (keys.hashes[:, 0] % np.uint64(_BUCKETS)).astype(np.int64)
-        for bucket in np.unique(buckets):
-            chosen = buckets == bucket
-            yield int(bucket), (unit.order, keys.numbers[chosen], keys.hashes[chosen])
+        yield from _by_bucket(unit, keys)
+        progress.advance(len(keys.numbers))
 
 
 def _read_keys(unit: WorkUnit, spec: Spec) -> Iterator[UnitKeys]:
-    progress = Progress(f"comparing keys of {unit.file}")
-    for rows in rows_of(unit, spec):
-        progress.advance(rows.read)
-        yield UnitKeys(rows.numbers, wide_fingerprint(rows.keys))
+    for numbers, keys in keys_of(unit, spec):
+        yield UnitKeys(numbers, wide_fingerprint(keys))
+
+
+def _by_bucket(unit: WorkUnit, keys: UnitKeys) -> Iterator[tuple[int, Entry]]:
+    buckets = (keys.hashes[:, 0] % np.uint64(_BUCKETS)).astype(np.int64)
+    for bucket in np.unique(buckets):
+        chosen = buckets == bucket
+        yield int(bucket), (unit.order, keys.numbers[chosen], keys.hashes[chosen])
+
+
+def _valid_rows(
+    unit: WorkUnit, spec: Spec, repeated: dict[int, np.ndarray]
+) -> Iterator[tuple[int, Entry]]:
+    if unit.order in repeated:
+        for rows in rows_of(unit, spec, only=repeated[unit.order]):
+            yield from _by_bucket(unit, UnitKeys(rows.numbers, wide_fingerprint(rows.keys)))
 
 
 def _together(batches: Iterable[UnitKeys]) -> UnitKeys:
@@ -73,18 +96,41 @@ def _together(batches: Iterable[UnitKeys]) -> UnitKeys:
     )
 
 
+def _repeated_rows(bucket: tuple[int, Iterable[Entry]]) -> Iterator[tuple[int, np.ndarray]]:
+    orders, numbers, ranking, repeats = _ranked(bucket[1])
+    # The first row of a repeated key is the one before its second.
+    of_repeated = repeats | np.append(repeats[1:], False)
+    yield from _numbers_by_unit(orders, numbers, ranking[of_repeated])
+
+
 def _later_rows(bucket: tuple[int, Iterable[Entry]]) -> Iterator[tuple[int, np.ndarray]]:
-    entries = sorted(bucket[1], key=lambda entry: (entry[0], int(entry[1][0])))
+    orders, numbers, ranking, repeats = _ranked(bucket[1])
+    yield from _numbers_by_unit(orders, numbers, ranking[repeats])
+
+
+def _ranked(
+    entries: Iterable[Entry],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Returns [rows] unit orders, numbers, a ranking by key and whether a ranked row repeats one.
+
+    Rows of one key rank in file order.
+    """
+    entries = sorted(entries, key=lambda entry: (entry[0], int(entry[1][0])))
     orders = np.concatenate([np.full(len(rows), order) for order, rows, _ in entries])
     numbers = np.concatenate([rows for _, rows, _ in entries])
     hashes = np.concatenate([hashes for _, _, hashes in entries])
-    # lexsort is stable: rows of one key stay in file order.
+    # lexsort is stable.
     ranking = np.lexsort((hashes[:, 1], hashes[:, 0]))
     ranked = hashes[ranking]
-    repeated = np.concatenate([[False], (ranked[1:] == ranked[:-1]).all(axis=1)])
-    later = ranking[repeated]
-    for order in np.unique(orders[later]):
-        yield int(order), numbers[later][orders[later] == order]
+    repeats = np.concatenate([[False], (ranked[1:] == ranked[:-1]).all(axis=1)])
+    return orders, numbers, ranking, repeats
+
+
+def _numbers_by_unit(
+    orders: np.ndarray, numbers: np.ndarray, chosen: np.ndarray
+) -> Iterator[tuple[int, np.ndarray]]:
+    for order in np.unique(orders[chosen]):
+        yield int(order), numbers[chosen][orders[chosen] == order]
 
 
 class _GatherByUnit(beam.CombineFn):

@@ -12,13 +12,14 @@ import numpy as np
 import pyarrow as pa
 
 from beam_pipelines.keys import row_keys
-from beam_pipelines.sources import RawBatch, Rejected, WorkUnit, read
+from beam_pipelines.sources import RawBatch, Rejected, WorkUnit, read, wanted_columns
 from beam_pipelines.splits import assign_splits
 from beam_pipelines.validation import validate
+from schemas.canonical import canonical
 from schemas.raw_columns import raw_columns
 from schemas.spec import Spec
 
-__all__ = ["Rows", "check_rows", "rows_of"]
+__all__ = ["Rows", "check_rows", "keys_of", "rows_of"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,12 @@ class Rows:
 
 
 def rows_of(
-    unit: WorkUnit, spec: Spec, *, duplicates: np.ndarray | None = None, serving: bool = False
+    unit: WorkUnit,
+    spec: Spec,
+    *,
+    duplicates: np.ndarray | None = None,
+    only: np.ndarray | None = None,
+    serving: bool = False,
 ) -> Iterator[Rows]:
     """Yields the rows of `unit`.
 
@@ -68,17 +74,36 @@ def rows_of(
       unit: What to read.
       spec: The declaration.
       duplicates: [count] int64, sorted record numbers to leave out.
+      only: [count] int64, sorted record numbers to look at; all by default.
       serving: Leaves out label, weight and split.
 
     Raises:
       DataError: If the file cannot be read on.
     """
     for batch in read(unit, spec, serving=serving):
+        if only is not None:
+            batch = _chosen(batch, np.isin(batch.rows, only))
         rows = check_rows(batch, spec, serving=serving)
         if duplicates is not None and len(duplicates):
             repeated = np.isin(rows.numbers, duplicates)
             rows = replace(rows.take(~repeated), duplicates=int(repeated.sum()))
         yield rows
+
+
+def keys_of(unit: WorkUnit, spec: Spec) -> Iterator[tuple[np.ndarray, pa.Array]]:
+    """Yields [records] int64 record numbers and string keys, with nothing else of a row looked at.
+
+    Some of the records may not be valid; those without a key are left out.
+
+    Raises:
+      DataError: If the file cannot be read on.
+    """
+    assert spec.key is not None
+    column = wanted_columns(spec)[spec.key]
+    for batch in read(unit, spec, {spec.key: column}):
+        keys, _ = canonical(batch.table.column(spec.key), column, spec)
+        present = keys.is_valid().to_numpy(zero_copy_only=False)
+        yield batch.rows[present], keys.drop_null().cast(pa.string())
 
 
 def check_rows(batch: RawBatch, spec: Spec, *, serving: bool = False) -> Rows:
@@ -116,3 +141,13 @@ def check_rows(batch: RawBatch, spec: Spec, *, serving: bool = False) -> Rows:
             forced=batch.unit.split,
         )
     return Rows(batch.unit, columns, valid.rows, keys, splits, valid.rejected, count)
+
+
+def _chosen(batch: RawBatch, mask: np.ndarray) -> RawBatch:
+    places = np.flatnonzero(mask)
+    return RawBatch(
+        batch.unit,
+        batch.table.filter(pa.array(mask)),
+        batch.rows[mask],
+        raw_text=lambda at: batch.raw_text(int(places[at])),
+    )

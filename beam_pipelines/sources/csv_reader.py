@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from beam_pipelines.sources.csv_blocks import Block, blocks, record_pattern, records
-from beam_pipelines.sources.streams import BrokenStreamError, chunks
+from beam_pipelines.sources.streams import BrokenStreamError, chunks, stretches
 from beam_pipelines.sources.units import RawBatch, Rejected, WorkUnit, clipped
 from schemas.errors import DataError
 
@@ -64,7 +64,7 @@ def read_csv(unit: WorkUnit, columns: Sequence[str], delimiter: str) -> Iterator
     row = unit.first_row
     wanted = [unit.columns.index(name) for name in columns if name in unit.columns]
     source = _Tolerant(unit)
-    for block in blocks(source, delimiter):
+    for block in _known_blocks(unit) if unit.stretches else blocks(source, delimiter):
         batch = _parse(block, unit, row, wanted, delimiter)
         row += len(batch.rows) + len(batch.rejected)
         yield from _pieces(batch)
@@ -74,6 +74,12 @@ def read_csv(unit: WorkUnit, columns: Sequence[str], delimiter: str) -> Iterator
         yield RawBatch(
             unit, empty, np.empty(0, np.int64), [Rejected(unit.file, row, None, None, reason, None)]
         )
+
+
+def _known_blocks(unit: WorkUnit) -> Iterator[Block]:
+    pieces = stretches(unit.file, unit.start, (size for size, _ in unit.stretches))
+    for data, (_, count) in zip(pieces, unit.stretches, strict=True):
+        yield Block(data, count)
 
 
 class _Tolerant:
@@ -135,8 +141,8 @@ def _parse(
     count = table.num_rows + len(bad)
     if count != block.count:
         raise DataError(
-            f"{unit.file}: rows from {first_row}: counted {block.count} records but "
-            f"parsed {count}; please report this file"
+            f"{unit.file}: rows from {first_row}: counted {block.count} records but then "
+            f"read {count}; leave the file unaltered while it is read, or else report it"
         )
     arrays = [table.column(position).combine_chunks() for position in range(len(wanted))]
     arrays = [array if isinstance(array, pa.Array) else array.chunk(0) for array in arrays]

@@ -218,22 +218,41 @@ def _byte_ranges(
     """Cuts where records end, which takes one pass over the bytes."""
     begun = position = whole.start
     first = row = whole.first_row
-    source = _small_chunks(whole, unit_bytes)
-    if whole.format == "jsonl":
-        counted = ((len(block), _lines(block)) for block in json_blocks(source))
-    else:
-        cut = blocks(source, delimiter(whole.format, spec))
-        counted = ((len(block.data), block.count) for block in cut)
-    for length, count in counted:
+    stretches: list[tuple[int, int]] = []
+    sound = True
+
+    def unit() -> WorkUnit:
+        known = tuple(stretches) if sound and whole.format != "jsonl" else ()
+        return dataclasses.replace(
+            whole, start=begun, end=position, first_row=first, stretches=known
+        )
+
+    for length, count, problem in _stretches(whole, spec, unit_bytes):
         if position > begun and (
             position + length - begun > unit_bytes or row + count - first > unit_rows
         ):
-            yield dataclasses.replace(whole, start=begun, end=position, first_row=first)
+            yield unit()
             begun, first = position, row
+            stretches, sound = [], True
         position += length
         row += count
+        stretches.append((length, count))
+        sound &= problem is None
     if position > begun or begun == whole.start:
-        yield dataclasses.replace(whole, start=begun, end=position, first_row=first)
+        yield unit()
+
+
+def _stretches(
+    whole: WorkUnit, spec: Spec, unit_bytes: int
+) -> Iterator[tuple[int, int, str | None]]:
+    """Yields bytes and records of each stretch of whole records, and what is wrong with it."""
+    source = _small_chunks(whole, unit_bytes)
+    if whole.format == "jsonl":
+        for lines in json_blocks(source):
+            yield len(lines), _lines(lines), None
+    else:
+        for block in blocks(source, delimiter(whole.format, spec)):
+            yield len(block.data), block.count, block.problem
 
 
 def _small_chunks(whole: WorkUnit, unit_bytes: int) -> Iterator[bytes]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-__all__ = ["CHUNK_BYTES", "BrokenStreamError", "chunks", "decompressed", "open_raw"]
+__all__ = ["CHUNK_BYTES", "BrokenStreamError", "chunks", "decompressed", "open_raw", "stretches"]
 
 CHUNK_BYTES = 8 * 1024 * 1024
 # Compressed input is fed in small pieces: each may grow a thousandfold.
@@ -50,6 +50,14 @@ def chunks(
                 if skip < len(chunk):
                     yield chunk[skip:] if skip else chunk
                 skip = max(0, skip - len(chunk))
+
+
+def stretches(path: str, start: int, lengths: Iterable[int]) -> Iterator[bytes]:
+    """Yields consecutive pieces of an uncompressed file; fewer bytes where it ends before."""
+    with open_raw(path) as file:
+        file.seek(start)
+        for length in lengths:
+            yield file.read(length)
 
 
 def decompressed(file: Any, compression: str) -> Iterator[bytes]:

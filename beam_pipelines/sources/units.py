@@ -32,6 +32,8 @@ class WorkUnit:
       order: Position among all units: by `--input`, then path, then place in the file.
       split: The split that every row belongs to, when the input named one.
       columns: The header of a delimited file, else empty.
+      stretches: [(bytes, records)] that the range of a delimited file falls into, each of whole
+        records, where planning found them; else empty, and readers look for them.
     """
 
     file: str
@@ -43,6 +45,7 @@ class WorkUnit:
     order: int = 0
     split: SplitName | None = None
     columns: tuple[str, ...] = ()
+    stretches: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
