@@ -7,17 +7,19 @@ command is known. Exit codes: 0 done, 1 the data or a check failed, 2 wrong use.
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import importlib
 import logging
 import os
+import signal
 import sys
 import tempfile
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO
 
 from schemas.errors import SkewlessError, UsageError, nearest
 
@@ -27,6 +29,26 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "main", "rows_of_input", "silent_standard_error"]
 
 VERSION = "0.1.0"
+# Arguments and options that take a path, by metavar or name.
+_PATHS = frozenset(
+    {
+        "DIR",
+        "RUN",
+        "MODEL",
+        "DIR|RUN",
+        "DIR|MODEL",
+        "SPEC",
+        "OUT",
+        "FILE",
+        "DATA",
+        "GLOB",
+        "[SPLIT=]GLOB",
+        "memory|FILE",
+        "WINDOWS",
+        "RECORDS",
+        "spec",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -77,6 +99,14 @@ COMMANDS = {
         "model.train",
         ("skewless train records --output run", "skewless train records --output run --resume"),
     ),
+    "compare": Command(
+        "merges, or values of any key, over several seeds at the same budget",
+        "model.compare",
+        (
+            "skewless compare records --merge concatenate,average,cross --set model.projection=32",
+            "skewless compare records --vary features.title.encoder=mean,gru --seeds 5 --json",
+        ),
+    ),
     "evaluate": Command(
         "metrics of a run on a split, whole and by slice",
         "model.evaluate",
@@ -110,6 +140,14 @@ COMMANDS = {
         ),
         beam=True,
     ),
+    "serve": Command(
+        "TensorFlow Serving's REST and gRPC interfaces, and a page",
+        "model.serve",
+        (
+            "skewless serve served --port 8501",
+            "skewless serve versions --model-name reviews --batching-parameters-file batching.txt",
+        ),
+    ),
     "stream": Command(
         "rows as they come in to windows of TFRecords",
         "beam_pipelines.stream",
@@ -126,6 +164,14 @@ COMMANDS = {
         (
             "skewless report run -o report.html",
             "skewless report records run another_run -o report.html",
+        ),
+    ),
+    "completion": Command(
+        "completion of commands, options and files for a shell",
+        "",
+        (
+            'eval "$(skewless completion bash)"',
+            "skewless completion zsh > ~/.zfunc/_skewless",
         ),
     ),
     "demo": Command(
@@ -170,6 +216,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _execute(known: argparse.Namespace, beam_arguments: list[str], command: Command) -> int:
+    if known.command == "completion":
+        return _completion(known)
     with silent_standard_error(known.verbose):
         module = importlib.import_module(_module(known, command))
     if command.beam:
@@ -244,13 +292,31 @@ def _quieten(verbose: bool, quiet: bool) -> None:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     warnings.simplefilter("default" if verbose else "ignore")
     logging.basicConfig(
-        level=logging.INFO if verbose else logging.ERROR, format="%(message)s", stream=sys.stderr
+        level=logging.INFO if verbose else logging.ERROR,
+        format="%(message)s",
+        handlers=[_StandardError()],
     )
+    # One line for each annotation of Beam's that is a string, of no use to anybody here.
+    noisy = "apache_beam.typehints.native_type_compatibility"
+    logging.getLogger(noisy).setLevel(logging.WARNING)
     for name in ("beam_pipelines", "model", "schemas"):
         logging.getLogger(name).setLevel(logging.WARNING if quiet else logging.INFO)
 
 
-def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+class _StandardError(logging.StreamHandler):
+    """Writes to what `sys.stderr` is at the time, so that lines go above a live one."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:
+        """Where the next line goes."""
+        return sys.stderr
+
+
+def _parser(words: Sequence[str], *, everything: bool = False) -> argparse.ArgumentParser:
+    """Returns the command line, with the options of the command named only, or of all."""
     parser = argparse.ArgumentParser(
         prog="skewless",
         description="Rows in, TFRecords and a trained model out, and a served model that carries "
@@ -274,13 +340,42 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
             "-v", "--verbose", action="store_true", help="tell more; tracebacks on errors"
         )
         child.add_argument("--quiet", action="store_true", help="tell only errors and results")
-        if name == asked:
-            folder = command.module.partition(".")[0]
-            arguments = importlib.import_module(
-                f"{folder}.arguments" if folder != "demo" else "demo"
-            )
-            getattr(arguments, name)(child)
+        if name == asked or everything:
+            _options(name, command)(child)
     return parser
+
+
+def _options(name: str, command: Command) -> Callable[[argparse.ArgumentParser], None]:
+    if name == "completion":
+        return _completion_options
+    folder = command.module.partition(".")[0]
+    arguments = importlib.import_module(f"{folder}.arguments" if folder != "demo" else "demo")
+    options: Callable[[argparse.ArgumentParser], None] = getattr(arguments, name)
+    return options
+
+
+def _completion_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=("bash", "zsh"), help="whose script to print")
+
+
+def _completion(known: argparse.Namespace) -> int:
+    """Prints the script that shtab writes for the whole command line."""
+    import shtab
+
+    parser = _parser([], everything=True)
+    for action in _actions(parser):
+        if action.choices is None and {action.metavar, action.dest} & _PATHS:
+            action.complete = shtab.FILE  # type: ignore[attr-defined]
+    print(shtab.complete(parser, known.shell))
+    return 0
+
+
+def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    for action in parser._actions:
+        yield action
+        if isinstance(action, argparse._SubParsersAction):
+            for child in action.choices.values():
+                yield from _actions(child)
 
 
 def entry_point() -> None:
@@ -289,9 +384,18 @@ def entry_point() -> None:
     A segmentation fault was seen at interpreter exit after success, in garbage collection of
     TensorFlow's and Arrow's threads; what is flushed by then is all that matters.
     """
-    code = main()
+    try:
+        try:
+            code: Any = main()
+        except SystemExit as ended:  # argparse's, after --help, --version or wrong use.
+            code = ended.code or 0
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads, such as `head`, has seen enough; shells tell it by this code.
+        code = 128 + signal.SIGPIPE
+    # Beam's job server, a process of Java, is ended so.
+    atexit._run_exitfuncs()
     logging.shutdown()
-    sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 

@@ -81,6 +81,7 @@ def preprocess(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="check spec, files and columns, say what would be done, write nothing",
     )
+    parser.add_argument("--json", action="store_true", help="print what came of the rows as JSON")
 
 
 def predict(parser: argparse.ArgumentParser) -> None:

@@ -42,7 +42,7 @@ def load_reference(transform: Path) -> Mapping[str, Any]:
         reference: Mapping[str, Any] = document["splits"].get("train", {})
     except (ValueError, KeyError, AttributeError) as error:
         raise DatasetMismatchError(
-            f"{path}: not statistics of a records directory: {error}"
+            f"{path}: not statistics of a records directory: {error}; preprocess again"
         ) from error
     return reference
 

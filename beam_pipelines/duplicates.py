@@ -17,13 +17,14 @@ from apache_beam.pvalue import AsSingleton
 
 from beam_pipelines.analysis_cache import AnalysisCache, UnitKeys
 from beam_pipelines.keys import wide_fingerprint
-from beam_pipelines.progress import Progress
+from beam_pipelines.progress import Tally, progress_of
 from beam_pipelines.rows import keys_of, rows_of
 from beam_pipelines.sources import WorkUnit
 from schemas.spec import Spec
 
-__all__ = ["FindDuplicates"]
+__all__ = ["COMPARING_KEYS", "FindDuplicates"]
 
+COMPARING_KEYS = "comparing keys"
 _BUCKETS = 64
 Entry = tuple[int, np.ndarray, np.ndarray]
 
@@ -31,15 +32,18 @@ Entry = tuple[int, np.ndarray, np.ndarray]
 class FindDuplicates(beam.PTransform):
     """[work units] -> one {unit order: [count] int64 sorted record numbers to leave out}."""
 
-    def __init__(self, spec: Spec, cache: AnalysisCache | None = None) -> None:
+    def __init__(
+        self, spec: Spec, cache: AnalysisCache | None = None, tally: Tally | None = None
+    ) -> None:
         super().__init__()
         self._spec = spec
         self._cache = cache
+        self._tally = tally
 
     def expand(self, units: beam.PCollection) -> beam.PCollection:
         repeated = (
             units
-            | "HashKeys" >> beam.FlatMap(_hashed_keys, self._spec, self._cache)
+            | "HashKeys" >> beam.FlatMap(_hashed_keys, self._spec, self._cache, self._tally)
             | "GroupByBucket" >> beam.GroupByKey()
             | "FindRepeatedKeys" >> beam.FlatMap(_repeated_rows)
             | "GatherRepeated" >> beam.CombineGlobally(_GatherByUnit())
@@ -54,17 +58,23 @@ class FindDuplicates(beam.PTransform):
 
 
 def _hashed_keys(
-    unit: WorkUnit, spec: Spec, cache: AnalysisCache | None = None
+    unit: WorkUnit,
+    spec: Spec,
+    cache: AnalysisCache | None = None,
+    tally: Tally | None = None,
 ) -> Iterator[tuple[int, Entry]]:
     found: Iterable[UnitKeys]
     if cache is None:
         found = _read_keys(unit, spec)
     else:
         found = [cache.keys(unit, lambda: _together(_read_keys(unit, spec)))]
-    progress = Progress(f"comparing keys of {unit.file}")
+    progress = progress_of(COMPARING_KEYS, tally)
+    rows = 0
     for keys in found:
         yield from _by_bucket(unit, keys)
+        rows += len(keys.numbers)
         progress.advance(len(keys.numbers))
+    progress.finish(unit, rows)
 
 
 def _read_keys(unit: WorkUnit, spec: Spec) -> Iterator[UnitKeys]:

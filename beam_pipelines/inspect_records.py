@@ -111,7 +111,7 @@ def execute(known: argparse.Namespace) -> int:
             "saved_model.pb; leave --row out to see records"
         )
     if (known.feature is None) != (known.id is None):
-        raise UsageError("--feature and --id go together")
+        raise UsageError("--feature and --id go together; give both or neither")
     if known.feature is not None:
         text = meaning(known.records, known.feature, known.id)
         answer = {"feature": known.feature, "id": known.id, "meaning": text}

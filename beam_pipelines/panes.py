@@ -134,7 +134,8 @@ def commit_pane(job: StreamJob, pane: SealedPane) -> str:
     if not (final / MANIFEST).exists():
         if not staging.exists():
             raise AccountingError(
-                f"{staging}: sealed for {folder}, and gone; nothing was written there"
+                f"{staging}: sealed for {folder}, and gone; nothing was written there; "
+                "go on from the last checkpoint, or into an empty output"
             )
         _move(staging, final)
     else:
@@ -212,7 +213,10 @@ def _hashes_of(job: StreamJob, window: int, pane: int, id: str) -> np.ndarray:
         except FileNotFoundError:
             continue
     else:
-        raise AccountingError(f"{final}: an earlier pane of this window is gone")
+        raise AccountingError(
+            f"{final}: an earlier pane of this window is gone; put it back, or go on "
+            "into an empty output"
+        )
     paths = [str(folder / shard.path) for shard in manifest.shards]
     compression = "GZIP" if manifest.compression == "gzip" else ""
     feature = {KEY: tf.io.FixedLenFeature((), tf.string)}

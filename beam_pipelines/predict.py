@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import pickle
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,6 +31,7 @@ from beam_pipelines import arguments
 from beam_pipelines.accounting import account, check_rejected
 from beam_pipelines.local_runner import pipeline_options, runner_name
 from beam_pipelines.output_directory import OutputDirectory
+from beam_pipelines.progress import Tally, Watch, progress_of
 from beam_pipelines.rows import Rows, rows_of
 from beam_pipelines.sinks import SINK_FOLDERS, Part, RejectedSink, create, new_path, place
 from beam_pipelines.sources import WorkUnit, plan
@@ -42,6 +44,7 @@ from schemas.spec import Spec, load
 __all__ = ["MARKER", "execute", "predict", "run"]
 
 MARKER = "predictions.json"
+_PREDICTING = "predicting"
 _OUTCOME = "outcome.pickle"
 # Always cut alike, whatever the threads: float32 sums may round otherwise in another batch.
 _BATCH = 1024
@@ -90,7 +93,13 @@ def predict(
     with OutputDirectory(output, overwrite=overwrite, marker=MARKER) as directory:
         for folder in SINK_FOLDERS:
             (directory.staging / folder).mkdir(parents=True)
-        _run_pipeline(spec, str(Path(model).absolute()), units, directory.staging, format, options)
+        tally = Tally(str(directory.staging / "progress"))
+        predictor = _Predict(
+            spec, str(Path(model).absolute()), str(directory.staging), format, tally
+        )
+        with Watch(tally, units, [_PREDICTING]):
+            _run_pipeline(predictor, units, directory.staging, options)
+        shutil.rmtree(tally.directory)
         outcome = pickle.loads((directory.staging / _OUTCOME).read_bytes())
         parts: list[Part] = outcome[PARTS]
         rows = account(units, {}, outcome[ACCOUNTS], parts)
@@ -119,20 +128,14 @@ def predict(
 
 
 def _run_pipeline(
-    spec: Spec,
-    model: str,
-    units: list[WorkUnit],
-    staging: Path,
-    format: str,
-    options: PipelineOptions,
+    predictor: beam.DoFn, units: list[WorkUnit], staging: Path, options: PipelineOptions
 ) -> None:
     with beam.Pipeline(options=options) as pipeline:
         written = (
             pipeline
             | "WorkUnits" >> beam.Create(units)
             | "Spread" >> beam.Reshuffle()
-            | "Predict"
-            >> beam.ParDo(_Predict(spec, model, str(staging), format)).with_outputs(PARTS, ACCOUNTS)
+            | "Predict" >> beam.ParDo(predictor).with_outputs(PARTS, ACCOUNTS)
         )
         gathered = {
             tag: AsSingleton(written[tag] | f"Gather[{tag}]" >> beam.combiners.ToList())
@@ -152,8 +155,9 @@ def _write_outcome(path: str, **outcome: Any) -> None:
 class _Predict(beam.DoFn):
     """Work units to files of predictions and accounts."""
 
-    def __init__(self, spec: Spec, model: str, directory: str, format: str) -> None:
+    def __init__(self, spec: Spec, model: str, directory: str, format: str, tally: Tally) -> None:
         self._spec = spec
+        self._tally = tally
         self._model = model
         self._directory = directory
         self._format = format
@@ -180,6 +184,7 @@ class _Predict(beam.DoFn):
         self._predictions = _PredictionSink(self._directory, self._format)
         self._rejected = RejectedSink(self._directory)
         self._accounts: list[UnitAccount] = []
+        self._progress = progress_of(_PREDICTING, self._tally)
 
     def process(self, unit: WorkUnit) -> Iterator[Any]:
         """Predicts one unit, reading ahead by one stretch of rows."""
@@ -190,12 +195,14 @@ class _Predict(beam.DoFn):
             entry.rejected += len(rows.rejected)
             entry.reasons.update((r.column, kind_of(r.reason)) for r in rows.rejected)
             self._rejected.write(rows.rejected)
+            self._progress.advance(rows.read)
             begun = self._begin(rows)
             if ahead is not None:
                 self._finish(*ahead, entry)
             ahead = (rows, begun)
         if ahead is not None:
             self._finish(*ahead, entry)
+        self._progress.finish(unit, entry.read)
         self._accounts.append(entry)
         return iter(())
 

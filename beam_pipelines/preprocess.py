@@ -25,22 +25,23 @@ from apache_beam.pvalue import AsSingleton
 
 from beam_pipelines import arguments
 from beam_pipelines.accounting import account, check_rejected
-from beam_pipelines.analyse import Analyse, AnalyseWithTransform
+from beam_pipelines.analyse import ANALYSING, Analyse, AnalyseWithTransform
 from beam_pipelines.analysis import Constants
 from beam_pipelines.analysis_cache import AnalysisCache
-from beam_pipelines.duplicates import FindDuplicates
+from beam_pipelines.duplicates import COMPARING_KEYS, FindDuplicates
 from beam_pipelines.fitted_transform import check_fitted, write_declaration
 from beam_pipelines.grow import check_growable, tell_growth
 from beam_pipelines.histograms import add_histograms
 from beam_pipelines.local_runner import pipeline_options, runner_name
 from beam_pipelines.output_directory import OutputDirectory
 from beam_pipelines.preprocessing_fn import check_declared
+from beam_pipelines.progress import Tally, Watch
 from beam_pipelines.sinks import SINK_FOLDERS, Part, place
 from beam_pipelines.sources import WorkUnit, plan, wanted_columns
 from beam_pipelines.statistics import merge_statistics
 from beam_pipelines.transform_graph import write_transform_graph
 from beam_pipelines.transform_metadata import record_entries
-from beam_pipelines.write_rows import ACCOUNTS, PARTS, STATISTICS, WriteRows
+from beam_pipelines.write_rows import ACCOUNTS, PARTS, STATISTICS, WRITING, WriteRows
 from schemas.errors import DataError, UsageError
 from schemas.manifest import (
     MANIFEST,
@@ -120,17 +121,19 @@ def preprocess(
             (staging / folder).mkdir(parents=True)
         kept = AnalysisCache(cache, spec) if cache is not None else None
         earlier = None if grow_from is None else str(grow_from)
-        write = WriteRows(spec, str(staging), shard_bytes, compression, rows_per_record)
-        job = _Job(spec, units, staging, write, options, kept, earlier)
-        if transform is not None:
-            fitted = Path(transform)
-            check_fitted(spec, fitted, "use that one, or leave --transform out")
-            shutil.copytree(fitted, staging / TRANSFORM)
-            outcome = job.apply()
-        elif spec.preprocessing is None:
-            outcome = job.fit_and_apply()
-        else:
-            outcome = job.fit_with_transform_and_apply()
+        tally = Tally(str(staging / _TEMPORARY / "progress"))
+        write = WriteRows(spec, str(staging), shard_bytes, compression, rows_per_record, tally)
+        job = _Job(spec, units, staging, write, options, kept, earlier, tally)
+        with Watch(tally, units, _stages(spec, transform is None)):
+            if transform is not None:
+                fitted = Path(transform)
+                check_fitted(spec, fitted, "use that one, or leave --transform out")
+                shutil.copytree(fitted, staging / TRANSFORM)
+                outcome = job.apply()
+            elif spec.preprocessing is None:
+                outcome = job.fit_and_apply()
+            else:
+                outcome = job.fit_with_transform_and_apply()
         ran = time.monotonic()
         parts: list[Part] = outcome[PARTS]
         counted = {order: read for order, read, _ in outcome["counted"]}
@@ -184,12 +187,14 @@ class _Job:
         options: PipelineOptions,
         cache: AnalysisCache | None,
         grow_from: str | None,
+        tally: Tally,
     ) -> None:
         self._spec = spec
         self._units = units
         self._staging = staging
         self._cache = cache
         self._grow_from = grow_from
+        self._tally = tally
         self._write = write
         self._options = options
 
@@ -245,7 +250,7 @@ class _Job:
         # Without the reshuffle all units would be one bundle, on one worker.
         work = pipeline | "WorkUnits" >> beam.Create(self._units) | "Spread" >> beam.Reshuffle()
         duplicates = (
-            work | "FindDuplicates" >> FindDuplicates(self._spec, self._cache)
+            work | "FindDuplicates" >> FindDuplicates(self._spec, self._cache, self._tally)
             if self._spec.key is not None
             else pipeline | "NoDuplicates" >> beam.Create([{}])
         )
@@ -256,7 +261,7 @@ class _Job:
     ) -> tuple[beam.PCollection, beam.PCollection]:
         directory = str(self._staging / _TEMPORARY / "vocabularies")
         return work | "AnalyseTrainingRows" >> Analyse(
-            self._spec, directory, duplicates, self._cache, self._grow_from
+            self._spec, directory, duplicates, self._cache, self._grow_from, self._tally
         )
 
     def _written(
@@ -288,6 +293,15 @@ class _Job:
         outcome: dict[str, Any] = pickle.loads(path.read_bytes())
         path.unlink()
         return outcome
+
+
+def _stages(spec: Spec, fitting: bool) -> list[str]:
+    """Returns what all units go through, in this order."""
+    return [
+        *([COMPARING_KEYS] if spec.key is not None else []),
+        *([ANALYSING] if fitting else []),
+        WRITING,
+    ]
 
 
 def _write_outcome(path: str, **outcome: Any) -> None:
@@ -355,7 +369,7 @@ def execute(known: argparse.Namespace, beam_arguments: Sequence[str]) -> int:
         rows_per_record=known.rows_per_record,
         options=beam_arguments,
     )
-    print(_summary(manifest, known.output))
+    print(_result(manifest, known.output) if known.json else _summary(manifest, known.output))
     return 0
 
 
@@ -370,6 +384,19 @@ def _dry_run(spec: Spec, inputs: Sequence[str]) -> int:
         print(f"  {name:<24} {column.kind}{', several a row' if column.multivalued else ''}")
     print("dry run: nothing was written")
     return 0
+
+
+def _result(manifest: Manifest, output: str) -> str:
+    seconds = manifest.seconds["total"]
+    document = {
+        "output": output,
+        "rows": manifest.rows.model_dump(),
+        "splits": {name: entry.rows for name, entry in manifest.splits.items()},
+        "seconds": seconds,
+        "rows_per_second": round(manifest.rows.read / seconds, 1),
+        "transform_sha256": manifest.transform_sha256,
+    }
+    return json.dumps(document, indent=2)
 
 
 def _summary(manifest: Manifest, output: str) -> str:

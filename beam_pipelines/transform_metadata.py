@@ -58,7 +58,8 @@ def record_entries(spec: Spec, transform_directory: str) -> dict[str, FeatureEnt
     ]
     if absent:
         raise DatasetMismatchError(
-            f"{transform_directory}: gives no {', '.join(absent)}; it was fitted to another spec"
+            f"{transform_directory}: gives no {', '.join(absent)}; it was fitted to another spec; "
+            "use the transform of the same spec, or leave --transform out"
         )
     entries = {KEY: FeatureEntry(dtype="string", shape=())}
     for name, value in outputs.items():

@@ -67,18 +67,21 @@ def _entries(where: str, path: str) -> list[bytes]:
     try:
         tokens = read_vocabulary(path)
     except tf.errors.OpError as error:
-        raise SpecError(f"{where}: cannot read {path!r}: {error.message}") from error
+        raise SpecError(
+            f"{where}: cannot read {path!r}: {error.message}; check the path"
+        ) from error
     seen: dict[bytes, int] = {}
     for line, token in enumerate(tokens, start=1):
         if not token:
             raise SpecError(f"{where}: {path}:{line} is empty; expected one entry a line")
         if token in seen:
             raise SpecError(
-                f"{where}: {path}:{line} repeats line {seen[token]} ({token.decode('utf-8', 'replace')!r})"
+                f"{where}: {path}:{line} repeats line {seen[token]} ({token.decode('utf-8', 'replace')!r}); "
+                "remove one of them"
             )
         seen[token] = line
     if not tokens:
-        raise SpecError(f"{where}: {path} has no entries")
+        raise SpecError(f"{where}: {path} has no entries; add them, one a line")
     return tokens
 
 

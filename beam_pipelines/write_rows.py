@@ -17,7 +17,7 @@ import numpy as np
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from beam_pipelines.progress import Progress
+from beam_pipelines.progress import Tally, progress_of
 from beam_pipelines.rows import Rows, rows_of
 from beam_pipelines.sinks import RawRowSink, RecordSink, RejectedSink
 from beam_pipelines.sources import Rejected, WorkUnit
@@ -31,6 +31,7 @@ __all__ = [
     "ACCOUNTS",
     "PARTS",
     "STATISTICS",
+    "WRITING",
     "UnitAccount",
     "WriteRows",
     "kind_of",
@@ -38,6 +39,7 @@ __all__ = [
     "tagged",
 ]
 
+WRITING = "writing"
 PARTS, ACCOUNTS, STATISTICS = "parts", "accounts", "statistics"
 _SAMPLED_TRAIN_ROWS = 64
 _LOGGER = logging.getLogger(__name__)
@@ -66,10 +68,12 @@ class WriteRows(beam.DoFn):
         shard_bytes: int,
         compression: str,
         rows_per_record: int,
+        tally: Tally | None = None,
     ) -> None:
         self._spec = spec
         self._directory = directory
         self._shards = (shard_bytes, compression, rows_per_record)
+        self._tally = tally
         self._graph: tuple[str, TransformGraph] | None = None
 
     def start_bundle(self) -> None:
@@ -79,7 +83,7 @@ class WriteRows(beam.DoFn):
         self._rejected = RejectedSink(self._directory)
         self._accounts: list[UnitAccount] = []
         self._statistics: dict[str, SplitStatistics] = {}
-        self._progress = Progress("writing")
+        self._progress = progress_of(WRITING, self._tally)
 
     def process(
         self, unit: WorkUnit, saved_model: str, duplicates: dict[int, np.ndarray]
@@ -118,6 +122,7 @@ class WriteRows(beam.DoFn):
                     split, here.columns[:keep], here.keys[:keep], unit.file, here.numbers[:keep]
                 )
             self._progress.advance(rows.read)
+        self._progress.finish(unit, account.read)
         self._accounts.append(account)
         _LOGGER.info(
             "written: %s rows %d to %d",

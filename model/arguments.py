@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 
 __all__ = [
+    "compare",
     "evaluate",
     "export",
     "report",
+    "serve",
     "train",
     "verify",
 ]
@@ -75,6 +77,45 @@ def train(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def compare(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this command."""
+    parser.add_argument("records", metavar="DIR", help="the records directory")
+    parser.add_argument("--merge", metavar="A,B", help="merges to compare: --vary model.merge=A,B")
+    parser.add_argument(
+        "--vary",
+        action="append",
+        default=[],
+        metavar="KEY=A,B",
+        help="values of a key of the spec to compare, such as model.dropout=0,0.2 or "
+        "features.title.encoder=mean,gru; repeated, every combination",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a value for every arm, such as model.projection=64",
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=3, metavar="N", help="runs of each arm (default: %(default)s)"
+    )
+    parser.add_argument("--epochs", type=int, metavar="N", help="instead of training.epochs")
+    parser.add_argument("--spec", help="instead of the records' own")
+    parser.add_argument(
+        "--metric", metavar="NAME", help="of metrics.json (default: auc, accuracy or rmse)"
+    )
+    parser.add_argument(
+        "--output",
+        default="comparison",
+        metavar="OUT",
+        help="where the runs lie; finished ones are not made again (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--cache", metavar="memory|FILE", help="keep records in memory or in a file"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
 def evaluate(parser: argparse.ArgumentParser) -> None:
     """Adds the options of this command."""
     parser.add_argument("run", metavar="RUN", help="the run directory")
@@ -97,6 +138,7 @@ def export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--records", metavar="DIR", help="the records, if they were moved")
     parser.add_argument("--overwrite", action="store_true", help="replace what is at the output")
     parser.add_argument("--no-verify", action="store_true", help="export without the parity proof")
+    parser.add_argument("--json", action="store_true", help="print the proof as JSON")
 
 
 def report(parser: argparse.ArgumentParser) -> None:
@@ -113,6 +155,66 @@ def report(parser: argparse.ArgumentParser) -> None:
         default="report.html",
         metavar="FILE",
         help="the page to write (default: %(default)s)",
+    )
+
+
+def serve(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of this command."""
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="what `skewless export` left, or a directory of such, named 1, 2, …: the newest answers",
+    )
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=8501,
+        help="for REST and the page; 0 for any that is free (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--grpc-port",
+        type=int,
+        default=8500,
+        metavar="PORT",
+        help="for gRPC; 0 for any that is free (default: %(default)s)",
+    )
+    parser.add_argument("--no-grpc", action="store_true", help="serve HTTP alone")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="the address to listen at; 0.0.0.0 for other machines too (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--model-name",
+        metavar="NAME",
+        help="what clients call the model (default: its spec's name)",
+    )
+    parser.add_argument(
+        "--poll",
+        type=float,
+        default=1.0,
+        metavar="SECONDS",
+        help="time between looks for a new version (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--batching-parameters-file",
+        metavar="FILE",
+        help="TensorFlow Serving's max_batch_size, batch_timeout_micros, max_enqueued_batches, "
+        "num_batch_threads and allowed_batch_sizes, in its text format",
+    )
+    parser.add_argument(
+        "--max-body-bytes",
+        type=int,
+        default=16 * 1024 * 1024,
+        metavar="N",
+        help="the largest request (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="the longest a request may take, and the last ones when stopping (default: %(default)s)",
     )
 
 

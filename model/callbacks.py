@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
 import time
 from typing import Any
 
@@ -13,8 +12,9 @@ import numpy as np
 
 from model.checkpoints import Checkpoints, Progress
 from schemas.errors import TrainingError
+from schemas.progress import ProgressLine, Status
 
-__all__ = ["CheckpointWithinEpoch", "ProgressLine", "StopOnNonFinite", "check_weights"]
+__all__ = ["CheckpointWithinEpoch", "StopOnNonFinite", "TellProgress", "check_weights"]
 
 _LOGGER = logging.getLogger(__name__)
 _REMEDY = "try a lower training.learning_rate, training.clip_norm: 1.0, or look for extreme numbers"
@@ -86,39 +86,37 @@ class CheckpointWithinEpoch(keras.callbacks.Callback):
             self._progress.step = self._begun_at
 
 
-class ProgressLine(keras.callbacks.Callback):
-    """Tells loss, rows per second and the time left: one live line on a terminal, else plain lines."""
+class TellProgress(keras.callbacks.Callback):
+    """Tells loss, rows per second and the time left of all epochs."""
 
     def __init__(self, progress: Progress, *, steps: int, epochs: int, batch_size: int) -> None:
         super().__init__()
         self._progress = progress
         self._steps, self._epochs, self._batch_size = steps, epochs, batch_size
-        self._live = sys.stderr.isatty() and _LOGGER.isEnabledFor(logging.INFO)
-        self._last = 0.0
+        self._line = ProgressLine()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Starts the clock."""
-        self._begun = self._last = time.monotonic()
+        self._begun = time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Writes a line, at most each half second on a terminal and each 10 s elsewhere."""
-        now = time.monotonic()
-        if now - self._last < (0.5 if self._live else 10.0):
+        """Tells when it is time."""
+        if not self._line.is_due:
             return
-        self._last = now
-        rate = (batch + 1) * self._batch_size / (now - self._begun)
-        step = self._progress.step + batch + 1
-        left = (self._steps - step) * self._batch_size / rate
-        line = (
-            f"epoch {self._progress.epoch + 1}/{self._epochs}  step {step}/{self._steps}  "
-            f"loss {(logs or {}).get('loss', float('nan')):.4f}  {rate:,.0f} rows/s  {left:.0f} s left"
+        rate = (batch + 1) * self._batch_size / (time.monotonic() - self._begun)
+        done = self._progress.epoch * self._steps + self._progress.step + batch + 1
+        total = self._epochs * self._steps
+        status = Status(
+            stage=f"epoch {self._progress.epoch + 1}/{self._epochs}",
+            rows=(self._progress.step + batch + 1) * self._batch_size,
+            rows_per_second=rate,
+            share=done / total,
+            # Without the evaluations, which are few rows.
+            seconds_left=(total - done) * self._batch_size / rate,
+            note=f"loss {(logs or {}).get('loss', float('nan')):.4f}",
         )
-        if self._live:
-            print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
-        else:
-            _LOGGER.info(line)
+        self._line.tell(status)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Clears the live line."""
-        if self._live:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        """Takes the live line away."""
+        self._line.close()

@@ -56,7 +56,7 @@ def explain(model: str | Path | ServedModel, row: Row) -> Explanation:
     if row and not set(row) & set(columns):
         raise UsageError(
             f"the row has none of the model's columns ({', '.join(columns)}), only "
-            f"{', '.join(row)}{nearest(next(iter(row)), columns)}"
+            f"{', '.join(row)}{nearest(next(iter(row)), columns)}; give one of them"
         )
     seen = {name: values[0] for name, values in served.features([row]).items()}
     outputs = served.predict([row])

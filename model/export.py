@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import keras
@@ -182,7 +183,10 @@ def _classes(run: RunDirectory) -> list[bytes]:
 def _prove(directory: Path, records: Path, functions: ServingFunctions) -> Report:
     report = verify(directory, records)
     if not report.passed:
-        raise ParityError(f"the exported model does not reproduce the records:\n{report}")
+        raise ParityError(
+            "the exported model does not reproduce the records; nothing was left at the output. "
+            f"Export the run of these records, or report this:\n{report}"
+        )
     report.prediction_difference = check_predictions(
         directory, records, lambda features: functions.predictions(features)["predictions"]
     )
@@ -190,7 +194,7 @@ def _prove(directory: Path, records: Path, functions: ServingFunctions) -> Repor
         raise ParityError(
             f"predictions from raw rows differ from the trained model's on their records by up to "
             f"{report.prediction_difference:g}, more than {_TOLERANCE:g}; the exported graph is not "
-            "the trained one. Nothing was left at the output"
+            "the trained one. Nothing was left at the output; export again, or report this"
         )
     return report
 
@@ -204,7 +208,11 @@ def execute(known: argparse.Namespace) -> int:
         overwrite=known.overwrite,
         check=not known.no_verify,
     )
-    print(report if report is not None else "exported without proof")
+    if known.json:
+        proof = None if report is None else {"passed": report.passed, **asdict(report)}
+        print(json.dumps({"output": str(known.output), "proof": proof}, indent=2))
+    else:
+        print(report if report is not None else "exported without proof")
     return 0
 
 

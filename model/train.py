@@ -18,7 +18,7 @@ from typing import Any
 import keras
 
 from model import arguments
-from model.callbacks import CheckpointWithinEpoch, ProgressLine, StopOnNonFinite, check_weights
+from model.callbacks import CheckpointWithinEpoch, StopOnNonFinite, TellProgress, check_weights
 from model.checkpoints import Checkpoints, Progress
 from model.compiled import strategy
 from model.evaluate import evaluate_model
@@ -26,6 +26,7 @@ from model.inputs import Records, open_records
 from model.run_directory import METRICS, MODEL, RunDirectory, write_json
 from model.warm_start import initial_model
 from schemas.errors import DatasetMismatchError, TrainingError, UsageError
+from schemas.id_meaning import record_differences
 from schemas.manifest import SPEC
 from schemas.spec import Spec, load
 
@@ -82,7 +83,8 @@ def train(
         spec = directory.spec
     else:
         if not records.rows("train"):
-            raise DatasetMismatchError(f"{records.directory}: the train split has no rows")
+            raise DatasetMismatchError(f"{records.directory}: the train split has no rows; give it a share under "
+                "`split` in the spec and preprocess again")
         spec = _with_epochs(declared_spec(records, spec), epochs)
         # Before the run is made, so that a refusal leaves what is at the output as it is.
         model = initial_model(spec, records, warm_start)
@@ -136,7 +138,7 @@ def train(
             ),
             callbacks=[
                 StopOnNonFinite(progress),
-                ProgressLine(progress, steps=steps, epochs=epochs, batch_size=training.batch_size),
+                TellProgress(progress, steps=steps, epochs=epochs, batch_size=training.batch_size),
                 CheckpointWithinEpoch(checkpoints, progress, checkpoint_steps),
                 tensorboard,
             ],
@@ -200,12 +202,17 @@ def declared_spec(records: Records, spec: Spec | None) -> Spec:
     Raises:
       DatasetMismatchError: If the one given shapes records otherwise.
     """
-    if spec is not None and spec.sha256() != records.manifest.spec_sha256:
+    own = load(records.root / SPEC)
+    if spec is None:
+        return own
+    differences = record_differences(own, spec)
+    if differences:
         raise DatasetMismatchError(
-            f"{records.directory}: was preprocessed with another spec; only its model and training "
-            "sections may differ. Preprocess again with this spec"
+            f"{records.directory}: was preprocessed with another spec ({'; '.join(differences[:3])}); "
+            "only embeddings, encoders and the model and training sections may differ. Preprocess "
+            "again with this spec"
         )
-    return spec or load(records.root / SPEC)
+    return spec
 
 
 def _with_epochs(spec: Spec, epochs: int | None) -> Spec:
@@ -270,7 +277,7 @@ def _follow(known: argparse.Namespace, spec: Spec | None) -> int:
     for option in ("records", "epochs", "cache"):
         if getattr(known, option) is not None:
             name = "RECORDS" if option == "records" else f"--{option}"
-            raise UsageError(f"{name}: has no meaning with --follow, which sees each window once")
+            raise UsageError(f"{name}: has no meaning with --follow, which sees each window once; leave it out")
     exports = None
     if known.export_to is not None:
         exports = Exports(

@@ -1,4 +1,4 @@
-"""Whether two specs give IDs, and scaled numbers, the same meaning."""
+"""Whether two specs give IDs, and scaled numbers, the same meaning, and records the same bytes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 
 from schemas.spec import Spec
 
-__all__ = ["meaning_differences"]
+__all__ = ["meaning_differences", "record_differences"]
 
 # What the model makes of IDs, and which rows are turned away: neither changes what an ID means.
-_BESIDE_MEANING = ("embedding", "encoder", "required")
+_READ_BY_THE_MODEL = ("embedding", "encoder")
+_BESIDE_MEANING = (*_READ_BY_THE_MODEL, "required")
 # How many tokens get an ID of their own, which only grows; a file is compared by its lines.
 _GROWING = ("max_size", "min_count", "file")
 
@@ -21,6 +22,22 @@ def meaning_differences(earlier: Spec, later: Spec) -> list[str]:
     Sizes of vocabularies and the contents of vocabulary files are not looked at here.
     """
     return list(_differences("", _meaning(earlier), _meaning(later)))
+
+
+def record_differences(earlier: Spec, later: Spec) -> list[str]:
+    """Returns what makes the records of `later` others than those of `earlier`.
+
+    How the model looks IDs up and reads them (`embedding`, `encoder`) changes no record.
+    """
+    return list(_differences("", _shaping(earlier), _shaping(later)))
+
+
+def _shaping(spec: Spec) -> dict[str, Any]:
+    document = spec.model_dump(mode="json", exclude={"model", "training"})
+    for declared in (*document["features"].values(), document["label"] or {}):
+        for key in _READ_BY_THE_MODEL:
+            declared.pop(key, None)
+    return document
 
 
 def _meaning(spec: Spec) -> dict[str, Any]:

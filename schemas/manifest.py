@@ -101,7 +101,9 @@ def load_manifest(directory: str | Path) -> Manifest:
     try:
         return Manifest.model_validate_json(path.read_text(encoding="utf-8"))
     except ValidationError as error:
-        raise DatasetMismatchError(f"{path}: not a manifest of this version: {error}") from error
+        raise DatasetMismatchError(
+            f"{path}: not a manifest of this version: {error}; preprocess again"
+        ) from error
 
 
 def file_sha256(path: Path) -> str:

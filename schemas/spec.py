@@ -34,23 +34,38 @@ class CsvFormat(Declared):
     """How delimited text is written; `.tsv` files are read with a tab whatever this says."""
 
     delimiter: str = Field(default=",", min_length=1, max_length=1)
+    """The character between fields."""
 
 
 class Spec(Declared):
     """The whole declaration. `missing_values` are texts that mean "no value" in any column."""
 
     name: str = Field(min_length=1)
+    """Names the model; the server answers under it."""
     key: str | None = None
+    """The column that identifies a row: it decides splits and finds duplicates. Without it a hash
+    of the row decides its split.
+    """
     features: dict[str, Feature] = {}
+    """The features, by name: letters, digits and `_`, a letter first."""
     label: Label | None = None
+    """What is predicted. Without it records can be written, but nothing trained."""
     weight: str | None = None
+    """A numeric column of sample weights."""
     split: Split = Split()
+    """Which rows train, which evaluate."""
     model: ModelSpec = TowersSpec()
+    """The network. A document without `type` declares towers."""
     training: TrainingSpec = TrainingSpec()
+    """How to train."""
     preprocessing: str | None = None
+    """A function `module:function` of plain tf.Transform code, for what the spec cannot say."""
     missing_values: tuple[str, ...] = ()
+    """Texts that mean "no value" in any column."""
     keep: tuple[str, ...] = ()
+    """Columns kept beside held-out records, to slice evaluations by."""
     csv: CsvFormat = CsvFormat()
+    """How `.csv` files are written."""
 
     @model_validator(mode="before")
     @classmethod
@@ -70,9 +85,10 @@ class Spec(Declared):
 
     def to_yaml(self) -> str:
         """Returns the spec as YAML with every default written out."""
-        return yaml.safe_dump(
-            self.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True
-        )
+        document = self.model_dump(mode="json", exclude_none=True)
+        # The one key that means something as null and something else when left out.
+        document["training"]["early_stopping"] = self.training.early_stopping
+        return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
     def sha256(self) -> str:
         """Returns the digest of what shapes the records: model and training left out."""
@@ -97,7 +113,7 @@ def load(path: str | Path) -> Spec:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"cannot be read: {error}", source=str(path)) from error
+        raise SpecError(f"cannot be read: {error}; check the path", source=str(path)) from error
     return parse(read_yaml(text, str(path)), source=str(path))
 
 

@@ -122,5 +122,5 @@ def load_pane(folder: str | Path) -> WindowManifest:
         ) from error
     except ValidationError as error:
         raise DatasetMismatchError(
-            f"{path}: not a window's manifest of this version: {error}"
+            f"{path}: not a window's manifest of this version: {error}; stream into a new directory"
         ) from error

@@ -49,4 +49,4 @@ def read_yaml(text: str, source: str) -> Any:
     except _RepeatedKey as error:
         raise SpecError(str(error), source=source) from None
     except yaml.YAMLError as error:
-        raise SpecError(f"is not YAML: {error}", source=source) from error
+        raise SpecError(f"is not YAML: {error}; mend that place", source=source) from error

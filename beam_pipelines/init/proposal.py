@@ -72,7 +72,9 @@ def propose(sample: Sample, label: str | None, source: str) -> Proposal:
     omitted += more
     if not guesses:
         raise DataError(
-            "no column is fit for a feature: " + "; ".join(f"{g.column}: {g.why}" for g in omitted)
+            "no column is fit for a feature ("
+            + "; ".join(f"{g.column}: {g.why}" for g in omitted)
+            + "); give other data, or write the spec by hand (docs/spec.md)"
         )
     features = _named(_grouped(guesses))
     document = _document(features, decided, key, split, missing, sample, source)
@@ -83,7 +85,7 @@ def _label_column(sample: Sample, asked: str | None) -> str | None:
     if asked is None:
         return likely_label(sample.columns)
     if asked in sample.unreadable:
-        raise UsageError(f"--label {asked}: {sample.unreadable[asked]}")
+        raise UsageError(f"--label {asked}: {sample.unreadable[asked]}; name another column")
     if asked not in sample.columns:
         raise UsageError(
             f"--label {asked}: no such column{nearest(asked, sample.columns)} "

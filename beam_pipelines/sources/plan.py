@@ -151,7 +151,9 @@ def _matches(pattern: str, option: str) -> list[str]:
     try:
         found = FileSystems.match([pattern])[0].metadata_list
     except Exception as error:  # Beam wraps every filesystem's own errors differently
-        raise UsageError(f"{option} {pattern}: cannot be listed: {error}") from error
+        raise UsageError(
+            f"{option} {pattern}: cannot be listed: {error}; check the path"
+        ) from error
     if not found:
         raise UsageError(f"{option} {pattern}: no file matches; check the path, and quote the glob")
     return sorted({metadata.path for metadata in found})

@@ -75,7 +75,9 @@ def load(path: str | Path) -> BatchingParameters:
     try:
         text_format.Parse(Path(path).read_text(encoding="utf-8"), message)
     except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        raise UsageError(f"{path}: cannot be read as batching parameters: {error}") from error
+        raise UsageError(
+            f"{path}: cannot be read as batching parameters: {error}; expected its text format"
+        ) from error
     given: dict[str, Any] = {
         field.name: getattr(message, field.name).value
         for field in fields(BatchingParameters)
@@ -84,7 +86,7 @@ def load(path: str | Path) -> BatchingParameters:
     try:
         return BatchingParameters(**given, allowed_batch_sizes=tuple(message.allowed_batch_sizes))
     except UsageError as error:
-        raise UsageError(f"{path}: {error}") from error
+        raise UsageError(f"{path}: {error}; correct the file") from error
 
 
 def _message_class() -> Any:

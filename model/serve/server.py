@@ -144,7 +144,9 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except (OSError, OverflowError) as error:
-        raise UsageError(f"--host {host} --port {port}: cannot listen there: {error}") from error
+        raise UsageError(
+            f"--host {host} --port {port}: cannot listen there: {error}; choose another"
+        ) from error
 
 
 def _rpc_server(
@@ -165,7 +167,7 @@ def _rpc_server(
         port = server.add_insecure_port(f"{address}:{options.grpc_port}")
     except RuntimeError as error:
         raise UsageError(
-            f"--host {options.host} --grpc-port {options.grpc_port}: cannot listen there: {error}"
+            f"--host {options.host} --grpc-port {options.grpc_port}: cannot listen there: {error}; choose another"
         ) from error
     return server, port
 

@@ -1,0 +1,144 @@
+"""What a person at a terminal sees, and what a pipe, a script and a shell's completion get."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import DataSet
+from tests.terminal import on_a_terminal
+
+ROOT = Path(__file__).parent.parent
+COMMAND = [sys.executable, str(ROOT / "skewless.py")]
+COLOUR = re.compile(r"\x1b\[[0-9;]*[34][0-9][0-9;]*m")
+TOLD = re.compile(r"\d rows/s.*left")
+WORK = """
+import itertools, logging, sys
+sys.path.insert(0, {root!r})
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+from schemas.progress import ProgressLine, Status
+seconds = itertools.count(0, 11)
+with ProgressLine(clock=lambda: next(seconds)) as line:
+    for rows in range(1000, 4000, 1000):
+        line.tell(Status("writing", rows, 500.0, rows / 4000, (4000 - rows) / 500))
+print("done")
+"""
+
+
+def work(tmp_path: Path) -> list[str]:
+    path = tmp_path / "work.py"
+    path.write_text(WORK.format(root=str(ROOT)), encoding="utf-8")
+    return [sys.executable, str(path)]
+
+
+def test_a_terminal_gets_one_live_line(tmp_path: Path) -> None:
+    code, written = on_a_terminal(work(tmp_path), {"TERM": "xterm-256color", "NO_COLOR": ""})
+    assert code == 0
+    assert TOLD.search(written)
+    assert COLOUR.search(written)
+    assert (
+        "\x1b[2K" in written
+    )  # Each line is drawn over the one before, and the last is taken away.
+    assert written.rstrip().endswith("done")
+
+
+def test_no_color_is_honoured(tmp_path: Path) -> None:
+    code, written = on_a_terminal(work(tmp_path), {"TERM": "xterm-256color", "NO_COLOR": "1"})
+    assert code == 0
+    assert TOLD.search(written)
+    assert not COLOUR.search(written)
+
+
+def test_a_pipe_and_a_dumb_terminal_get_plain_lines(tmp_path: Path) -> None:
+    code, written = on_a_terminal(work(tmp_path), {"TERM": "dumb"})
+    piped = subprocess.run(work(tmp_path), capture_output=True, text=True, check=True)
+    assert code == 0
+    lines = [
+        "writing: 1,000 rows, 500 rows/s, 25%, 6 s left",
+        "writing: 2,000 rows, 500 rows/s, 50%, 4 s left",
+        "writing: 3,000 rows, 500 rows/s, 75%, 2 s left",
+    ]
+    assert written.split("\r\n")[:3] == lines
+    assert piped.stderr.splitlines() == lines
+
+
+def test_training_tells_rates_and_time_left(shop: DataSet, tmp_path: Path) -> None:
+    command = [*COMMAND, "train", str(shop.directory), "--output", str(tmp_path / "run")]
+    code, written = on_a_terminal(
+        [*command, "--epochs", "40"], {"TERM": "xterm-256color", "COLUMNS": "120"}
+    )
+    assert code == 0, written
+    assert re.search(r"epoch \d+/40 .*\d rows/s.*left.*loss", written)
+    assert '"eval"' in written
+
+
+def test_preprocess_tells_a_script_and_nobody_of_type_hints(shop: DataSet, tmp_path: Path) -> None:
+    arguments = ["preprocess", str(shop.directory / "spec.yaml"), "--input", str(shop.source)]
+    done = subprocess.run(
+        [*COMMAND, *arguments, "--output", str(tmp_path / "out"), "-v", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["rows"] == {"read": 400, "written": 400, "rejected": 0, "duplicate": 0}
+    assert sum(document["splits"].values()) == 400
+    assert "planned: 1 work units" in done.stderr
+    assert "type hint" not in done.stderr
+    assert not (tmp_path / "out" / "temporary").exists()
+
+
+@pytest.mark.parametrize("arguments", [["completion", "bash"], ["inspect", "{records}"]])
+def test_a_reader_that_goes_away_ends_a_command_quietly(
+    arguments: list[str], shop: DataSet
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    filled = [argument.format(records=shop.directory) for argument in arguments]
+    done = subprocess.run(
+        [*COMMAND, *filled], stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.fixture(scope="module")
+def completion(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("completion") / "skewless.bash"
+    done = subprocess.run([*COMMAND, "completion", "bash"], capture_output=True, check=True)
+    path.write_bytes(done.stdout)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("skewless comp", {"compare", "completion"}),
+        ("skewless preprocess --out", {"--output"}),
+        ("skewless evaluate run --split t", {"train", "test"}),
+        ("skewless inspect rec", {"records"}),
+        ("skewless train records --output ru", {"run"}),
+    ],
+)
+def test_bash_completes(words: str, expected: set[str], completion: Path, tmp_path: Path) -> None:
+    for name in ("records", "run"):
+        (tmp_path / name).mkdir()
+    script = f"""
+        source {completion}
+        function=$(complete -p skewless | sed -E 's/.*-F ([^ ]+).*/\\1/')
+        COMP_WORDS=({words}); COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 ))
+        COMP_LINE="{words}"; COMP_POINT=${{#COMP_LINE}}
+        $function skewless "${{COMP_WORDS[COMP_CWORD]}}" "${{COMP_WORDS[COMP_CWORD-1]}}"
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert set(done.stdout.split()) == expected, done.stderr
