@@ -1,17 +1,20 @@
 """A stream from Kafka to windows of records on Flink, under load that it can bear for long.
 
-    python -m benchmarks.streaming [--quick] [--minutes 10] [--json FILE]
+    python -m benchmarks.streaming [--quick] [--minutes 10] [--json FILE] [Beam options]
 
-Generated reviews of about 600 bytes (benchmarks/preprocessing/data.py), one message each, in JSON.
-First the maximum: a topic that is full already is read, and rows/s counted from the first window
-that can be seen to the last. Then, at 80% of that, rows are appended as time goes by. Told of it:
+Generated reviews of about 600 bytes (benchmarks/preprocessing/data.py), one message each, in JSON;
+every 200th is sent twice and every 500th is unfit. First the maximum: a topic that is full already
+is read, and rows/s counted from the first window that can be seen to the last. Then, at 80% of
+that, rows are appended as time goes by. Told of it:
 
-- rows/s appended and written, and whether the job kept up: how far behind it was at the end;
-- latency, from a row's append to its window in its place: p50 and p99, as it is, and after the
-  end of the window, which the length of windows has no part in;
-- memory: resident, of TaskManagers and Python workers together, in the first and the last minute.
+- rows/s appended, and whether the job kept up: how many rows were in no window at the end, and how
+  long it took until they were;
+- latency, from a row's append to its pane in its place: p50 and p99, as it is, and after the end of
+  the row's window, which the length of windows has no part in;
+- memory: resident, of TaskManagers and of Python workers, by minutes.
 
-Flink and Kafka are those of scripts/ and must be up. Exits with 1 if a row is lost or is there twice.
+Flink and Kafka are those of scripts/ and must be up. Exits with 1 unless each row that was appended
+is in one pane, once, and read = written + rejected + duplicate with the numbers that were sent.
 """
 
 from __future__ import annotations
@@ -28,13 +31,14 @@ import threading
 import time
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from beam_pipelines.leftovers import SOURCES
 from beam_pipelines.preprocess import preprocess
 from benchmarks.preprocessing import data
 from schemas.spec import load
@@ -46,50 +50,76 @@ ROOT = Path(__file__).parent.parent
 SPEC = Path(__file__).parent / "preprocessing" / "reviews.yaml"
 BROKER, EXPANSION, REST = "localhost:9092", "localhost:8281", "http://localhost:8081"
 WINDOW, DELAY = 10, 1
+RESULTS = Path(__file__).parent / "results" / "streaming.json"
 _BLOCK = 20_000
+_TWICE, _UNFIT = 200, 500
 _PAGE = 4096
+_PARTITIONS = 2
 
 
 @dataclass
 class Run:
-    """What is seen of one job: when its windows appeared, and its memory second by second."""
+    """What is seen of one job: when its panes appeared, and its memory second by second.
+
+    Attributes:
+      rows: In panes.
+      seen: By folder, when a pane was seen first, and its manifest.
+      memory: When, and the bytes of TaskManagers and of Python workers.
+    """
 
     rows: int = 0
     seen: dict[str, tuple[float, Any]] = field(default_factory=dict)
-    memory: list[tuple[float, int]] = field(default_factory=list)
+    memory: list[tuple[float, int, int]] = field(default_factory=list)
 
-    def latencies(self, appended: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns [rows] seconds from append, and from the end of the window, to its appearance.
+    def visible(self, output: Path, appended: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Returns [partitions][rows] when the pane that holds a row was seen; NaN if none does.
 
         Args:
-          appended: [rows] when each row was appended, which is its time too.
+          output: The directory of windows.
+          appended: [partitions][rows], for its shape; a row's place is its offset.
+
+        Raises:
+          ValueError: If a row is in two panes, or twice in one.
         """
-        visible: dict[float, float] = {}
-        for when, manifest in self.seen.values():
-            if manifest.pane == 0:
-                visible[manifest.start.timestamp()] = when
-        starts = appended - appended % WINDOW
-        found = np.array([visible.get(start, np.nan) for start in starts.tolist()])
-        known = ~np.isnan(found)
-        return (found - appended)[known], (found - starts - WINDOW)[known]
+        found = [np.full(len(rows), np.nan) for rows in appended]
+        for folder, (when, _) in self.seen.items():
+            for source, ranges in json.loads((output / folder / SOURCES).read_text()).items():
+                partition = found[int(source.rpartition("/")[2])]
+                for first, last in ranges:
+                    if not np.isnan(partition[first : last + 1]).all():
+                        raise ValueError(f"{folder}: rows {first} to {last} are in a pane already")
+                    partition[first : last + 1] = when
+        return found
+
+    def by_minute(self, begin: float, end: float) -> list[dict[str, float]]:
+        """Returns the mean memory of each minute, the last one from its own end backwards."""
+        minute = min(60.0, (end - begin) / 2)
+        starts = [*np.arange(begin, end - 1.5 * minute, minute), end - minute]
+        means = []
+        for start in starts:
+            inside = [entry[1:] for entry in self.memory if start <= entry[0] < start + minute]
+            servers, workers = np.mean(inside, axis=0) if inside else (np.nan, np.nan)
+            means.append({"task_managers": float(servers), "python_workers": float(workers)})
+        return means
 
 
 class Job:
     """`skewless stream` of one topic, watched until it is ended."""
 
-    def __init__(self, topic: str, transform: Path, output: Path) -> None:
+    def __init__(self, topic: str, transform: Path, output: Path, options: Sequence[str]) -> None:
         self.run = Run()
         self._output = output
         self._log = output.with_suffix(".log")
         self._stop = threading.Event()
         script = [sys.executable, str(ROOT / "scripts" / "flink"), "options", "--streaming"]
-        options = subprocess.run(script, capture_output=True, text=True, check=True).stdout.split()
+        cluster = subprocess.run(script, capture_output=True, text=True, check=True).stdout.split()
         command = [
             *(sys.executable, "-m", "skewless", "stream", str(SPEC)),
             f"--source=kafka://{BROKER}/{topic}",
             f"--transform={transform}",
             f"--output={output}",
             *(f"--window={WINDOW}s", f"--delay={DELAY}s", f"--expansion-service={EXPANSION}"),
+            *cluster,
             *options,
         ]
         with self._log.open("wb") as log:
@@ -128,39 +158,53 @@ class Job:
                     self.run.seen[folder] = (now, manifest)
                     self.run.rows += manifest.rows.read
             if not self.run.memory or now - self.run.memory[-1][0] >= 1:
-                self.run.memory.append((now, _resident()))
+                self.run.memory.append((now, *_resident()))
 
 
-def _resident() -> int:
-    """Returns the bytes resident in the TaskManagers and the Python workers of scripts/flink."""
+def _resident() -> tuple[int, int]:
+    """Returns the bytes resident in the TaskManagers, and in the Python workers, of scripts/flink."""
     servers = Path(os.environ.get("SKEWLESS_SERVERS", ROOT / ".servers")) / "flink"
     pool = int((servers / "workers.pid").read_text().split()[0])
-    processes = [int(path.read_text().split()[0]) for path in servers.glob("taskmanager-*.pid")]
-    total = 0
+    managers = [int(path.read_text().split()[0]) for path in servers.glob("taskmanager-*.pid")]
+    workers = [
+        int(process)
+        for path in Path(f"/proc/{pool}/task").glob("*/children")
+        for process in path.read_text().split()
+    ]
+    return sum(map(_resident_in, managers)), sum(map(_resident_in, workers))
+
+
+def _resident_in(process: int) -> int:
     try:
-        for path in Path(f"/proc/{pool}/task").glob("*/children"):
-            processes += map(int, path.read_text().split())
-        for process in processes:
-            total += int(Path(f"/proc/{process}/statm").read_text().split()[1]) * _PAGE
+        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * _PAGE
     except FileNotFoundError:
         return 0  # A worker ended meanwhile.
-    return total
 
 
-def messages() -> Iterator[bytes]:
-    """Yields rows without end: one block of them again and again, new keys."""
-    [block] = data.generate(_BLOCK, 3)
+def messages(name: str) -> Iterator[tuple[bytes, bool]]:
+    """Yields rows without end, and whether it is the row before again.
+
+    One block of rows comes again and again, with new keys that begin with `name`.
+    """
+    [block] = data.generate(_BLOCK, 1)
     names = [name for name in block.schema.names if name != "review_id"]
-    bodies = [json.dumps(row)[1:] for row in block.select(names).to_pylist()]
+    rows = block.select(names).to_pylist()
+    bodies = [json.dumps(row)[1:] for row in rows]
+    unfit = json.dumps({**rows[0], "age": "old"})[1:]
     for number in itertools.count():
-        yield f'{{"review_id": "s{number:09d}", {bodies[number % _BLOCK]}'.encode()
+        body = unfit if number % _UNFIT == 1 else bodies[number % _BLOCK]
+        message = f'{{"review_id": "{name}{number:09d}", {body}'.encode()
+        yield message, False
+        if number % _TWICE == 0:
+            yield message, True
 
 
 def topic() -> str:
-    """Makes a topic of two partitions."""
+    """Makes a topic."""
     name = f"benchmark-{uuid.uuid4().hex[:8]}"
-    script = [sys.executable, str(ROOT / "scripts" / "kafka"), "topic", name, "--partitions", "2"]
-    subprocess.run(script, check=True, stdout=subprocess.DEVNULL)
+    script = [sys.executable, str(ROOT / "scripts" / "kafka"), "topic", name]
+    command = [*script, "--partitions", str(_PARTITIONS)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return name
 
 
@@ -170,40 +214,65 @@ def fill(name: str, rows: int, per_second: int) -> None:
 
     producer = Producer({"bootstrap.servers": BROKER, "linger.ms": 20})
     begin = int(time.time() * 1000) - rows * 1000 // per_second
-    for place, message in enumerate(itertools.islice(messages(), rows)):
-        when = begin + place * 1000 // per_second
-        producer.produce(name, message, partition=place % 2, timestamp=when)
+    for place, (message, again) in enumerate(itertools.islice(messages("f"), rows)):
+        if not again:
+            when = begin + place * 1000 // per_second
+        producer.produce(name, message, partition=place % _PARTITIONS, timestamp=when)
         if place % 1000 == 0:
             producer.poll(0)
     producer.flush(120)
 
 
-def append(name: str, rows_per_second: float, seconds: float) -> np.ndarray:
-    """Appends rows evenly for so long; returns [rows] when each was appended."""
+@dataclass
+class Appended:
+    """What was appended: when, [partitions][rows], and how many rows are unfit, or there again."""
+
+    times: list[np.ndarray]
+    unfit: int = 0
+    again: int = 0
+
+    def __add__(self, other: Appended) -> Appended:
+        both = zip(self.times, other.times, strict=True)
+        times = [np.concatenate(rows) for rows in both]
+        return Appended(times, self.unfit + other.unfit, self.again + other.again)
+
+    @property
+    def rows(self) -> int:
+        """How many."""
+        return sum(map(len, self.times))
+
+
+def append(name: str, keys: str, rows_per_second: float, seconds: float) -> Appended:
+    """Appends rows evenly for so long, with keys that begin with `keys`."""
     from confluent_kafka import Producer
 
     producer = Producer({"bootstrap.servers": BROKER, "linger.ms": 5})
     begin = time.time()
-    appended = []
-    for place, message in enumerate(messages()):
+    times: list[list[float]] = [[] for _ in range(_PARTITIONS)]
+    found = Appended([])
+    for place, (message, again) in enumerate(messages(keys)):
         due = begin + place / rows_per_second
         if due - begin > seconds:
             break
         while (now := time.time()) < due:
             producer.poll(min(0.01, due - now))
-        when = int(now * 1000)
-        producer.produce(name, message, partition=place % 2, timestamp=when)
-        appended.append(when / 1000)
+        if not again:  # Twice at one time: in one window.
+            when = int(now * 1000)
+        producer.produce(name, message, partition=place % _PARTITIONS, timestamp=when)
+        times[place % _PARTITIONS].append(when / 1000)
+        found.again += again
+        found.unfit += b'"age": "old"' in message
     producer.flush(120)
-    return np.array(appended)
+    found.times = [np.array(rows) for rows in times]
+    return found
 
 
-def maximum(transform: Path, output: Path, rows: int) -> float:
+def maximum(transform: Path, output: Path, rows: int, options: Sequence[str]) -> float:
     """Returns the rows/s of a full topic, from the first window seen to the last."""
     name = topic()
     # A window of ten seconds holds a tenth of the rows.
     fill(name, rows, per_second=max(1, rows // (10 * WINDOW)))
-    job = Job(name, transform, output)
+    job = Job(name, transform, output, options)
     done = job.wait_for(rows, 600)
     job.end()
     if not done:
@@ -213,45 +282,51 @@ def maximum(transform: Path, output: Path, rows: int) -> float:
     return sum(count for _, count in seen[1:]) / seconds if seconds > 0 else float("nan")
 
 
-def sustained(transform: Path, output: Path, rate: float, minutes: float) -> dict[str, Any]:
+def sustained(
+    transform: Path, output: Path, rate: float, minutes: float, options: Sequence[str]
+) -> dict[str, Any]:
     """Appends at a rate for so long; returns what was measured."""
     name = topic()
-    append(name, min(rate, 500.0), 2)
-    job = Job(name, transform, output)
+    warm = append(name, "w", min(rate, 500.0), 2)
+    job = Job(name, transform, output, options)
     if not job.wait_for(1, 300):
         sys.exit("the job wrote no window in five minutes")
-    begin, warm = time.time(), job.run.rows
-    appended = append(name, rate, minutes * 60)
+    begin = time.time()
+    appended = append(name, "s", rate, minutes * 60)
     ended = time.time()
-    behind_begin = len(appended) + warm - job.run.rows
-    complete = job.wait_for(len(appended) + warm, 120)
+    total = warm + appended
+    behind = total.rows - job.run.rows
+    job.wait_for(total.rows, 180)
     caught_up = time.time() - ended
     job.end()
-    from_append, from_end = job.run.latencies(appended)
-    memory = [(when, size) for when, size in job.run.memory if begin <= when <= ended]
-    minute = min(60.0, (ended - begin) / 2)
-    first = [size for when, size in memory if when < begin + minute]
-    last = [size for when, size in memory if when >= ended - minute]
+    visible = job.run.visible(output, total.times)
+    live = [seen[len(rows) :] for seen, rows in zip(visible, warm.times, strict=True)]
+    seen, times = np.concatenate(live), np.concatenate(appended.times)
+    panes = [manifest for _, manifest in job.run.seen.values()]
+    rows = {
+        kind: sum(getattr(manifest.rows, kind) for manifest in panes)
+        for kind in ("read", "written", "rejected", "duplicate")
+    }
+    fit = total.rows - total.unfit - total.again
+    sent = {"read": total.rows, "written": fit, "rejected": total.unfit, "duplicate": total.again}
     return {
         "minutes": minutes,
-        "rows_per_second": len(appended) / (ended - begin),
-        "rows": len(appended) + warm,
-        "rows_in_windows": job.run.rows,
-        "complete": complete and job.run.rows == len(appended) + warm,
-        "rows_open_at_the_end": behind_begin,
+        "rows_per_second": appended.rows / (ended - begin),
+        "rows_sent": sent,
+        "rows_in_windows": rows,
+        "complete": rows == sent and not any(np.isnan(partition).any() for partition in visible),
+        "rows_in_no_window_at_the_end": behind,
         "seconds_to_the_last_window": caught_up,
-        "latency": _quantiles(from_append),
-        "latency_after_window_end": _quantiles(from_end),
-        "late_panes": sum(manifest.pane > 0 for _, manifest in job.run.seen.values()),
-        "memory_first_minute": float(np.mean(first)) if first else None,
-        "memory_last_minute": float(np.mean(last)) if last else None,
+        "latency": _quantiles(seen - times),
+        "latency_after_window_end": _quantiles(seen - (times - times % WINDOW + WINDOW)),
+        "panes": len(panes),
+        "late_panes": sum(manifest.pane > 0 for manifest in panes),
+        "memory_by_minute": job.run.by_minute(begin, ended),
     }
 
 
 def _quantiles(values: np.ndarray) -> dict[str, float]:
-    if not len(values):
-        return {}
-    return {f"p{share}": float(np.percentile(values, share)) for share in (50, 99)}
+    return {f"p{share}": float(np.nanpercentile(values, share)) for share in (50, 99)}
 
 
 def main() -> int:
@@ -264,18 +339,20 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="little data: results, not times")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--rows", type=int, default=500_000, help="of the full topic")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    known = parser.parse_args()
+    parser.add_argument("--json", type=Path, metavar="FILE", help=f"(default: {RESULTS.name})")
+    known, options = parser.parse_known_args()
+    if known.json is None and not known.quick:
+        known.json = RESULTS
     minutes, rows = (0.5, 20_000) if known.quick else (known.minutes, known.rows)
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         source = data.write(20_000 if known.quick else 200_000, root / "training.csv", seed=1)
         preprocess(load(SPEC), [str(source)], root / "records")
         transform = root / "records" / "transform"
-        highest = maximum(transform, root / "full", rows)
+        highest = maximum(transform, root / "full", rows, options)
         print(f"maximum: {highest:,.0f} rows/s of a full topic", flush=True)
-        result = sustained(transform, root / "live", 0.8 * highest, minutes)
-    result = {"maximum_rows_per_second": highest, **result}
+        result = sustained(transform, root / "live", 0.8 * highest, minutes, options)
+    result = {"options": options, "maximum_rows_per_second": highest, **result}
     print(json.dumps(result, indent=2))
     if known.json is not None:
         known.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
