@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-long test-pythons lint typecheck bench bench-quick clean flink-up flink-down kafka-up kafka-down
+.PHONY: demo docs test test-long test-pythons lint typecheck bench bench-quick clean flink-up flink-down kafka-up kafka-down
 
 demo: $(READY)
 	$(BIN)/skewless demo --output out/demo --overwrite
@@ -17,6 +17,11 @@ test-long: $(READY)
 
 test-pythons:
 	.ci/other-pythons
+
+# The site into out/site; a broken link fails.
+docs: $(READY)
+	$(BIN)/python -m schemas.reference
+	$(BIN)/zensical build --strict --clean
 
 # Figures and a chart into benchmarks/results/.
 bench: $(VENV)/.bench-ready

@@ -15,7 +15,9 @@ __all__ = ["Declared"]
 class Declared(BaseModel):
     """A frozen declaration that refuses keys it does not know, naming the nearest one."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, use_attribute_docstrings=True
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -43,8 +43,11 @@ class Recurrent(Declared):
 
     type: Literal["gru", "lstm", "bidirectional_gru", "bidirectional_lstm"]
     units: PositiveInt | None = None
+    """Width of the state; the embedding's if not given."""
     layers: PositiveInt = 1
+    """Layers on top of each other."""
     dropout: Rate = 0.0
+    """On each layer's input."""
 
 
 class Cnn(Declared):
@@ -52,7 +55,9 @@ class Cnn(Declared):
 
     type: Literal["cnn"] = "cnn"
     filters: PositiveInt = 64
+    """Filters of each size."""
     kernel_sizes: tuple[PositiveInt, ...] = Field(default=(3, 4, 5), min_length=1)
+    """Steps that a filter spans, one convolution each."""
 
 
 class Attention(Declared):
@@ -60,6 +65,7 @@ class Attention(Declared):
 
     type: Literal["attention"] = "attention"
     units: PositiveInt | None = None
+    """Width of the scoring layer; the embedding's if not given."""
 
 
 class Transformer(Declared):
@@ -67,9 +73,13 @@ class Transformer(Declared):
 
     type: Literal["transformer"] = "transformer"
     layers: PositiveInt = 1
+    """Blocks on top of each other."""
     heads: PositiveInt = 4
+    """Attention heads of a block."""
     units: PositiveInt | None = None
+    """Width of a block's dense layer; four times the embedding's if not given."""
     dropout: Rate = 0.1
+    """In each block."""
 
 
 class Dense(Declared):
@@ -77,7 +87,9 @@ class Dense(Declared):
 
     type: Literal["dense"] = "dense"
     units: PositiveInt = 32
+    """Width of the layer."""
     activation: Literal["relu", "gelu", "tanh", "sigmoid", "linear"] = "relu"
+    """Of the layer."""
 
 
 def _by_name(value: Any) -> Any:

@@ -28,9 +28,13 @@ class Vocabulary(Declared):
     """
 
     max_size: PositiveInt | None = None
+    """At most so many entries, the most frequent ones; without it all."""
     min_count: PositiveInt = 1
+    """Entries seen less often in the training split are left out."""
     file: str | None = None
+    """A file of entries, one a line, in ID order, instead of counting."""
     shared_with: str | None = None
+    """The feature whose vocabulary this one shares; it is counted over both."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Vocabulary:
@@ -53,6 +57,7 @@ class RegexTokenizer(Declared):
     """Tokens are the matches of an RE2 expression (RE2's classes are ASCII; use `\\p{L}`)."""
 
     regex: str
+    """An RE2 expression; its matches are the tokens."""
 
     @field_validator("regex")
     @classmethod
@@ -67,7 +72,9 @@ Tokenizer = Literal["words", "whitespace", "characters", "subword"] | RegexToken
 
 class _Column(Declared):
     column: str | None = None
+    """The column it is read from; the feature's name if not given."""
     required: bool = False
+    """Rejects rows without a value."""
 
 
 class TextFeature(_Column):
@@ -75,16 +82,31 @@ class TextFeature(_Column):
 
     type: Literal["text"] = "text"
     length: PositiveInt
+    """Tokens kept of a row; shorter texts are padded."""
     tokenizer: Tokenizer = "words"
+    """How a text is cut into tokens. `words` keeps letters, digits and inner apostrophes of any
+    script.
+    """
     lowercase: bool = True
+    """Whether case is folded, beyond ASCII too."""
     normalize: Literal["none", "nfkc", "strip_accents"] = "none"
+    """Unicode normalization before anything else; it needs tensorflow-text where the model is
+    served.
+    """
     ngrams: PositiveInt = 1
+    """Adds runs of up to so many neighbouring tokens as tokens."""
     truncate: Literal["end", "start"] = "end"
+    """The side that longer texts are cut at."""
     pad: Literal["end", "start"] = "end"
+    """The side that shorter texts are padded at."""
     vocabulary: Vocabulary = Vocabulary(max_size=20_000)
+    """Which tokens get an ID of their own."""
     oov_buckets: PositiveInt = 1
+    """IDs that tokens outside the vocabulary are hashed to."""
     embedding: PositiveInt = 64
+    """The width of a token's vector."""
     encoder: Encoder = Field(default="mean", validate_default=True)
+    """How the tokens' vectors become one."""
 
     @model_validator(mode="after")
     def _subword_vocabulary(self) -> TextFeature:
@@ -103,15 +125,25 @@ class CategoricalFeature(_Column):
 
     type: Literal["categorical"] = "categorical"
     dtype: Literal["string", "int64"] = "string"
+    """`int64` reads whole numbers."""
     length: PositiveInt | None = None
+    """Values kept of a row; without it a row has one value."""
     separator: str | None = None
+    """What separates values in one string; without it the column holds lists."""
     truncate: Literal["end", "start"] = "end"
+    """The side that longer lists are cut at."""
     pad: Literal["end", "start"] = "end"
+    """The side that shorter lists are padded at."""
     vocabulary: Vocabulary | None = None
+    """Which values get an ID of their own; all of the training split's if not given."""
     oov_buckets: PositiveInt = 1
+    """IDs that values outside the vocabulary are hashed to."""
     hash_buckets: PositiveInt | None = None
+    """Hashes every value to one of so many IDs, without a vocabulary."""
     embedding: PositiveInt | Literal["one_hot"] = 16
+    """The width of a value's vector, or `one_hot`."""
     encoder: Encoder | None = None
+    """How the vectors of several values become one; `mean` if not given."""
 
     @model_validator(mode="before")
     @classmethod
@@ -153,14 +185,23 @@ class NumericFeature(_Column):
 
     type: Literal["numeric"] = "numeric"
     columns: tuple[str, ...] | None = None
+    """Several columns as one vector."""
     length: PositiveInt | None = None
+    """The numbers a row holds, where the column holds lists."""
     scale: Literal["z_score", "min_max", "log1p", "none"] = "none"
+    """By constants of the training split; `log1p` is sign(x) * log(1 + abs(x))."""
     missing: Literal["mean", "median"] | FiniteFloat = 0.0
+    """What replaces a missing value before scaling."""
     indicator: bool = False
+    """Adds an input that says whether the value was missing."""
     clip: tuple[float, float] | None = None
+    """Bounds, applied before anything else."""
     buckets: Annotated[int, Field(ge=2)] | None = None
+    """Cuts into so many quantile buckets, which are IDs, instead of scaling."""
     embedding: PositiveInt | Literal["one_hot"] | None = None
+    """The width of a bucket's vector, or `one_hot`; only with `buckets`."""
     encoder: Encoder | None = None
+    """`dense` or `flatten`; numbers go into the merge as they are if not given."""
 
     @model_validator(mode="after")
     def _combinations(self) -> NumericFeature:

@@ -28,6 +28,7 @@ __all__ = [
 
 class _Label(Declared):
     column: str
+    """The column it is read from."""
 
 
 class BinaryLabel(_Label):
@@ -40,7 +41,11 @@ class BinaryLabel(_Label):
 
     type: Literal["binary"] = "binary"
     positive: tuple[str | int | float | bool, ...] | None = None
+    """Values that count as 1; without it 1, true and yes."""
     negative: tuple[str | int | float | bool, ...] | None = None
+    """Values that count as 0; rows with any other value are rejected. Without it every other value
+    is 0.
+    """
 
     @model_validator(mode="after")
     def _disjoint(self) -> BinaryLabel:
@@ -77,6 +82,7 @@ class MulticlassLabel(_Label):
 
     type: Literal["multiclass"] = "multiclass"
     classes: Classes = None
+    """The classes in their order; those of the training split, by count, if not given."""
 
 
 class MultilabelLabel(_Label):
@@ -84,7 +90,9 @@ class MultilabelLabel(_Label):
 
     type: Literal["multilabel"] = "multilabel"
     separator: str = Field(default="|", min_length=1)
+    """What separates the classes of a row in one string."""
     classes: Classes = None
+    """The classes in their order; those of the training split, by count, if not given."""
 
 
 class RegressionLabel(_Label):
@@ -92,6 +100,7 @@ class RegressionLabel(_Label):
 
     type: Literal["regression"] = "regression"
     scale: Literal["none", "log1p", "z_score"] = "none"
+    """What it is trained on; predictions are in its own unit."""
 
 
 class SequenceLabel(_Label):
@@ -99,12 +108,19 @@ class SequenceLabel(_Label):
 
     type: Literal["sequence"] = "sequence"
     length: PositiveInt
+    """Tokens kept, before the end token."""
     tokenizer: Tokenizer = "words"
+    """How the text is cut into tokens; `subword` is refused."""
     lowercase: bool = True
+    """Whether case is folded."""
     normalize: Literal["none", "nfkc", "strip_accents"] = "none"
+    """Unicode normalization before anything else."""
     vocabulary: Vocabulary = Vocabulary(max_size=20_000)
+    """Which tokens can be generated."""
     oov_buckets: PositiveInt = 1
+    """IDs that tokens outside the vocabulary are hashed to."""
     embedding: PositiveInt = 64
+    """The width of a token's vector in the decoder."""
 
 
 Label = Annotated[

@@ -23,10 +23,15 @@ class Split(Declared):
     """
 
     train: Share = 0.8
+    """The share to learn from; shares sum to 1, and one not given beside another is 0."""
     eval: Share = 0.1
+    """The share that picks the best epoch."""
     test: Share = 0.1
+    """The share that is kept for the end."""
     by: str | None = None
+    """The column hashed instead of the key: all rows of one value fall into one split."""
     column: str | None = None
+    """The column that names each row's split: train, eval or test."""
 
     @model_validator(mode="before")
     @classmethod

@@ -15,7 +15,7 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
-__all__ = ["EXAMPLES", "generate", "spec_path", "write"]
+__all__ = ["EXAMPLES", "generate", "spec_path", "write", "write_table"]
 
 Columns = dict[str, object]
 Rng = np.random.Generator
@@ -65,7 +65,11 @@ def write(name: str, path: Path, rows: int, seed: int = 1) -> None:
 
     In CSV lists are joined by `|`.
     """
-    table = generate(name, rows, seed)
+    write_table(generate(name, rows, seed), path)
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Writes rows as `write` does."""
     if path.suffix == ".parquet":
         pa.parquet.write_table(table, path)
     elif path.suffix == ".jsonl":
