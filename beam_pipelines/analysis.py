@@ -8,7 +8,7 @@ that the transform graph is built from.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,17 +18,18 @@ from beam_pipelines.analyzers.numeric import NumericConstants, numeric_constants
 from beam_pipelines.analyzers.numeric_summary import NumericSummary
 from beam_pipelines.analyzers.vocabulary import (
     Counts,
-    KnownTokens,
+    KnownPieces,
     MostFrequent,
     TokenCounter,
     add_counts,
 )
 from beam_pipelines.subword import LearnedPieces
-from schemas.features import NumericFeature
+from schemas.features import NumericFeature, TextFeature
 from schemas.label import MulticlassLabel, MultilabelLabel, RegressionLabel, SequenceLabel
 from schemas.prepare import Prepared
 from schemas.records import LABEL
 from schemas.spec import Spec
+from schemas.tokenizers import cuts_at_spaces, tokenize
 from schemas.vocabulary_file import write_vocabulary
 
 __all__ = [
@@ -40,7 +41,7 @@ __all__ = [
     "counted_vocabularies",
 ]
 
-_KNOWN, _TOKENS, _COUNTS, _VALUES = "known", "tokens", "counts", "values"
+_KNOWN, _PIECES, _COUNTS, _VALUES = "known", "pieces", "counts", "values"
 
 
 @dataclass(frozen=True)
@@ -100,22 +101,29 @@ class Analysis:
 class Reduction:
     """Reduces a batch, inside the graph, to what `AnalysisTotals` adds."""
 
-    def __init__(self, spec: Spec, known: Mapping[str, KnownTokens]) -> None:
+    def __init__(self, spec: Spec, known: Mapping[str, KnownPieces]) -> None:
         self._vocabularies = {
-            name: (vocabulary.members, known.get(name) or KnownTokens(()))
+            name: (vocabulary.members, known.get(name) or KnownPieces(()))
             for name, vocabulary in counted_vocabularies(spec).items()
         }
         self._numbers = tuple(_numbers(spec))
+        # Texts that are wanted as pieces.
+        self.uncut = frozenset(
+            member
+            for members, _ in self._vocabularies.values()
+            for member in members
+            if _tokens_of(spec, members) is not None
+        )
 
     def __call__(self, prepared: Prepared) -> dict[str, tf.Tensor]:
-        """Returns counted tokens, and [batch, width] float32 numbers."""
+        """Returns counted pieces, and [batch, width] float32 numbers."""
         batch: dict[str, tf.Tensor] = {}
         for name, (members, known) in self._vocabularies.items():
             flat = tf.concat([_flat(prepared[member]) for member in members], axis=0)
-            places, tokens, counts = known.count(flat)
+            places, pieces, counts = known.count(flat)
             batch |= {
                 f"{_KNOWN}/{name}": places,
-                f"{_TOKENS}/{name}": tokens,
+                f"{_PIECES}/{name}": pieces,
                 f"{_COUNTS}/{name}": counts,
             }
         for name in self._numbers:
@@ -126,10 +134,13 @@ class Reduction:
 class AnalysisTotals:
     """Folds one worker's reduced batches."""
 
-    def __init__(self, spec: Spec, known: Mapping[str, KnownTokens] | None = None) -> None:
-        self._counters = {name: TokenCounter() for name in counted_vocabularies(spec)}
-        for name, tokens in (known or {}).items():
-            self._counters[name].know(tokens)
+    def __init__(self, spec: Spec, known: Mapping[str, KnownPieces] | None = None) -> None:
+        self._counters = {
+            name: TokenCounter(_tokens_of(spec, vocabulary.members))
+            for name, vocabulary in counted_vocabularies(spec).items()
+        }
+        for name, pieces in (known or {}).items():
+            self._counters[name].resume(pieces)
         self._numbers = {
             name: [NumericSummary() for _ in range(width)] for name, width in _numbers(spec).items()
         }
@@ -137,18 +148,14 @@ class AnalysisTotals:
     def add(self, batch: Mapping[str, np.ndarray]) -> None:
         """Adds what `Reduction` gave for a batch."""
         for name, counter in self._counters.items():
-            counter.add(*(batch[f"{part}/{name}"] for part in (_KNOWN, _TOKENS, _COUNTS)))
+            counter.add(*(batch[f"{part}/{name}"] for part in (_KNOWN, _PIECES, _COUNTS)))
         for name, summaries in self._numbers.items():
             for column, summary in enumerate(summaries):
                 summary.add(batch[f"{_VALUES}/{name}"][:, column])
 
-    def know(self, most: int) -> dict[str, KnownTokens]:
-        """Returns the `most` frequent tokens so far, which later batches count by place."""
-        known = {}
-        for name, counter in self._counters.items():
-            known[name] = KnownTokens(MostFrequent(most)(counter.total()))
-            counter.know(known[name])
-        return known
+    def know(self, most: int) -> dict[str, KnownPieces]:
+        """Returns the `most` frequent pieces so far, which later batches count by place."""
+        return {name: counter.know(most) for name, counter in self._counters.items()}
 
     def analysis(self) -> Analysis:
         """Returns everything counted so far."""
@@ -206,6 +213,22 @@ def _numbers(spec: Spec) -> dict[str, int]:
     if isinstance(spec.label, RegressionLabel) and spec.label.scale == "z_score":
         widths[LABEL] = 1
     return widths
+
+
+def _tokens_of(spec: Spec, members: Sequence[str]) -> Callable[[tf.Tensor], tf.RaggedTensor] | None:
+    """Returns what cuts pieces into tokens, where that is one thing for all members."""
+    texts = [spec.features[member] for member in members if member in spec.features]
+    declared = texts[0] if texts else None
+    if not isinstance(declared, TextFeature) or not cuts_at_spaces(declared):
+        return None
+    for other in texts[1:]:
+        if not isinstance(other, TextFeature) or _cutting(other) != _cutting(declared):
+            return None
+    return lambda pieces: tokenize(pieces, declared)
+
+
+def _cutting(declared: TextFeature) -> tuple[object, ...]:
+    return declared.tokenizer, declared.lowercase, declared.normalize, declared.ngrams
 
 
 def _flat(tokens: tf.RaggedTensor | tf.Tensor) -> tf.Tensor:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tensorflow_transform import impl_helper
 
 from beam_pipelines.analysis import Constants, Reduction
-from beam_pipelines.analyzers.vocabulary import KnownTokens
+from beam_pipelines.analyzers.vocabulary import KnownPieces
 from beam_pipelines.preprocessing_fn import make_preprocessing_fn
 from schemas.constants import write_numbers
 from schemas.prepare import RawTensors, prepare
@@ -68,9 +68,9 @@ class _RowsFunction:
 class AnalysisGraph(_RowsFunction):
     """Prepares and reduces rows; called on canonical columns it gives what totals add."""
 
-    def __init__(self, spec: Spec, known: Mapping[str, KnownTokens]) -> None:
+    def __init__(self, spec: Spec, known: Mapping[str, KnownPieces]) -> None:
         reduction = Reduction(spec, known)
-        super().__init__(spec, lambda inputs: reduction(prepare(spec, inputs)))
+        super().__init__(spec, lambda inputs: reduction(prepare(spec, inputs, reduction.uncut)))
 
 
 class TransformGraph(_RowsFunction):

@@ -6,16 +6,16 @@ what is encoded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import tensorflow as tf
 
-from schemas.features import CategoricalFeature, Feature, NumericFeature, TextFeature
+from schemas.features import CategoricalFeature, NumericFeature, TextFeature
 from schemas.label import Label, MultilabelLabel, RegressionLabel, SequenceLabel
 from schemas.raw_tensors import dense_numbers, dense_strings, ragged_strings
 from schemas.records import LABEL
 from schemas.spec import Spec
-from schemas.tokenizers import clean_values, stripped, tokenize
+from schemas.tokenizers import between_spaces, clean_values, stripped, tokenize
 
 __all__ = ["Prepared", "RawTensors", "prepare"]
 
@@ -23,8 +23,13 @@ RawTensors = Mapping[str, tf.SparseTensor]
 Prepared = dict[str, tf.RaggedTensor | tf.Tensor]
 
 
-def prepare(spec: Spec, inputs: RawTensors) -> Prepared:
+def prepare(spec: Spec, inputs: RawTensors, uncut: Collection[str] = ()) -> Prepared:
     """Returns each feature's, and the label's, tokens or values.
+
+    Args:
+      spec: The declaration.
+      inputs: [batch] or [batch, (values)] of each raw column.
+      uncut: Texts of which not the tokens are wanted but what stands between spaces.
 
     Returns:
       [batch, (tokens)] string for texts and lists of categories, without empty ones; [batch]
@@ -33,32 +38,34 @@ def prepare(spec: Spec, inputs: RawTensors) -> Prepared:
     """
     prepared: Prepared = {}
     for name, feature in spec.features.items():
-        prepared[name] = _feature(name, feature, spec, inputs)
+        if isinstance(feature, TextFeature):
+            texts = _text(spec, inputs[feature.column or name])
+            prepared[name] = between_spaces(texts) if name in uncut else tokenize(texts, feature)
+        else:
+            prepared[name] = _feature(name, feature, spec, inputs)
     if spec.label is not None:
         prepared[LABEL] = _label(spec.label, inputs[spec.label.column])
     return prepared
 
 
 def _feature(
-    name: str, feature: Feature, spec: Spec, inputs: RawTensors
+    name: str, feature: CategoricalFeature | NumericFeature, spec: Spec, inputs: RawTensors
 ) -> tf.RaggedTensor | tf.Tensor:
     if isinstance(feature, NumericFeature):
         return _numbers(name, feature, inputs)
     raw = inputs[feature.column or name]
-    if isinstance(feature, TextFeature):
-        return _text(feature, spec, raw)
     if feature.multivalued:
         return _categories(feature, spec, raw)
     return clean_values(dense_strings(raw), spec.missing_values)
 
 
-def _text(feature: TextFeature, spec: Spec, raw: tf.SparseTensor) -> tf.RaggedTensor:
+def _text(spec: Spec, raw: tf.SparseTensor) -> tf.Tensor:
     texts = dense_strings(raw)
     if spec.missing_values:
         bare = stripped(texts)
         for missing in spec.missing_values:
             texts = tf.where(tf.equal(bare, missing), "", texts)
-    return tokenize(texts, feature)
+    return texts
 
 
 def _categories(feature: CategoricalFeature, spec: Spec, raw: tf.SparseTensor) -> tf.RaggedTensor:

@@ -18,8 +18,10 @@ from schemas.label import SequenceLabel
 
 __all__ = [
     "PIECE_SUFFIX",
+    "between_spaces",
     "check_regex",
     "clean_values",
+    "cuts_at_spaces",
     "piece_tokenizer",
     "stripped",
     "tensorflow_text",
@@ -104,6 +106,25 @@ def tokenize(texts: tf.Tensor, declared: TextFeature | SequenceLabel) -> tf.Ragg
     return tokens
 
 
+def cuts_at_spaces(declared: TextFeature | SequenceLabel) -> bool:
+    """Whether a text's tokens are those of what stands between its spaces, one after the other.
+
+    So they are where no token holds a space, and nothing looks across one: lower-casing a final
+    sigma looks at the letters around it, but a space ends the word.
+    """
+    plain = declared.normalize == "none" and getattr(declared, "ngrams", 1) == 1
+    return plain and declared.tokenizer in ("words", "whitespace", "subword")
+
+
+def between_spaces(texts: tf.Tensor) -> tf.RaggedTensor:
+    """Returns [batch, (pieces)] string, what stands between the spaces of [batch] string."""
+    # Half the time of `tf.strings.split`, whose op looks for longer separators too.
+    pieces = tf.raw_ops.StringSplit(input=texts, delimiter=" ", skip_empty=True)
+    return tf.RaggedTensor.from_value_rowids(
+        pieces.values, pieces.indices[:, 0], nrows=tf.size(texts, tf.int64), validate=False
+    )
+
+
 def tensorflow_text(need: str) -> ModuleType:
     """Imports tensorflow_text, whose ops a serving host must register too.
 
@@ -142,19 +163,11 @@ def _normalize(texts: tf.Tensor, form: str) -> tf.Tensor:
 
 
 def _words(texts: tf.Tensor) -> tf.RaggedTensor:
-    return _split_at_spaces(tf.strings.regex_replace(texts, _BETWEEN_WORDS, " "))
+    return between_spaces(tf.strings.regex_replace(texts, _BETWEEN_WORDS, " "))
 
 
 def _whitespace(texts: tf.Tensor) -> tf.RaggedTensor:
-    return _split_at_spaces(tf.strings.regex_replace(texts, _WHITE_SPACE, " "))
-
-
-def _split_at_spaces(texts: tf.Tensor) -> tf.RaggedTensor:
-    # Half the time of `tf.strings.split`, whose op looks for longer separators too.
-    pieces = tf.raw_ops.StringSplit(input=texts, delimiter=" ", skip_empty=True)
-    return tf.RaggedTensor.from_value_rowids(
-        pieces.values, pieces.indices[:, 0], nrows=tf.size(texts, tf.int64), validate=False
-    )
+    return between_spaces(tf.strings.regex_replace(texts, _WHITE_SPACE, " "))
 
 
 def _characters(texts: tf.Tensor) -> tf.RaggedTensor:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.features import TextFeature
-from schemas.tokenizers import tokenize
+from schemas.tokenizers import between_spaces, cuts_at_spaces, tokenize
 
 _TEXTS = st.lists(
     st.one_of(
@@ -75,3 +75,44 @@ def test_words_are_letters_digits_and_marks_with_inner_apostrophes(texts):
 )
 def test_words_at_the_edges(text, words):
     assert _tokens([text], tokenizer="words") == [words]
+
+
+_RAW_TEXTS = st.lists(
+    st.lists(
+        st.one_of(
+            st.sampled_from(
+                ["a", "B", "'", "\u2019", " ", "  ", ".", "\u00a0", "\t", "\n", "\u03a3", "\u0130"]
+                + ["\u0301", "\u200b", "\u00ad", "5", "-", ":"]
+            ).map(str.encode),
+            st.binary(max_size=3),
+            st.characters(exclude_categories=["Cs"]).map(str.encode),
+        ),
+        max_size=14,
+    ).map(b"".join),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    _RAW_TEXTS,
+    st.sampled_from(["words", "whitespace", "subword"]),
+    st.booleans(),
+)
+def test_a_text_has_the_tokens_of_what_stands_between_its_spaces(texts, tokenizer, lowercase):
+    declared = TextFeature(length=4, tokenizer=tokenizer, lowercase=lowercase)
+    assert cuts_at_spaces(declared)
+    whole = tokenize(tf.constant(texts), declared)
+    pieces = between_spaces(tf.constant(texts))
+    tokens = tokenize(pieces.flat_values, declared)
+    by_piece = pieces.with_flat_values(tokens).merge_dims(1, 2)
+    assert whole.to_list() == by_piece.to_list()
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [{"tokenizer": "characters"}, {"tokenizer": {"regex": "a b"}}, {"ngrams": 2}],
+)
+def test_tokens_that_may_hold_a_space_are_told_from_whole_texts(declared):
+    assert not cuts_at_spaces(TextFeature(length=4, **declared))

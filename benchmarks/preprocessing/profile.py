@@ -32,7 +32,7 @@ from schemas.spec import load
 __all__ = ["main"]
 
 _SPEC = Path(__file__).with_name("reviews.yaml")
-_KNOWN_TOKENS = 1 << 17
+_KNOWN_PIECES = 1 << 17
 
 
 class _Clock:
@@ -71,7 +71,7 @@ def main() -> None:
         graph = AnalysisGraph(spec, {})
         for rows in batches[:2]:
             totals.add(graph(rows.columns))
-        known = totals.know(_KNOWN_TOKENS)
+        known = totals.know(_KNOWN_PIECES)
         totals, graph = AnalysisTotals(spec, known), AnalysisGraph(spec, known)
         graph(batches[0].columns)
         for rows in batches:
