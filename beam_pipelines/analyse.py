@@ -19,7 +19,7 @@ from beam_pipelines.analysis_cache import AnalysisCache, UnitCounts
 from beam_pipelines.analyzers.vocabulary import KnownPieces
 from beam_pipelines.grow import grown_constants
 from beam_pipelines.preprocessing_fn import make_preprocessing_fn
-from beam_pipelines.progress import Progress
+from beam_pipelines.progress import Tally, progress_of
 from beam_pipelines.rows import rows_of
 from beam_pipelines.sources import WorkUnit
 from beam_pipelines.transform_graph import AnalysisGraph
@@ -27,8 +27,9 @@ from schemas.row_encoding import list_batch, list_schema
 from schemas.spec import Spec
 from schemas.splits import SPLITS
 
-__all__ = ["COUNTS", "Analyse", "AnalyseWithTransform"]
+__all__ = ["ANALYSING", "COUNTS", "Analyse", "AnalyseWithTransform"]
 
+ANALYSING = "analysing"
 COUNTS = "counts"
 # After so many batches a worker knows its frequent pieces, and counts those by looking them up.
 _LEARNING_BATCHES = 2
@@ -48,6 +49,7 @@ class Analyse(beam.PTransform):
         duplicates: Any,
         cache: AnalysisCache | None = None,
         grow_from: str | None = None,
+        tally: Tally | None = None,
     ) -> None:
         super().__init__()
         self._spec = spec
@@ -55,10 +57,11 @@ class Analyse(beam.PTransform):
         self._duplicates = duplicates
         self._cache = cache
         self._grow_from = grow_from
+        self._tally = tally
 
     def expand(self, units: beam.PCollection) -> tuple[beam.PCollection, beam.PCollection]:
         counted = units | "CountTrainingRows" >> beam.ParDo(
-            _CountTrainingRows(self._spec, self._cache), self._duplicates
+            _CountTrainingRows(self._spec, self._cache, self._tally), self._duplicates
         ).with_outputs(COUNTS, main="analyses")
         constants = (
             counted.analyses
@@ -117,9 +120,10 @@ class _CountTrainingRows(beam.DoFn):
     With a cache, to one `Analysis` a unit.
     """
 
-    def __init__(self, spec: Spec, cache: AnalysisCache | None) -> None:
+    def __init__(self, spec: Spec, cache: AnalysisCache | None, tally: Tally | None) -> None:
         self._spec = spec
         self._cache = cache
+        self._tally = tally
         self._known: dict[str, KnownPieces] | None = None
         self._graph: AnalysisGraph | None = None
 
@@ -127,7 +131,7 @@ class _CountTrainingRows(beam.DoFn):
         """Begins to count this worker's rows."""
         self._totals = AnalysisTotals(self._spec, self._known)
         self._batches = 0
-        self._progress = Progress("analysing")
+        self._progress = progress_of(ANALYSING, self._tally)
 
     def process(self, unit: WorkUnit, duplicates: dict[int, np.ndarray]) -> Iterator[Any]:
         """Counts one unit."""
@@ -137,7 +141,10 @@ class _CountTrainingRows(beam.DoFn):
         else:
             found, kept = self._cache.counts(unit, left_out, lambda: self._alone(unit, left_out))
             read = found.read
+            if kept:
+                self._progress.advance(read)
             yield found.analysis
+        self._progress.finish(unit, read)
         yield beam.pvalue.TaggedOutput(COUNTS, (unit.order, read, kept))
 
     def _alone(self, unit: WorkUnit, duplicates: np.ndarray | None) -> UnitCounts:
