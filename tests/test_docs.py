@@ -1,0 +1,208 @@
+"""README and docs: every command in them parses, and runs unless the page says why not."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import skewless
+from schemas import parse
+from schemas.examples.generators import EXAMPLES, spec_path, write_table
+from schemas.examples.reviews import generate
+from tests.documented import ROOT, Block, blocks, commands, given, pages
+
+BASH = blocks("bash")
+# Pages are written for more rows than a test needs.
+FEWER_ROWS = (r"--rows \d+", "--rows 600")
+
+
+def _named(found: list[Block]) -> list[object]:
+    return [pytest.param(block, id=f"{block.page}:{block.line}") for block in found]
+
+
+def _parser(command: str) -> argparse.ArgumentParser:
+    return skewless._parser([command])
+
+
+def _options(command: str) -> set[str]:
+    parser = _parser(command)
+    (children,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    return set(children.choices[command]._option_string_actions)
+
+
+def test_every_fence_names_its_language() -> None:
+    known = {"bash", "text", "yaml", "python", "diff", "json"}
+    odd = [
+        f"{block.page}:{block.line}: {block.language or 'no language'}"
+        for block in blocks()
+        if block.language not in known
+    ]
+    assert not odd, "say bash for commands, text for what they print"
+
+
+@pytest.mark.parametrize("block", _named(BASH))
+def test_skewless_commands_parse(block: Block) -> None:
+    for words in commands(block):
+        if words[0] != "skewless":
+            continue
+        if "…" in words:
+            assert {word.split("=")[0] for word in words if word.startswith("--")}
+            continue
+        known, unknown = _parser(words[1]).parse_known_args(words[1:])
+        assert known.command == words[1]
+        if unknown:
+            assert skewless.COMMANDS[words[1]].beam, f"{words[1]} has no {unknown[0]}"
+            assert all(word.startswith("--") for word in unknown), unknown
+
+
+@pytest.mark.parametrize("block", _named(BASH))
+def test_scripts_modules_and_targets_are_there(block: Block) -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for words in commands(block):
+        if words[0] == "make":
+            assert set(words[1:]) <= targets
+        elif words[:2] == ["python", "-m"]:
+            assert importlib.util.find_spec(words[2]) is not None, words[2]
+        elif words[0] == "python":
+            assert (ROOT / words[1]).is_file(), words[1]
+
+
+def test_a_synopsis_names_options_that_are_there() -> None:
+    checked = 0
+    for block in blocks("text"):
+        command = ""
+        for line in block.text.splitlines():
+            if line.startswith("skewless "):
+                command = line.split()[1]
+            elif not line.startswith(" "):
+                command = ""
+            if command:
+                found = re.findall(r"(?<![\w-])(--?[a-z][\w-]*)", line)
+                named = {option for option in found if not option.startswith("-n ")}
+                assert named <= _options(command), f"{block.page}: {command}"
+                checked += len(named)
+    assert checked > 50
+
+
+def test_what_is_not_run_says_why() -> None:
+    reasons = {f"{block.page}:{block.line}": block.not_run for block in BASH if block.not_run}
+    for place, reason in reasons.items():
+        print(f"not run: {place}: {reason}")
+        assert len(reason.split()) > 1, place
+    assert len(reasons) < len(BASH) / 2
+
+
+@pytest.mark.parametrize("block", _named(blocks("yaml")))
+def test_specs_load(block: Block) -> None:
+    document = yaml.safe_load(block.text)
+    if "name" in document:
+        parse(document)
+
+
+@pytest.mark.parametrize("block", _named(blocks("python")))
+def test_python_is_python(block: Block) -> None:
+    ast.parse(block.text)
+
+
+def test_each_example_has_its_recipe() -> None:
+    shown = [block.text for block in blocks("yaml") if block.page == "docs/recipes.md"]
+    assert shown == [
+        spec_path(yaml.safe_load(text)["name"]).read_text(encoding="utf-8") for text in shown
+    ]
+    assert {yaml.safe_load(text)["name"] for text in shown} == set(EXAMPLES)
+
+
+def test_every_page_is_in_the_menu() -> None:
+    menu = re.findall(r'"([\w-]+\.md)"', (ROOT / "zensical.toml").read_text(encoding="utf-8"))
+    assert sorted(menu) == sorted(path.name for path in pages()[1:])
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What pages find: reviews in several formats, their records, two runs and a model."""
+    folder = tmp_path_factory.mktemp("workshop")
+    table = generate(600).table
+    for name in ("reviews.csv", "new.csv", "data/1.csv", "new/1.csv"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        write_table(table, folder / name)
+    (folder / "days").mkdir()
+    write_table(table.slice(0, 300), folder / "days" / "1.parquet")
+    write_table(table.slice(300), folder / "days" / "2.parquet")
+    shutil.copyfile(spec_path("reviews"), folder / "reviews.yaml")
+    (folder / "scripts").symlink_to(ROOT / "scripts")
+    _run(
+        "skewless preprocess reviews.yaml --input reviews.csv --output records\n"
+        "skewless train records --output run --epochs 1\n"
+        "cp -r run another_run\n"
+        "skewless export run --output served\n",
+        folder,
+    )
+    return folder
+
+
+def _run(script: str, folder: Path) -> None:
+    """Runs a bash script as a reader would paste it; what it printed is shown when it fails."""
+    done = subprocess.run(
+        ["bash", "-c", f"set -euo pipefail\n{script}"],
+        cwd=folder,
+        env={
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{script}\n{done.stdout}"
+
+
+def _run_page(page: str, run_with: str, workshop: Path, folder: Path) -> None:
+    for name in given(page):
+        source = workshop / name
+        if source.is_symlink():
+            (folder / name).symlink_to(source.resolve())
+        elif source.is_dir():
+            shutil.copytree(source, folder / name)
+        else:
+            shutil.copyfile(source, folder / name)
+    script = ""
+    for block in blocks("yaml", "bash"):
+        if block.page != page or block.not_run or block.run_with != run_with:
+            continue
+        first = block.text.splitlines()[0]
+        if block.language == "yaml":
+            if first.startswith("# ") and first.endswith(".yaml"):
+                (folder / first.removeprefix("# ")).write_text(block.text, encoding="utf-8")
+            continue
+        # Servers are up already; their targets are checked above.
+        script += "".join(
+            f"{line}\n" for line in block.text.splitlines() if not line.startswith("make ")
+        )
+    _run(re.sub(*FEWER_ROWS, script), folder)
+
+
+RUN = sorted({block.page for block in BASH if not block.not_run and not block.run_with})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", RUN)
+def test_a_page_runs_from_top_to_bottom(page: str, workshop: Path, tmp_path: Path) -> None:
+    _run_page(page, "", workshop, tmp_path)
+
+
+@pytest.mark.flink
+@pytest.mark.parametrize("page", sorted({block.page for block in BASH if block.run_with}))
+def test_a_page_runs_on_flink(page: str, workshop: Path, tmp_path: Path, flink: None) -> None:
+    _run_page(page, "flink", workshop, tmp_path)
