@@ -19,7 +19,7 @@ import httpx
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 ROOT = Path(__file__).parent.parent
-_START_SECONDS = 240
+_START_SECONDS = 540
 _STOP_SECONDS = 120
 
 

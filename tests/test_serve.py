@@ -30,6 +30,7 @@ from tensorflow_serving.apis import (
 
 from model.serve.batching_parameters import load
 from model.serve.metrics import Metrics
+from model.serve.server import listening_at
 from model.serve.versions import Versions
 from schemas.errors import UsageError
 from tests.served_process import Server, serving
@@ -555,3 +556,13 @@ def test_an_address_that_is_taken_is_named(shop_model: Path) -> None:
         done = run("serve", str(shop_model), "--port", port)
     assert done.returncode == 2
     assert f"--port {port}: cannot listen there" in done.stderr
+
+
+def test_answers_do_not_wait_for_acknowledgements() -> None:
+    with (
+        listening_at("127.0.0.1", 0) as listening,
+        socket.create_connection(listening.getsockname()),
+    ):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

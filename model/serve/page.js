@@ -51,12 +51,16 @@ function drawPrediction(answer) {
     meter.setAttribute("aria-hidden", "true");
     parts.push(meter);
   }
-  const outputs = Object.entries(answer.predictions).map(([name, value]) => `${name}: ${shown(value)}`);
-  parts.push(make("p", {className: "about numbers", textContent: outputs.join("; ")}));
+  const outputs = Object.entries(answer.predictions);
+  if (outputs.length > 1 || outputs[0][1].length > 1) {
+    const text = outputs.map(([name, value]) => `${name}: ${shown(value)}`).join("; ");
+    parts.push(make("p", {className: "about numbers", textContent: text}));
+  }
   place.replaceChildren(...parts);
 }
 
 function drawMoved(answer) {
+  document.getElementById("moving").hidden = answer.score === null;
   const entries = answer.features.filter(feature => feature.change !== null)
     .sort((a, b) => Math.abs(b.change) - Math.abs(a.change));
   const widest = Math.max(...entries.map(feature => Math.abs(feature.change)), 1e-12);
@@ -84,7 +88,7 @@ function drawStep(step) {
 
 function drawFeature(feature) {
   const about = [feature.type, feature.embedding === null ? "" : `embedding ${feature.embedding}`, feature.encoder ?? ""];
-  const box = make("div", {className: "feature"},
+  const box = make("div", {className: `feature ${feature.type}`},
     make("h3", {textContent: feature.name}),
     make("p", {className: "about", textContent: about.filter(Boolean).join(", ") + (feature.missing ? "; missing in this row" : "")}));
   if (feature.steps !== null && feature.steps.length) {
@@ -101,6 +105,7 @@ form.addEventListener("submit", async event => {
   const turn = ++latest;
   refused.textContent = "";
   said.textContent = "Predicting\u2026";
+  said.className = "";
   button.setAttribute("aria-disabled", "true");
   try {
     const response = await fetch("explain", {
@@ -115,6 +120,8 @@ form.addEventListener("submit", async event => {
     document.getElementById("features").replaceChildren(...answer.features.map(drawFeature));
     found.hidden = false;
     said.textContent = answer.score === null ? "Predicted." : `Predicted ${number(answer.score)}, ${answer.score_of}.`;
+    // For who does not see the heading that says the same.
+    said.className = "hidden";
     document.getElementById("found-title").focus();
   } catch (error) {
     if (turn !== latest) return;

@@ -156,7 +156,7 @@ def _kind(feature: Any) -> str:
 
 def _hint(feature: Any, separator: str | None, width: int) -> str:
     if isinstance(feature, TextFeature):
-        return "text"
+        return f"text, of which {feature.length} tokens are read"
     several = "" if separator is None else f", several parted by {separator!r}"
     if isinstance(feature, NumericFeature):
         return f"{width} numbers{several}" if width > 1 else "number"
