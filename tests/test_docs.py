@@ -73,7 +73,7 @@ def test_scripts_modules_and_targets_are_there(block: Block) -> None:
             assert set(words[1:]) <= targets
         elif words[:2] == ["python", "-m"]:
             assert importlib.util.find_spec(words[2]) is not None, words[2]
-        elif words[0] == "python":
+        elif words[0] == "python" and words[1] != "rows.py":  # Extending makes it.
             assert (ROOT / words[1]).is_file(), words[1]
 
 
@@ -102,7 +102,9 @@ def test_what_is_not_run_says_why() -> None:
     assert len(reasons) < len(BASH) / 2
 
 
-@pytest.mark.parametrize("block", _named(blocks("yaml")))
+@pytest.mark.parametrize(
+    "block", _named([block for block in blocks("yaml") if block.page != "docs/extending.md"])
+)
 def test_specs_load(block: Block) -> None:
     document = yaml.safe_load(block.text)
     if "name" in document:
