@@ -176,15 +176,15 @@ def _section(declared: type[Declared]) -> Iterator[str]:
     yield ""
     yield (declared.__doc__ or "").strip().split("\n\n")[0].replace("\n    ", " ")
     yield ""
-    yield "| key | type | default | meaning | example |"
+    yield "| key | meaning | type | default | example |"
     yield "|---|---|---|---|---|"
     for key, field in declared.model_fields.items():
         meaning = "Chooses this." if key == "type" else " ".join((field.description or "").split())
         cells = (
             f"`{key}`",
+            meaning,
             _type_in_words(field.annotation),
             _default(field),
-            meaning,
             f"`{key}: {example_of(declared, key)}`",
         )
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
