@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 import uuid
 from collections import Counter
@@ -16,6 +19,7 @@ from beam_pipelines.preprocess import preprocess
 from schemas.manifest import load_manifest
 from tests.cluster import (
     BROKER,
+    ROOT,
     flink_options,
     last_job,
     produce,
@@ -52,6 +56,18 @@ def test_two_task_managers_leave_the_same_vocabularies_and_records(
     for name in names:
         other = tmp_path / "out" / "transform" / "transform_fn" / "assets" / name
         assert other.read_bytes() == (assets / name).read_bytes()
+
+
+@pytest.mark.flink
+def test_the_command_leaves_no_process(shop: DataSet, flink: None, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "skewless", "preprocess", str(shop.directory / "spec.yaml")]
+    files = ["--input", str(shop.source), "--output", str(tmp_path / "out")]
+    options = script("flink", "options").split()
+    process = subprocess.Popen([*command, *files, *options], cwd=ROOT, start_new_session=True)
+    assert process.wait() == 0
+    # No process is in its group any more.
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
 
 
 @pytest.mark.flink
