@@ -129,6 +129,27 @@ def test_every_page_is_in_the_menu() -> None:
     assert sorted(menu) == sorted(path.name for path in pages()[1:])
 
 
+def test_the_site_builds_without_a_broken_link_and_fetches_nothing(tmp_path: Path) -> None:
+    config = (ROOT / "zensical.toml").read_text(encoding="utf-8")
+    (tmp_path / "zensical.toml").write_text(config, encoding="utf-8")
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    done = subprocess.run(
+        [Path(sys.executable).parent / "zensical", "build", "--strict"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    site = tmp_path / "out" / "site"
+    assert len(list(site.glob("*.html"))) >= len(pages()) - 1
+    for page in site.glob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        fetched = re.findall(r'<(?:script|img|iframe)[^>]*\ssrc="?(https?:[^" >]*)', text)
+        fetched += re.findall(r'<link[^>]*href="?(https?:[^" >]*)', text)
+        assert not fetched, page.name
+
+
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What pages find: reviews in several formats, their records, two runs and a model."""
