@@ -36,6 +36,7 @@ from schemas.label import (
     SequenceLabel,
 )
 from schemas.manifest import SPEC
+from schemas.network import TowersSpec
 from schemas.progress import duration
 from schemas.spec import Spec, load
 
@@ -43,6 +44,7 @@ __all__ = ["compare", "execute", "run"]
 
 _LOGGER = logging.getLogger(__name__)
 _RESULT = "comparison.json"
+_WIDTH = 64
 _METRICS: dict[type, str] = {
     BinaryLabel: "auc",
     MulticlassLabel: "accuracy",
@@ -104,9 +106,8 @@ def compare(
         raise UsageError("nothing is varied; give --merge a,b or --vary KEY=a,b")
     records = open_records(records_directory)
     base = _base(declared_spec(records, spec), fixed or {}, epochs, varied)
-    arms = arms_of(base, varied)
     wanted = _metric(base, metric)
-    parameters = [_parameters(arm, records) for arm in arms]
+    arms, parameters = zip(*(_built(arm, records) for arm in arms_of(base, varied)), strict=True)
     split = "test" if records.rows("test") else "eval"
     if not records.rows(split):
         raise DatasetMismatchError(
@@ -154,17 +155,41 @@ def _metric(spec: Spec, metric: str | None) -> str:
     return metric or _METRICS[type(spec.label)]
 
 
-def _parameters(arm: Arm, records: Records) -> int:
-    """Builds the arm's model, so that what cannot be built is refused before anything is trained."""
-    try:
-        model = build(arm.spec, records.manifest.features)
-    except SpecError as error:
-        remedy = "; or, for all arms, --set model.projection=64"
-        raise SpecError(
-            [f"{problem}{remedy if 'projection' in problem else ''}" for problem in error.problems],
-            source=arm.name,
-        ) from error
-    count: int = model.count_params()
+def _built(arm: Arm, records: Records) -> tuple[Arm, int]:
+    """Builds the arm's model, so that what cannot be built is refused before anything is trained.
+
+    Returns:
+      The arm, with a projection where its merge needs one and none is declared: to the width of the
+      layer after the merge. And how many parameters it has.
+    """
+    refusal = None
+    for candidate in (arm, _projected(arm)):
+        try:
+            count = _parameters(candidate.spec, records)
+        except SpecError as error:
+            refusal = refusal or error
+            continue
+        if candidate is not arm:
+            _LOGGER.info(
+                "%s: towers are projected to one width, which this merge needs; "
+                "--set model.projection=N sets it",
+                arm.name,
+            )
+        return candidate, count
+    assert refusal is not None
+    raise SpecError(refusal.problems, source=arm.name) from refusal
+
+
+def _projected(arm: Arm) -> Arm:
+    model = arm.spec.model
+    if not isinstance(model, TowersSpec) or model.projection is not None:
+        return arm
+    width = model.hidden[0] if model.hidden else _WIDTH
+    return Arm(arm.values, with_values(arm.spec, {"model.projection": width}))
+
+
+def _parameters(spec: Spec, records: Records) -> int:
+    count: int = build(spec, records.manifest.features).count_params()
     keras.utils.clear_session()
     return count
 

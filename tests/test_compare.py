@@ -84,11 +84,18 @@ def test_finished_runs_are_taken_as_they_are(
     assert "holds a run of another spec" in capsys.readouterr().err
 
 
-def test_a_merge_that_needs_equal_widths_says_so_before_training(
-    shop: DataSet, tmp_path: Path
-) -> None:
-    with pytest.raises(SpecError, match=r"multiply: model.merge: .*--set model.projection=64"):
-        compare(shop.directory, tmp_path / "out", VARIED, seeds=1)
+def test_a_merge_that_needs_equal_widths_gets_a_projection(shop: DataSet, tmp_path: Path) -> None:
+    result = compare(shop.directory, tmp_path / "out", VARIED, seeds=1, epochs=1)
+    models = [RunDirectory.open(arm.runs[0]).spec.model for arm in result.arms]
+    assert [getattr(model, "projection", None) for model in models] == [None, 16]
+    assert "no spread to compare with" in str(result)
+
+
+def test_what_cannot_be_built_is_refused_before_training(shop: DataSet, tmp_path: Path) -> None:
+    group = {"features": ["user", "price"], "merge": "add", "encoder": None}
+    varied = {"model.groups": [{}, {"both": group}]}
+    with pytest.raises(SpecError, match=r"both: .*model.groups.both.merge: add needs equal widths"):
+        compare(shop.directory, tmp_path / "out", varied, seeds=1)
     assert not (tmp_path / "out").exists()
 
 

@@ -189,3 +189,35 @@ def test_other_labels(name: str, tmp_path: Path) -> None:
         assert repr(explanation.predictions["class"]) in explanation.score_of
     colour = explanation.features[0]
     assert list(colour.raw) == ["eye colour"]
+
+
+def test_pieces_and_tokens_cut_and_padded_at_the_start(tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow_text")
+    from model.export import export
+
+    text = {"type": "text", "column": "words", "embedding": 4}
+    vocabulary = {"max_size": 40, "min_count": 1}
+    features = {
+        "last": {**text, "length": 3, "truncate": "start", "pad": "start"},
+        "pieces": {**text, "tokenizer": "subword", "length": 9, "vocabulary": vocabulary},
+    }
+    document = {"features": features, "label": {"column": "cost", "type": "regression"}}
+    root = untrained(document, table(tmp_path / "table.jsonl"), tmp_path)
+    export(root / "run", root / "served", check=False)
+    served = ServedModel.open(root / "served")
+
+    last, pieces = explain(served, {"words": "un deux"}).features
+    assert last.steps is not None
+    assert [step.token for step in last.steps] == ["un", "deux"]
+    assert last.mask == (False, True, True)
+    assert [0, *(step.id for step in last.steps)] == last.seen["last"]
+    assert pieces.steps is not None
+    assert "".join(step.meaning.removeprefix("##") for step in pieces.steps) == "undeux"
+    assert all(step.meaning == step.token for step in pieces.steps)
+    assert (last.together_with, pieces.together_with) == (("pieces",), ("last",))
+
+    last, _ = explain(served, {"words": "un un un deux"}).features
+    assert last.steps is not None
+    assert [step.id is None for step in last.steps] == [True, False, False, False]
+    assert [step.id for step in last.steps[1:]] == last.seen["last"]
+    assert [step.meaning for step in last.steps[1:]] == ["un", "un", "deux"]
