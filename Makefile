@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# A file's tests stay together: they share what is costly to make.
+PARALLEL := -n logical --maxprocesses 4 --dist loadfile
 
 .PHONY: setup demo docs test test-long test-pythons lint typecheck bench bench-quick clean flink-up flink-down kafka-up kafka-down
 
@@ -12,10 +14,11 @@ demo: $(READY)
 	$(BIN)/skewless demo --output out/demo --overwrite
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-long: $(READY)
-	$(BIN)/python -m pytest -m "slow or flink or kafka or browser"
+	$(BIN)/python -m pytest $(PARALLEL) -m "(slow or browser) and not (flink or kafka)"
+	$(BIN)/python -m pytest -m "flink or kafka"
 
 test-pythons:
 	.ci/other-pythons

@@ -120,7 +120,7 @@ class _CountTrainingRows(beam.DoFn):
     With a cache, to one `Analysis` a unit.
     """
 
-    def __init__(self, spec: Spec, cache: AnalysisCache | None, tally: Tally | None) -> None:
+    def __init__(self, spec: Spec, cache: AnalysisCache | None, tally: Tally | None = None) -> None:
         self._spec = spec
         self._cache = cache
         self._tally = tally

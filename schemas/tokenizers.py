@@ -96,6 +96,8 @@ def tokenize(texts: tf.Tensor, declared: TextFeature | SequenceLabel) -> tf.Ragg
     if declared.normalize != "none":
         texts = _normalize(texts, declared.normalize)
     if declared.lowercase:
+        # `lower` takes a NUL for the end of the text.
+        texts = tf.strings.regex_replace(texts, r"\x00", " ")
         texts = tf.strings.lower(texts, encoding="utf-8")
     else:
         texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")

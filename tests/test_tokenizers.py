@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schemas.features import TextFeature
@@ -94,6 +94,7 @@ _RAW_TEXTS = st.lists(
 )
 
 
+@example([b"\x00 a"], "words", True)
 @settings(max_examples=500, deadline=None)
 @given(
     _RAW_TEXTS,
@@ -108,6 +109,12 @@ def test_a_text_has_the_tokens_of_what_stands_between_its_spaces(texts, tokenize
     tokens = tokenize(pieces.flat_values, declared)
     by_piece = pieces.with_flat_values(tokens).merge_dims(1, 2)
     assert whole.to_list() == by_piece.to_list()
+
+
+def test_a_text_goes_on_after_a_nul():
+    assert _tokens(["one\0two three"], tokenizer="words") == [["one", "two", "three"]]
+    declared = TextFeature(length=4, lowercase=True)
+    assert tokenize(tf.constant([b"One\0two"]), declared).to_list() == [[b"one", b"two"]]
 
 
 @pytest.mark.parametrize(
