@@ -64,7 +64,9 @@ def towers_of(spec: Spec, entries: Entries, inputs: Mapping[str, Tensor]) -> dic
 
 def _embedded(name: str, feature: Any, entry: FeatureEntry, ids: Tensor) -> Tensor:
     if entry.cardinality is None:
-        raise DatasetMismatchError(f"{name}: the manifest gives no cardinality to embed it with; preprocess again")
+        raise DatasetMismatchError(
+            f"{name}: the manifest gives no cardinality to embed it with; preprocess again"
+        )
     if feature.embedding == "one_hot":
         return OneHot(entry.cardinality, name=f"one_hot_{name}")(ids)
     return keras.layers.Embedding(entry.cardinality, feature.embedding, name=f"embed_{name}")(ids)

@@ -83,8 +83,10 @@ def train(
         spec = directory.spec
     else:
         if not records.rows("train"):
-            raise DatasetMismatchError(f"{records.directory}: the train split has no rows; give it a share under "
-                "`split` in the spec and preprocess again")
+            raise DatasetMismatchError(
+                f"{records.directory}: the train split has no rows; give it a share under "
+                "`split` in the spec and preprocess again"
+            )
         spec = _with_epochs(declared_spec(records, spec), epochs)
         # Before the run is made, so that a refusal leaves what is at the output as it is.
         model = initial_model(spec, records, warm_start)
@@ -277,7 +279,9 @@ def _follow(known: argparse.Namespace, spec: Spec | None) -> int:
     for option in ("records", "epochs", "cache"):
         if getattr(known, option) is not None:
             name = "RECORDS" if option == "records" else f"--{option}"
-            raise UsageError(f"{name}: has no meaning with --follow, which sees each window once; leave it out")
+            raise UsageError(
+                f"{name}: has no meaning with --follow, which sees each window once; leave it out"
+            )
     exports = None
     if known.export_to is not None:
         exports = Exports(

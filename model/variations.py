@@ -114,7 +114,9 @@ def read_values(option: str, text: str) -> tuple[str, list[Any]]:
     try:
         found = list(yaml.safe_load(f"[{values}]")) if equals else []
     except yaml.YAMLError as error:
-        raise UsageError(f"{option} {text}: the values are no YAML: {error}; write them as a,b") from error
+        raise UsageError(
+            f"{option} {text}: the values are no YAML: {error}; write them as a,b"
+        ) from error
     if not key or not found or None in found:
         raise UsageError(
             f"{option} {text}: expected a key of the spec and its values, such as model.dropout=0,0.2"

@@ -206,7 +206,9 @@ def _description(model: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         if load_manifest(model / EXTRA).transform_sha256 != document["transform_sha256"]:
-            raise DatasetMismatchError(f"{model}/{EXTRA}: {MANIFEST} is of another transform; export again")
+            raise DatasetMismatchError(
+                f"{model}/{EXTRA}: {MANIFEST} is of another transform; export again"
+            )
         document["files"].items()
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise DatasetMismatchError(

@@ -487,7 +487,9 @@ def test_rows_of_a_segment_are_counted_anew_as_they_were(shop: DataSet, tmp_path
     contents = read_segment(written.path)
     again = statistics_of(job, contents, read_records(written.path), np.ones(60, bool))
     assert again.summary(spec) == contents.statistics.summary(spec)
-    assert again.summary(spec)["features"]["__label__"]["max"] == pytest.approx(max(table["price"].to_pylist()))
+    assert again.summary(spec)["features"]["__label__"]["max"] == pytest.approx(
+        max(table["price"].to_pylist())
+    )
     assert again.summary(spec)["features"]["text"]["truncated_share"] >= 0
 
 
