@@ -53,8 +53,13 @@ def merge_steps(merge: Merge, name: str, members: list[Tensor]) -> Tensor:
 def _equal_widths(spec: TowersSpec, towers: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     widths = {name: tower.shape[-1] for name, tower in towers.items()}
     if spec.projection is not None:
+        # Products of many small numbers vanish, and with them what training could go by: factors
+        # begin around one.
+        bias = "ones" if spec.merge == "multiply" else "zeros"
         return {
-            name: layers.Dense(spec.projection, name=f"project_{name}")(tower)
+            name: layers.Dense(spec.projection, bias_initializer=bias, name=f"project_{name}")(
+                tower
+            )
             for name, tower in towers.items()
         }
     if len(set(widths.values())) > 1:
