@@ -23,7 +23,12 @@ from tests.documented import ROOT, Block, blocks, commands, given, pages
 
 BASH = blocks("bash")
 # Pages are written for more rows than a test needs.
-FEWER_ROWS = (r"--rows \d+", "--rows 600")
+# What would go on for long, or for ever.
+SHORTER = {
+    r"--rows \d+": "--rows 600",
+    r"--seeds \d+": "--seeds 2 --epochs 1",
+    r"--follow windows": "--follow windows --idle-timeout 1",
+}
 
 
 def _named(found: list[Block]) -> list[object]:
@@ -155,7 +160,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What pages find: reviews in several formats, their records, two runs and a model."""
     folder = tmp_path_factory.mktemp("workshop")
     table = generate(600).table
-    for name in ("reviews.csv", "new.csv", "data/1.csv", "new/1.csv"):
+    for name in ("reviews.csv", "new.csv", "data/1.csv", "new/1.csv", "arriving/1.jsonl"):
         (folder / name).parent.mkdir(exist_ok=True)
         write_table(table, folder / name)
     (folder / "days").mkdir()
@@ -167,7 +172,9 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "skewless preprocess reviews.yaml --input reviews.csv --output records\n"
         "skewless train records --output run --epochs 1\n"
         "cp -r run another_run\n"
-        "skewless export run --output served\n",
+        "skewless export run --output served\n"
+        'skewless stream reviews.yaml --source "dir://$PWD/arriving/*.jsonl" --transform records/transform '
+        "--output windows --until-idle 0\n",
         folder,
     )
     return folder
@@ -213,7 +220,9 @@ def _run_page(page: str, run_with: str, workshop: Path, folder: Path) -> None:
         script += "".join(
             f"{line}\n" for line in block.text.splitlines() if not line.startswith("make ")
         )
-    _run(re.sub(*FEWER_ROWS, script), folder)
+    for long, short in SHORTER.items():
+        script = re.sub(long, short, script)
+    _run(script, folder)
 
 
 RUN = sorted({block.page for block in BASH if not block.not_run and not block.run_with})
