@@ -34,7 +34,7 @@ from beam_pipelines.output_directory import OutputDirectory
 from beam_pipelines.progress import Tally, Watch, progress_of
 from beam_pipelines.rows import Rows, rows_of
 from beam_pipelines.sinks import SINK_FOLDERS, Part, RejectedSink, create, new_path, place
-from beam_pipelines.sources import WorkUnit, plan
+from beam_pipelines.sources import WorkUnit, as_seen_from_anywhere, plan
 from beam_pipelines.write_rows import ACCOUNTS, PARTS, UnitAccount, kind_of, tagged
 from schemas.errors import DataError, UsageError
 from schemas.manifest import SPEC
@@ -90,6 +90,8 @@ def predict(
         )
     spec = load(spec_path)
     units = plan(inputs, spec, serving=True)
+    if runner_name(options) != "DirectRunner":
+        units = as_seen_from_anywhere(units)
     with OutputDirectory(output, overwrite=overwrite, marker=MARKER) as directory:
         for folder in SINK_FOLDERS:
             (directory.staging / folder).mkdir(parents=True)

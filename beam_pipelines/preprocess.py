@@ -37,7 +37,7 @@ from beam_pipelines.output_directory import OutputDirectory
 from beam_pipelines.preprocessing_fn import check_declared
 from beam_pipelines.progress import Tally, Watch
 from beam_pipelines.sinks import SINK_FOLDERS, Part, place
-from beam_pipelines.sources import WorkUnit, plan, wanted_columns
+from beam_pipelines.sources import WorkUnit, as_seen_from_anywhere, plan, wanted_columns
 from beam_pipelines.statistics import merge_statistics
 from beam_pipelines.transform_graph import write_transform_graph
 from beam_pipelines.transform_metadata import record_entries
@@ -113,6 +113,8 @@ def preprocess(
     units = plan(inputs, spec)
     if not isinstance(options, PipelineOptions):
         options = pipeline_options(options, units=len(units))
+    if runner_name(options) != "DirectRunner":
+        units = as_seen_from_anywhere(units)
     planned = time.monotonic()
     _LOGGER.info("planned: %d work units of %d files", len(units), len({u.file for u in units}))
     with OutputDirectory(output, overwrite=overwrite, marker=MANIFEST) as directory:
@@ -120,7 +122,7 @@ def preprocess(
         for folder in SINK_FOLDERS:
             (staging / folder).mkdir(parents=True)
         kept = AnalysisCache(cache, spec) if cache is not None else None
-        earlier = None if grow_from is None else str(grow_from)
+        earlier = None if grow_from is None else str(Path(grow_from).absolute())
         tally = Tally(str(staging / _TEMPORARY / "progress"))
         write = WriteRows(spec, str(staging), shard_bytes, compression, rows_per_record, tally)
         job = _Job(spec, units, staging, write, options, kept, earlier, tally)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from beam_pipelines.sources import plan, read
+from beam_pipelines.sources import WorkUnit, as_seen_from_anywhere, plan, read
 from schemas.errors import DataError, UsageError
 from schemas.spec import Spec, parse
 
@@ -283,3 +283,14 @@ def test_serving_excuses_the_label_only(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no column 'y'"):
         plan([f"{tmp_path}/x.csv"], spec)
     assert len(plan([f"{tmp_path}/x.csv"], spec, serving=True)) == 1
+
+
+def test_units_for_workers_elsewhere_have_absolute_paths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rows.csv").write_text("id\n1\n")
+    monkeypatch.chdir(tmp_path)
+    local = WorkUnit("rows.csv", "csv")
+    remote = WorkUnit("gs://bucket/rows.csv", "csv")
+    files = [unit.file for unit in as_seen_from_anywhere([local, remote])]
+    assert files == [str(tmp_path / "rows.csv"), "gs://bucket/rows.csv"]

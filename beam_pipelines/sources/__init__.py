@@ -6,8 +6,17 @@ Every record of a unit is either in a batch or among its rejections, and its num
 depend on how the file was cut.
 """
 
-from beam_pipelines.sources.plan import file_bytes, plan, wanted_columns
+from beam_pipelines.sources.plan import as_seen_from_anywhere, file_bytes, plan, wanted_columns
 from beam_pipelines.sources.read import read
 from beam_pipelines.sources.units import RawBatch, Rejected, WorkUnit
 
-__all__ = ["RawBatch", "Rejected", "WorkUnit", "file_bytes", "plan", "read", "wanted_columns"]
+__all__ = [
+    "RawBatch",
+    "Rejected",
+    "WorkUnit",
+    "as_seen_from_anywhere",
+    "file_bytes",
+    "plan",
+    "read",
+    "wanted_columns",
+]

@@ -27,6 +27,7 @@ __all__ = [
     "ENDINGS",
     "UNIT_BYTES",
     "UNIT_ROWS",
+    "as_seen_from_anywhere",
     "delimiter",
     "file_bytes",
     "plan",
@@ -127,6 +128,14 @@ def whole_files(inputs: Sequence[str], option: str = "--input") -> list[WorkUnit
             seen[path] = given
             files.append(WorkUnit(path, *_format(path, option), split=split))
     return files
+
+
+def as_seen_from_anywhere(units: Sequence[WorkUnit]) -> list[WorkUnit]:
+    """Returns the units with absolute local paths: a cluster's workers have other directories."""
+    return [
+        unit if "://" in unit.file else dataclasses.replace(unit, file=os.path.abspath(unit.file))
+        for unit in units
+    ]
 
 
 def file_bytes(file: str) -> int:
