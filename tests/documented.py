@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ROOT", "Block", "blocks", "commands", "given", "pages"]
+__all__ = ["ROOT", "Block", "blocks", "commands", "given", "pages", "run_script"]
 
 ROOT = Path(__file__).parent.parent
 _FENCE = re.compile(
@@ -83,3 +86,31 @@ def commands(block: Block) -> Iterator[list[str]]:
         ends = [at for at, word in enumerate(words) if re.match(r"\d?[|&;<>]", word)]
         if words:
             yield words[: ends[0]] if ends else words
+
+
+def run_script(script: str, folder: Path, project: Path = ROOT) -> str:
+    """Runs a bash script as a reader would paste it; what it printed is shown when it fails.
+
+    Args:
+      script: Any number of lines; the first that fails ends it.
+      folder: Where it runs.
+      project: Whose modules it imports.
+
+    Returns:
+      What it printed.
+    """
+    done = subprocess.run(
+        ["bash", "-c", f"set -euo pipefail\n{script}"],
+        cwd=folder,
+        env={
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(project),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{script}\n{done.stdout}"
+    return done.stdout

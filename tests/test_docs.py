@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import ast
 import importlib.util
-import os
 import re
 import shutil
 import subprocess
@@ -19,7 +18,7 @@ import skewless
 from schemas import parse
 from schemas.examples.generators import EXAMPLES, spec_path, write_table
 from schemas.examples.reviews import generate
-from tests.documented import ROOT, Block, blocks, commands, given, pages
+from tests.documented import ROOT, Block, blocks, commands, given, pages, run_script
 
 BASH = blocks("bash")
 # Pages are written for more rows than a test needs.
@@ -168,7 +167,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_table(table.slice(300), folder / "days" / "2.parquet")
     shutil.copyfile(spec_path("reviews"), folder / "reviews.yaml")
     (folder / "scripts").symlink_to(ROOT / "scripts")
-    _run(
+    run_script(
         "skewless preprocess reviews.yaml --input reviews.csv --output records\n"
         "skewless train records --output run --epochs 1\n"
         "cp -r run another_run\n"
@@ -178,24 +177,6 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder,
     )
     return folder
-
-
-def _run(script: str, folder: Path) -> None:
-    """Runs a bash script as a reader would paste it; what it printed is shown when it fails."""
-    done = subprocess.run(
-        ["bash", "-c", f"set -euo pipefail\n{script}"],
-        cwd=folder,
-        env={
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT),
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"{script}\n{done.stdout}"
 
 
 def _run_page(page: str, run_with: str, workshop: Path, folder: Path) -> None:
@@ -222,7 +203,7 @@ def _run_page(page: str, run_with: str, workshop: Path, folder: Path) -> None:
         )
     for long, short in SHORTER.items():
         script = re.sub(long, short, script)
-    _run(script, folder)
+    run_script(script, folder)
 
 
 RUN = sorted({block.page for block in BASH if not block.not_run and not block.run_with})

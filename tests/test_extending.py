@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.documented import ROOT, blocks
+from tests.documented import ROOT, blocks, run_script
 
 PAGE = [block for block in blocks() if block.page == "docs/extending.md"]
 SOURCES = ("schemas", "beam_pipelines", "model")
@@ -62,18 +62,4 @@ def test_they_train_and_export_with_parity(extended: Path, tmp_path: Path) -> No
     (commands,) = (block.text for block in PAGE if block.language == "bash")
     # The copy's modules, whatever is installed.
     script = commands.replace("skewless ", "python -m skewless ")
-    done = subprocess.run(
-        ["bash", "-c", f"set -euo pipefail\n{script}"],
-        cwd=tmp_path,
-        env={
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "PYTHONPATH": str(extended),
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    assert "parity holds" in done.stdout
+    assert "parity holds" in run_script(script, tmp_path, extended)
