@@ -45,7 +45,7 @@ def _options(command: str) -> set[str]:
 
 
 def test_every_fence_names_its_language() -> None:
-    known = {"bash", "text", "yaml", "python", "diff", "json"}
+    known = {"bash", "text", "yaml", "python", "diff", "json", "dockerfile"}
     odd = [
         f"{block.page}:{block.line}: {block.language or 'no language'}"
         for block in blocks()
