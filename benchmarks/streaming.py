@@ -2,7 +2,7 @@
 
     python -m benchmarks.streaming [--quick] [--minutes 10] [--json FILE] [Beam options]
 
-Generated reviews of about 600 bytes (benchmarks/preprocessing/data.py), one message each, in JSON;
+Generated reviews of about 760 bytes (benchmarks/preprocessing/data.py), one message each, in JSON;
 every 200th is sent twice and every 500th is unfit. First a topic that is full already is read, and
 rows/s counted from the second window that can be seen to the last. Then as many are appended each
 second for two minutes: what the job writes of them is its maximum, as who appends them takes a
