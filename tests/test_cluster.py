@@ -1,4 +1,4 @@
-"""The batch jobs on a real Flink cluster; a real Kafka broker that is restarted."""
+"""The batch jobs on a real Flink cluster, and on Spark; a real Kafka broker that is restarted."""
 
 from __future__ import annotations
 
@@ -40,6 +40,17 @@ def cut(source: Path, directory: Path, parts: int) -> str:
     return str(directory / "in-*.csv")
 
 
+def is_the_local_runners(output: Path, shop: DataSet) -> None:
+    """Checks that records, as multisets, and vocabularies, in bytes, are those of the shop."""
+    assert records_of(output) == records_of(shop.directory)
+    assets = shop.directory / "transform" / "transform_fn" / "assets"
+    names = {path.name for path in assets.iterdir()}
+    assert names >= {"text", "user", "tags"}
+    for name in names:
+        other = output / "transform" / "transform_fn" / "assets" / name
+        assert other.read_bytes() == (assets / name).read_bytes()
+
+
 @pytest.mark.flink
 def test_two_task_managers_leave_the_same_vocabularies_and_records(
     shop: DataSet, flink: None, tmp_path: Path
@@ -49,13 +60,26 @@ def test_two_task_managers_leave_the_same_vocabularies_and_records(
     assert manifest.runner == "FlinkRunner"
     assert manifest.rows == load_manifest(shop.directory).rows
     assert task_managers_of(last_job(), "WriteRows") == {"taskmanager-1", "taskmanager-2"}
-    assert records_of(tmp_path / "out") == records_of(shop.directory)
-    assets = shop.directory / "transform" / "transform_fn" / "assets"
-    names = {path.name for path in assets.iterdir()}
-    assert names >= {"text", "user", "tags"}
-    for name in names:
-        other = tmp_path / "out" / "transform" / "transform_fn" / "assets" / name
-        assert other.read_bytes() == (assets / name).read_bytes()
+    is_the_local_runners(tmp_path / "out", shop)
+
+
+# Spark's own processes are in the job server: local[2].
+@pytest.mark.slow
+def test_spark_leaves_the_same_vocabularies_and_records(shop: DataSet, tmp_path: Path) -> None:
+    pom = ROOT / "scripts" / "maven" / "spark-job-server.xml"
+    maven = ["mvn", "--batch-mode", "--quiet", "--file", str(pom), "package"]
+    subprocess.run([*maven, f"-Doutput={tmp_path / 'spark'}"], check=True)
+    options = [
+        "--runner=SparkRunner",
+        "--spark_master_url=local[2]",
+        f"--spark_job_server_jar={tmp_path / 'spark' / 'spark-job-server.jar'}",
+    ]
+    manifest = preprocess(
+        shop.spec, [cut(shop.source, tmp_path, 8)], tmp_path / "out", options=options
+    )
+    assert manifest.runner == "SparkRunner"
+    assert manifest.rows == load_manifest(shop.directory).rows
+    is_the_local_runners(tmp_path / "out", shop)
 
 
 @pytest.mark.flink
