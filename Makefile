@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # A file's tests stay together: they share what is costly to make.
 PARALLEL := -n logical --maxprocesses 4 --dist loadfile
 
-.PHONY: setup demo docs test test-long test-slow test-servers test-pythons lint typecheck bench bench-quick clean flink-up flink-down kafka-up kafka-down
+.PHONY: setup demo docs test test-long test-pythons lint typecheck bench bench-quick clean flink-up flink-down kafka-up kafka-down
 
 setup: $(READY)
 
@@ -16,13 +16,8 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest $(PARALLEL)
 
-test-long: test-slow test-servers
-
-test-slow: $(READY)
+test-long: $(READY)
 	$(BIN)/python -m pytest $(PARALLEL) -m "(slow or browser) and not (flink or kafka)"
-
-# One cluster and one broker for all of them: one test after the other.
-test-servers: $(READY)
 	$(BIN)/python -m pytest -m "flink or kafka"
 
 test-pythons:
