@@ -94,11 +94,11 @@ class Run:
 
     def rows_per_second(self) -> float:
         """Returns the rows of all panes but the first two by the seconds since these were seen."""
-        [_, (begin, _), *seen] = sorted(
-            (when, manifest.rows.read) for when, manifest in self.seen.values()
-        )
-        seconds = seen[-1][0] - begin if seen else 0.0
-        return sum(count for _, count in seen) / seconds if seconds > 0 else float("nan")
+        panes = sorted((when, manifest.rows.read) for when, manifest in self.seen.values())[1:]
+        seconds = panes[-1][0] - panes[0][0] if panes else 0.0
+        if seconds == 0:
+            sys.exit("no window was seen after the second: more rows are needed to tell a rate")
+        return sum(count for _, count in panes[1:]) / seconds
 
     def by_minute(self, begin: float, end: float) -> list[dict[str, float]]:
         """Returns the mean memory of each minute, the last one from its own end backwards."""
@@ -301,9 +301,8 @@ def maximum(
     """Returns the rows/s of a job that is sent as many as it would read from a full topic."""
     job, _ = begun(transform, output, options)
     append(job.topic, "s", rate, seconds)
-    highest = job.run.rows_per_second()
     job.end()
-    return highest
+    return job.run.rows_per_second()
 
 
 def begun(transform: Path, output: Path, options: Sequence[str]) -> tuple[Job, Appended]:

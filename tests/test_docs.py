@@ -21,8 +21,7 @@ from schemas.examples.reviews import generate
 from tests.documented import ROOT, Block, blocks, commands, given, pages, run_script
 
 BASH = blocks("bash")
-# Pages are written for more rows than a test needs.
-# What would go on for long, or for ever.
+# Pages are written for more rows and seeds than a test needs, and for streams that do not end.
 SHORTER = {
     r"--rows \d+": "--rows 600",
     r"--seeds \d+": "--seeds 2 --epochs 1",
