@@ -1,10 +1,8 @@
-"""TensorFlow Serving's gRPC services: PredictionService, and ModelService's GetModelStatus."""
+"""TensorFlow Serving's PredictionService, and what adds the gRPC services to a server."""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
@@ -14,7 +12,6 @@ from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
-    get_model_status_pb2,
     input_pb2,
     model_pb2,
     model_service_pb2_grpc,
@@ -25,8 +22,10 @@ from tensorflow_serving.apis import (
 
 from model.serve import inference
 from model.serve.batching import Batcher
+from model.serve.model_service import ModelService
 from model.serve.observing import Observer
-from model.serve.replies import SIGNATURES, model_spec, signatures_of, status_reply
+from model.serve.replies import SIGNATURES, model_spec, signatures_of
+from model.serve.rpc import Service, version_of
 from model.serve.servable import Arrays, Servable
 from model.serve.status import ServingError
 from model.serve.versions import Versions
@@ -54,54 +53,11 @@ def add_services(
     """Adds both services to a server that is not yet started."""
     predictions = _PredictionService(versions, batcher, observer, timeout)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(predictions, server)
-    models = _ModelService(versions, observer, timeout)
+    models = ModelService(versions, observer, timeout)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(models, server)
 
 
-class _Service:
-    """What both services do with a call: time it, bound it, and give errors their codes."""
-
-    _observer: Observer
-    _timeout: float
-
-    async def _answer(
-        self,
-        context: grpc.aio.ServicerContext,
-        method: str,
-        work: Callable[[dict[str, Any]], Awaitable[Any]],
-    ) -> Any:
-        begun = time.perf_counter()
-        told: dict[str, Any] = {}
-        left = context.time_remaining()
-        limit = self._timeout if left is None else min(left, self._timeout)
-        code = "CANCELLED"
-        self._observer.begin()
-        try:
-            reply = await asyncio.wait_for(work(told), limit)
-            code = "OK"
-            return reply
-        except ServingError as error:
-            code = error.code
-            await context.abort(grpc.StatusCode[code], str(error))
-        except asyncio.TimeoutError:
-            code = "DEADLINE_EXCEEDED"
-            await context.abort(
-                grpc.StatusCode[code], f"no answer within {limit:g} seconds (--timeout)"
-            )
-        except Exception as error:
-            if code != "CANCELLED":
-                raise
-            code = "INTERNAL"
-            self._observer.failed(error)
-            await context.abort(
-                grpc.StatusCode[code], "Internal error; the server's log tells more"
-            )
-        finally:
-            seconds = time.perf_counter() - begun
-            self._observer.end("grpc", method, code, seconds, peer=context.peer(), **told)
-
-
-class _PredictionService(_Service, prediction_service_pb2_grpc.PredictionServiceServicer):
+class _PredictionService(Service, prediction_service_pb2_grpc.PredictionServiceServicer):
     def __init__(
         self, versions: Versions, batcher: Batcher, observer: Observer, timeout: float
     ) -> None:
@@ -133,7 +89,7 @@ class _PredictionService(_Service, prediction_service_pb2_grpc.PredictionService
                 reply.outputs[name].CopyFrom(_tensor(value))
             return reply
 
-        return await self._answer(context, "predict", work)
+        return await self.answer(context, "predict", work)
 
     async def Classify(  # noqa: N802
         self, request: classification_pb2.ClassificationRequest, context: grpc.aio.ServicerContext
@@ -153,7 +109,7 @@ class _PredictionService(_Service, prediction_service_pb2_grpc.PredictionService
                     classes.add(label=label.decode("utf-8", "replace"), score=score)
             return reply
 
-        return await self._answer(context, "classify", work)
+        return await self.answer(context, "classify", work)
 
     async def Regress(  # noqa: N802
         self, request: regression_pb2.RegressionRequest, context: grpc.aio.ServicerContext
@@ -171,7 +127,7 @@ class _PredictionService(_Service, prediction_service_pb2_grpc.PredictionService
                 reply.result.regressions.add(value=value)
             return reply
 
-        return await self._answer(context, "regress", work)
+        return await self.answer(context, "regress", work)
 
     async def GetModelMetadata(  # noqa: N802
         self,
@@ -200,37 +156,13 @@ class _PredictionService(_Service, prediction_service_pb2_grpc.PredictionService
             reply.metadata[SIGNATURES].Pack(signatures_of(servable))
             return reply
 
-        return await self._answer(context, "metadata", work)
-
-
-class _ModelService(_Service, model_service_pb2_grpc.ModelServiceServicer):
-    def __init__(self, versions: Versions, observer: Observer, timeout: float) -> None:
-        self._versions = versions
-        self._observer, self._timeout = observer, timeout
-
-    async def GetModelStatus(  # noqa: N802
-        self,
-        request: get_model_status_pb2.GetModelStatusRequest,
-        context: grpc.aio.ServicerContext,
-    ) -> get_model_status_pb2.GetModelStatusResponse:
-        async def work(told: dict[str, Any]) -> get_model_status_pb2.GetModelStatusResponse:
-            if not request.HasField("model_spec"):
-                raise ServingError("INVALID_ARGUMENT", "Missing ModelSpec")
-            return status_reply(
-                self._versions.statuses(request.model_spec.name, _version(request.model_spec))
-            )
-
-        return await self._answer(context, "status", work)
+        return await self.answer(context, "metadata", work)
 
 
 def _servable(versions: Versions, spec: model_pb2.ModelSpec, told: dict[str, Any]) -> Servable:
-    servable = versions.get(spec.name, _version(spec), spec.version_label)
+    servable = versions.get(spec.name, version_of(spec), spec.version_label)
     told["version"] = servable.version
     return servable
-
-
-def _version(spec: model_pb2.ModelSpec) -> int | None:
-    return spec.version.value if spec.HasField("version") else None
 
 
 def _signature(spec: model_pb2.ModelSpec) -> str:
