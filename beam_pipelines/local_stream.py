@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import apache_beam as beam
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import AsSingleton
 
 from beam_pipelines.event_time import SECOND
@@ -28,7 +27,7 @@ from beam_pipelines.leftovers import SOURCES
 from beam_pipelines.local_runner import pipeline_options
 from beam_pipelines.panes import commit_pane, seal_pane
 from beam_pipelines.segments import PENDING, Segment, StreamJob
-from beam_pipelines.sources import plan
+from beam_pipelines.sources import matched, plan
 from beam_pipelines.stream_steps import WriteFiles
 from schemas.errors import AccountingError
 from schemas.windows import finished_panes
@@ -66,7 +65,7 @@ class FilePoll:
         """
         seen, self._seen = self._seen, {}
         ready = []
-        for entry in FileSystems.match([self._pattern])[0].metadata_list:
+        for entry in matched(self._pattern):
             path = entry.path
             if path in self._given or Path(path).name.startswith("."):
                 continue

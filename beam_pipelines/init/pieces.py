@@ -19,8 +19,8 @@ import google_crc32c
 import numpy as np
 
 from beam_pipelines.sources.csv_blocks import blocks
+from beam_pipelines.sources.files import file_bytes
 from beam_pipelines.sources.parquet_reader import open_parquet
-from beam_pipelines.sources.plan import file_bytes
 from beam_pipelines.sources.read import read
 from beam_pipelines.sources.streams import BrokenStreamError, chunks, decompressed, open_raw
 from beam_pipelines.sources.units import WorkUnit

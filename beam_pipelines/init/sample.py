@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 
 from beam_pipelines.init.pieces import Text, pieces_of_parquet, pieces_of_text, unpacked
 from beam_pipelines.sources.csv_reader import read_header
+from beam_pipelines.sources.files import file_bytes, whole_files
 from beam_pipelines.sources.jsonl_reader import json_blocks
 from beam_pipelines.sources.parquet_reader import open_parquet
-from beam_pipelines.sources.plan import file_bytes, whole_files
 from beam_pipelines.sources.read import read
 from beam_pipelines.sources.streams import chunks
 from beam_pipelines.sources.tfrecord_reader import names_of_examples

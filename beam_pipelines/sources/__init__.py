@@ -6,7 +6,8 @@ Every record of a unit is either in a batch or among its rejections, and its num
 depend on how the file was cut.
 """
 
-from beam_pipelines.sources.plan import as_seen_from_anywhere, file_bytes, plan, wanted_columns
+from beam_pipelines.sources.files import file_bytes, matched
+from beam_pipelines.sources.plan import as_seen_from_anywhere, plan, wanted_columns
 from beam_pipelines.sources.read import read
 from beam_pipelines.sources.units import RawBatch, Rejected, WorkUnit
 
@@ -16,6 +17,7 @@ __all__ = [
     "WorkUnit",
     "as_seen_from_anywhere",
     "file_bytes",
+    "matched",
     "plan",
     "read",
     "wanted_columns",

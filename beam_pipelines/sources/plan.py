@@ -10,50 +10,29 @@ import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 
-from apache_beam.io.filesystems import FileSystems
-
 from beam_pipelines.sources.csv_blocks import blocks
 from beam_pipelines.sources.csv_reader import read_header
+from beam_pipelines.sources.files import file_bytes, whole_files
 from beam_pipelines.sources.jsonl_reader import json_blocks
 from beam_pipelines.sources.parquet_reader import open_parquet
 from beam_pipelines.sources.streams import chunks
 from beam_pipelines.sources.units import Format, WorkUnit
-from schemas.errors import DataError, UsageError, nearest
+from schemas.errors import DataError, nearest
 from schemas.raw_columns import RawColumn, raw_columns, row_columns
 from schemas.spec import Spec
-from schemas.splits import SPLITS, SplitName
+from schemas.splits import SplitName
 
 __all__ = [
-    "ENDINGS",
     "UNIT_BYTES",
     "UNIT_ROWS",
     "as_seen_from_anywhere",
     "delimiter",
-    "file_bytes",
     "plan",
     "wanted_columns",
-    "whole_files",
 ]
 
 UNIT_BYTES = 32 * 1024 * 1024
 UNIT_ROWS = 100_000
-ENDINGS: dict[str, tuple[Format, str]] = {
-    ".csv": ("csv", ""),
-    ".csv.gz": ("csv", "gz"),
-    ".csv.zst": ("csv", "zst"),
-    ".tsv": ("tsv", ""),
-    ".tsv.gz": ("tsv", "gz"),
-    ".tsv.zst": ("tsv", "zst"),
-    ".jsonl": ("jsonl", ""),
-    ".jsonl.gz": ("jsonl", "gz"),
-    ".jsonl.zst": ("jsonl", "zst"),
-    ".ndjson": ("jsonl", ""),
-    ".ndjson.gz": ("jsonl", "gz"),
-    ".ndjson.zst": ("jsonl", "zst"),
-    ".parquet": ("parquet", ""),
-    ".tfrecord": ("tfrecord", ""),
-    ".tfrecord.gz": ("tfrecord", "gz"),
-}
 
 
 def wanted_columns(spec: Spec, *, serving: bool = False) -> dict[str, RawColumn]:
@@ -102,81 +81,12 @@ def plan(
     return [dataclasses.replace(unit, order=order) for order, unit in enumerate(units)]
 
 
-def whole_files(inputs: Sequence[str], option: str = "--input") -> list[WorkUnit]:
-    """Returns one uncut unit a file, its header not yet read, in the order of globs and paths.
-
-    Args:
-      inputs: Globs, each with an optional `train=`, `eval=` or `test=` before it.
-      option: What the globs were given as, for messages.
-
-    Raises:
-      UsageError: If there is no glob, one matches nothing or a file that another matches, or a
-        file has an ending that no reader takes.
-    """
-    if not inputs:
-        raise UsageError(f"{option}: expected at least one file or glob, got none")
-    files: list[WorkUnit] = []
-    seen: dict[str, str] = {}
-    for given in inputs:
-        split, pattern = _split_and_glob(given, option)
-        for path in _matches(pattern, option):
-            if path in seen:
-                raise UsageError(
-                    f"{option} {given}: {path} is already matched by {option} {seen[path]}; "
-                    "its rows would be read twice; narrow one of the globs"
-                )
-            seen[path] = given
-            files.append(WorkUnit(path, *_format(path, option), split=split))
-    return files
-
-
 def as_seen_from_anywhere(units: Sequence[WorkUnit]) -> list[WorkUnit]:
     """Returns the units with absolute local paths: a cluster's workers have other directories."""
     return [
         unit if "://" in unit.file else dataclasses.replace(unit, file=os.path.abspath(unit.file))
         for unit in units
     ]
-
-
-def file_bytes(file: str) -> int:
-    """Returns a file's size as it lies on disk."""
-    return int(FileSystems.match([file])[0].metadata_list[0].size_in_bytes)
-
-
-def _split_and_glob(given: str, option: str) -> tuple[SplitName | None, str]:
-    for split in SPLITS:
-        if given.startswith(f"{split}="):
-            return split, given[len(split) + 1 :]
-    prefix, equals, _ = given.partition("=")
-    if equals and prefix.isalpha() and not os.path.exists(given):
-        raise UsageError(
-            f"{option} {given}: expected train=, eval= or test= before the glob, "
-            f"got {prefix + '='!r}{nearest(prefix, SPLITS)}"
-        )
-    return None, given
-
-
-def _matches(pattern: str, option: str) -> list[str]:
-    try:
-        found = FileSystems.match([pattern])[0].metadata_list
-    except Exception as error:  # Beam wraps every filesystem's own errors differently
-        raise UsageError(
-            f"{option} {pattern}: cannot be listed: {error}; check the path"
-        ) from error
-    if not found:
-        raise UsageError(f"{option} {pattern}: no file matches; check the path, and quote the glob")
-    return sorted({metadata.path for metadata in found})
-
-
-def _format(path: str, option: str) -> tuple[Format, str]:
-    for ending in sorted(ENDINGS, key=len, reverse=True):
-        if path.lower().endswith(ending):
-            return ENDINGS[ending]
-    got = os.path.splitext(path)[1] or "none"
-    raise UsageError(
-        f"{option} {path}: expected an ending of {', '.join(ENDINGS)}, got {got}"
-        f"{nearest(got, ENDINGS)}; rename or convert the file"
-    )
 
 
 def _cut(

@@ -9,11 +9,20 @@ from typing import Any
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-__all__ = ["CHUNK_BYTES", "BrokenStreamError", "chunks", "decompressed", "open_raw", "stretches"]
+__all__ = [
+    "CHUNK_BYTES",
+    "BrokenStreamError",
+    "beginning",
+    "chunks",
+    "decompressed",
+    "open_raw",
+    "stretches",
+]
 
 CHUNK_BYTES = 8 * 1024 * 1024
-# Compressed input is fed in small pieces: each may grow a thousandfold.
 _COMPRESSED_CHUNK_BYTES = 256 * 1024
+# Fed to the decoder at once: gzip grows a thousandfold at most, Zstandard thirtythousandfold.
+_FED_BYTES = {"gz": 64 * 1024, "zst": 4 * 1024}
 
 
 class BrokenStreamError(Exception):
@@ -60,36 +69,73 @@ def stretches(path: str, start: int, lengths: Iterable[int]) -> Iterator[bytes]:
             yield file.read(length)
 
 
+def beginning(path: str, compression: str, size: int) -> bytes:
+    """Returns the first `size` bytes of the decompressed file, or as many as there are.
+
+    Raises:
+      BrokenStreamError: If the compressed file is damaged before its first byte.
+    """
+    with open_raw(path) as file:
+        if not compression:
+            return bytes(file.read(size))
+        for piece in _pieces(file, compression):
+            if piece:
+                return piece[:size]
+    return b""
+
+
 def decompressed(file: Any, compression: str) -> Iterator[bytes]:
-    """Yields decompressed pieces of about `CHUNK_BYTES`, over all members of the file."""
-    decoder = _decoder(compression)
-    fed = False
+    """Yields decompressed pieces of about `CHUNK_BYTES`, over all members of the file.
+
+    Raises:
+      BrokenStreamError: After the last readable bytes, if the file is damaged or ends too early.
+    """
     gathered: list[bytes] = []
     size = 0
-    problem: str | None = None
-    while data := file.read(_COMPRESSED_CHUNK_BYTES):
-        while data:
-            fed = True
-            try:
-                piece = decoder.decompress(data)
-            except Exception as error:  # zlib.error and ZstdError share no base class
-                problem = str(error)
-                break
-            gathered.append(piece)
-            size += len(piece)
-            data = b""
-            if decoder.eof:
-                data = decoder.unused_data.lstrip(b"\0")  # gzip members may be zero-padded
-                decoder, fed = _decoder(compression), False
+    broken: BrokenStreamError | None = None
+    pieces = _pieces(file, compression)
+    while True:
+        try:
+            piece = next(pieces, None)
+        except BrokenStreamError as error:
+            broken, piece = error, None
+        if piece is None:
+            break
+        gathered.append(piece)
+        size += len(piece)
         if size >= CHUNK_BYTES:
             yield b"".join(gathered)
             gathered, size = [], 0
-        if problem:
-            break
     if size:
         yield b"".join(gathered)
-    if problem or fed:
-        raise BrokenStreamError(problem or "it ends in the middle of the compressed stream")
+    if broken:
+        raise broken
+
+
+def _pieces(file: Any, compression: str) -> Iterator[bytes]:
+    """Yields what each small part of the file decompresses to."""
+    decoder = _decoder(compression)
+    fed = False
+    while read := file.read(_COMPRESSED_CHUNK_BYTES):
+        for start in range(0, len(read), _FED_BYTES[compression]):
+            data = read[start : start + _FED_BYTES[compression]]
+            while data:
+                if not fed and compression == "gz":
+                    data = data.lstrip(b"\0")  # gzip members may be zero-padded
+                    if not data:
+                        break
+                fed = True
+                try:
+                    piece = decoder.decompress(data)
+                except Exception as error:  # zlib.error and ZstdError share no base class
+                    raise BrokenStreamError(str(error)) from error
+                yield piece
+                data = b""
+                if decoder.eof:
+                    data = decoder.unused_data
+                    decoder, fed = _decoder(compression), False
+    if fed:
+        raise BrokenStreamError("it ends in the middle of the compressed stream")
 
 
 def _decoder(compression: str) -> Any:
