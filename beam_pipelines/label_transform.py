@@ -16,7 +16,7 @@ from schemas.label import (
     RegressionLabel,
     SequenceLabel,
 )
-from schemas.label_values import POSITIVE_WORDS, canonical_value
+from schemas.label_values import POSITIVE_WORDS, label_text
 from schemas.records import LABEL, LABEL_MEAN, LABEL_SCALE, tokens_name
 
 __all__ = ["transform_label"]
@@ -54,7 +54,7 @@ def _binary(label: BinaryLabel, values: tf.Tensor) -> Outputs:
         positive = list(POSITIVE_WORDS)
         values = tf.strings.lower(values)
     else:
-        positive = [canonical_value(value) for value in label.positive]
+        positive = [label_text(value) for value in label.positive]
     matches = tf.reduce_any(tf.equal(values[:, None], tf.constant(positive)[None, :]), axis=1)
     return {LABEL: tf.cast(matches, tf.float32)}
 

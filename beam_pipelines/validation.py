@@ -8,7 +8,6 @@ column; only a column in which some value fails is looked at value by value.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -17,17 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_pipelines.sources import RawBatch, Rejected, wanted_columns
-from beam_pipelines.sources.jsonl_reader import number_text
 from schemas.canonical import Faults, canonical, canonical_type, shown, without_missing
-from schemas.label import BinaryLabel
+from schemas.label import BinaryLabel, MulticlassLabel, MultilabelLabel
+from schemas.label_values import NEGATIVE_WORDS, POSITIVE_WORDS, label_text, label_texts
 from schemas.raw_columns import RawColumn, raw_columns
 from schemas.spec import Spec
 from schemas.splits import SPLITS
 
-__all__ = ["ValidBatch", "canonical_schema", "label_text", "validate"]
-
-_INTEGRAL = re.compile(r"([+-]?\d+)\.0*\Z")
-_YES, _NO = frozenset({"1", "true", "yes"}), frozenset({"0", "false", "no"})
+__all__ = ["ValidBatch", "canonical_schema", "validate"]
 
 
 @dataclass
@@ -55,13 +51,6 @@ def canonical_schema(spec: Spec, *, serving: bool = False) -> pa.Schema:
     )
 
 
-def label_text(value: str | int | float | bool) -> str:
-    """Returns the text by which a label value is compared: 5, 5.0 and " 5.0 " are all "5"."""
-    text = value.strip() if isinstance(value, str) else number_text(value)
-    match = _INTEGRAL.match(text)
-    return match.group(1) if match else text
-
-
 def validate(batch: RawBatch, spec: Spec, *, serving: bool = False) -> ValidBatch:
     """Checks every value of `batch`; a row with any unfit value is rejected, once.
 
@@ -78,13 +67,14 @@ def validate(batch: RawBatch, spec: Spec, *, serving: bool = False) -> ValidBatc
     for name, column in wanted_columns(spec, serving=serving).items():
         raw = batch.table.column(name) if name in names else pa.nulls(count)
         array, bad = canonical(raw, column, spec)
-        binary = (
-            isinstance(spec.label, BinaryLabel) and name in graph and graph[name].role == "label"
-        )
-        array = _label_texts(array) if binary else array
+        is_label = name in graph and graph[name].role == "label"
+        if is_label and isinstance(spec.label, BinaryLabel | MulticlassLabel):
+            array = label_texts(array)
         bad = {**_row_faults(array, name, column, spec, batch, serving), **bad}
-        if binary and isinstance(spec.label, BinaryLabel):
+        if is_label and isinstance(spec.label, BinaryLabel):
             bad = {**_binary_faults(array, spec.label), **bad}
+        elif is_label and isinstance(spec.label, MultilabelLabel):
+            array = _classes(array, spec.label.separator)
         arrays.append(array)
         for position, reason in bad.items():
             faults.setdefault(position, (name, reason))
@@ -121,7 +111,10 @@ def _row_faults(
         what = {"key": "the key", "label": "the label", "weight": "the weight"}.get(
             role, "a required value"
         )
-        for at in _missing(array, spec.missing_values):
+        missing = spec.missing_values
+        if column.role == "label":
+            missing = (*missing, *map(label_text, missing))
+        for at in _missing(array, missing):
             faults[int(at)] = f"{what} is missing"
     if serving:
         return faults
@@ -154,9 +147,18 @@ def _missing(array: pa.Array, missing_values: Iterable[str]) -> np.ndarray:
     return np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))
 
 
-def _label_texts(array: pa.Array) -> pa.Array:
-    trimmed = pc.utf8_trim_whitespace(array)
-    return pc.replace_substring_regex(trimmed, r"^([+-]?\d+)\.0*$", r"\1")
+def _classes(lists: pa.Array, separator: str) -> pa.Array:
+    """Returns [rows] lists of single classes: texts cut at `separator`, none of them empty."""
+    owners, texts = pc.list_parent_indices(lists), lists.flatten()
+    parts = pc.split_pattern(texts, separator)
+    owners = pc.take(owners, pc.list_parent_indices(parts))
+    classes = label_texts(parts.flatten())
+    held = pc.not_equal(classes, "")
+    counts = np.bincount(
+        owners.filter(held).to_numpy(zero_copy_only=False).astype(np.int64), minlength=len(lists)
+    )
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), classes.filter(held), mask=lists.is_null())
 
 
 def _binary_faults(array: pa.Array, label: BinaryLabel) -> Faults:
@@ -164,7 +166,7 @@ def _binary_faults(array: pa.Array, label: BinaryLabel) -> Faults:
     if label.positive is not None and label.negative is None:
         return {}
     if label.positive is None:
-        compared, valid = pc.utf8_lower(array), _YES | _NO
+        compared, valid = pc.utf8_lower(array), frozenset((*POSITIVE_WORDS, *NEGATIVE_WORDS))
         expected = "1, true, yes or 0, false, no"
     else:
         compared = array

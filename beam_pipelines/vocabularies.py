@@ -11,6 +11,7 @@ from beam_pipelines.analysis import Constants
 from schemas.errors import SpecError
 from schemas.features import Vocabulary
 from schemas.label import MulticlassLabel, MultilabelLabel
+from schemas.label_values import label_text
 from schemas.records import LABEL
 from schemas.spec import Spec
 from schemas.vocabulary_file import read_vocabulary, write_vocabulary
@@ -56,7 +57,7 @@ class VocabularyFiles:
     def _declared(self, owner: str) -> list[bytes]:
         label = self._spec.label
         if owner == LABEL and isinstance(label, MulticlassLabel | MultilabelLabel):
-            return [entry.encode() for entry in label.classes or ()]
+            return [label_text(entry).encode() for entry in label.classes or ()]
         vocabulary = self._vocabulary(owner)
         assert vocabulary is not None and vocabulary.file is not None
         where = "label" if owner == LABEL else f"features.{owner}"

@@ -8,13 +8,14 @@ Classes are ordered by descending count in the training split, ties by descendin
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from schemas.declared import Declared
 from schemas.features import Tokenizer, Vocabulary
-from schemas.label_values import canonical_value
+from schemas.label_values import label_text
 
 __all__ = [
     "BinaryLabel",
@@ -34,7 +35,8 @@ class _Label(Declared):
 class BinaryLabel(_Label):
     """1 where the value is among `positive`, else 0.
 
-    Values are compared as text, numbers by value (5 equals "5.0").
+    Values are compared as text, numbers by value: 5 equals "5.0", and "05" only itself
+    (schemas/label_values.py has the rule).
     Without `positive`: 1, true, yes (any case) are positive; 0, false, no are negative;
     anything else is rejected. With `negative` given, values in neither list are rejected.
     """
@@ -53,9 +55,14 @@ class BinaryLabel(_Label):
             raise ValueError("positive: expected at least one value")
         if self.negative is not None and self.positive is None:
             raise ValueError("'negative' needs 'positive'")
-        both = set(map(canonical_value, self.positive or ())) & set(
-            map(canonical_value, self.negative or ())
-        )
+        for key, values in (("positive", self.positive), ("negative", self.negative)):
+            for value in values or ():
+                if not label_text(value) or (isinstance(value, float) and math.isnan(value)):
+                    raise ValueError(
+                        f"{key}: no row can hold {value!r}: a label without a value is missing; "
+                        "name the values that rows hold"
+                    )
+        both = set(map(label_text, self.positive or ())) & set(map(label_text, self.negative or ()))
         if both:
             raise ValueError(f"{sorted(both)[0]!r} is in both 'positive' and 'negative'")
         return self
@@ -66,11 +73,15 @@ def _each_class_once(classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
         return None
     if not classes:
         raise ValueError("expected at least one class, or none declared to take them from the data")
+    first: dict[str, str] = {}
     for name in classes:
         if not name.strip() or name != name.strip() or "\n" in name or "\r" in name:
             raise ValueError(f"expected names on one line without outer white space, got {name!r}")
         if classes.count(name) > 1:
             raise ValueError(f"expected each class once, got {name!r} twice")
+        other = first.setdefault(label_text(name), name)
+        if other != name:
+            raise ValueError(f"expected each class once, but {other!r} and {name!r} are one value")
     return classes
 
 
@@ -93,6 +104,16 @@ class MultilabelLabel(_Label):
     """What separates the classes of a row in one string."""
     classes: Classes = None
     """The classes in their order; those of the training split, by count, if not given."""
+
+    @model_validator(mode="after")
+    def _uncut(self) -> MultilabelLabel:
+        for name in self.classes or ():
+            if self.separator in name:
+                raise ValueError(
+                    f"classes: no row can hold {name!r}, which {self.separator!r} separates; "
+                    "declare another separator, or the parts"
+                )
+        return self
 
 
 class RegressionLabel(_Label):

@@ -19,7 +19,8 @@ from schemas.declared import Declared
 from schemas.encoders import Dense, Encoder, Flatten
 from schemas.errors import SpecError, nearest
 from schemas.features import CategoricalFeature, Feature, NumericFeature, TextFeature, Vocabulary
-from schemas.label import Label, SequenceLabel
+from schemas.label import BinaryLabel, Label, MulticlassLabel, SequenceLabel
+from schemas.label_values import label_text
 from schemas.network import ModelSpec, Seq2SeqSpec, TowersSpec, TrainingSpec
 from schemas.refusals import in_words
 from schemas.splits import Split
@@ -227,6 +228,14 @@ def _label_problems(spec: Spec) -> Iterator[str]:
     ):
         if column == spec.label.column:
             yield f"{path}: column {column!r} is the label; name another column"
+    missing = set(map(label_text, spec.missing_values))
+    for key, values in _named_values(spec.label):
+        for value in values or ():
+            if label_text(value) in missing:
+                yield (
+                    f"label.{key}: no row can hold {value!r}: it is among missing_values; "
+                    "remove it from one of them"
+                )
     if isinstance(spec.label, SequenceLabel):
         if spec.label.vocabulary.shared_with is not None:
             yield (
@@ -235,6 +244,16 @@ def _label_problems(spec: Spec) -> Iterator[str]:
             )
         if spec.label.tokenizer == "subword":
             yield "label.tokenizer: expected words, whitespace, characters or regex, got 'subword'"
+
+
+def _named_values(
+    label: Label,
+) -> Iterator[tuple[str, tuple[str | int | float | bool, ...] | None]]:
+    """Yields the keys that name whole values of the label's column, with those values."""
+    if isinstance(label, BinaryLabel):
+        yield from (("positive", label.positive), ("negative", label.negative))
+    elif isinstance(label, MulticlassLabel):
+        yield "classes", label.classes
 
 
 def _tower_problems(spec: Spec, model: TowersSpec) -> Iterator[str]:

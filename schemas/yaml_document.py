@@ -1,6 +1,8 @@
-"""Reads a YAML document, refusing what YAML lets pass: a key given twice.
+"""Reads a YAML document, refusing what YAML lets pass and keeping what it would lose.
 
-YAML keeps the last of two equal keys, so a second `age:` would drop the first feature unseen.
+YAML keeps the last of two equal keys, so a second `age:` would drop the first feature unseen. It
+takes `yes` and `NO` for booleans, `05` for an octal 5 and `1_000` for 1000; a label's values are
+read as they are written instead.
 """
 
 from __future__ import annotations
@@ -18,7 +20,11 @@ class _RepeatedKey(yaml.YAMLError):
     """A key given twice; the message says where."""
 
 
-class _UniqueKeys(yaml.SafeLoader):
+# Keys of lists that hold values of rows.
+_LISTS_OF_VALUES = ("positive", "negative", "classes")
+
+
+class _Loader(yaml.SafeLoader):
     # Checked while composing: construction merges `<<` into the same list of keys, and a key
     # that overrides a merged one is no repetition.
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
@@ -35,7 +41,28 @@ class _UniqueKeys(yaml.SafeLoader):
                     f"first on line {first[identity]}; keep one"
                 )
             first[identity] = line
+        for key, values in node.value:
+            if key.value in _LISTS_OF_VALUES and isinstance(values, yaml.SequenceNode):
+                for value in values.value:
+                    self._keep_as_written(value, as_text=key.value == "classes")
         return node
+
+    def _keep_as_written(self, node: yaml.Node, *, as_text: bool) -> None:
+        """Makes a plain scalar text, unless it is a value that is written in this one way."""
+        if not isinstance(node, yaml.ScalarNode) or node.style is not None:
+            return
+        kind = node.tag.rpartition(":")[2]
+        one_way = {
+            "int": lambda: str(int(node.value)) == node.value,
+            "float": lambda: repr(float(node.value)) == node.value,
+            "bool": lambda: node.value.lower() in ("true", "false"),
+        }.get(kind)
+        try:
+            kept = one_way is not None and one_way() and not as_text
+        except ValueError:  # 1_000 and 1:30
+            kept = False
+        if not kept and kind in ("int", "float", "bool", "timestamp"):
+            node.tag = "tag:yaml.org,2002:str"
 
 
 def read_yaml(text: str, source: str) -> Any:
@@ -45,7 +72,7 @@ def read_yaml(text: str, source: str) -> Any:
       SpecError: If it is not YAML, or a mapping gives a key twice.
     """
     try:
-        return yaml.load(text, Loader=_UniqueKeys)
+        return yaml.load(text, Loader=_Loader)
     except _RepeatedKey as error:
         raise SpecError(str(error), source=source) from None
     except yaml.YAMLError as error:

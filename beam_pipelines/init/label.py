@@ -13,7 +13,7 @@ import numpy as np
 from beam_pipelines.init.features import percent
 from beam_pipelines.init.profile import Profile
 from schemas.errors import DataError
-from schemas.label_values import NEGATIVE_WORDS, POSITIVE_WORDS, canonical_value
+from schemas.label_values import NEGATIVE_WORDS, POSITIVE_WORDS, label_text
 
 __all__ = ["LabelGuess", "guess_label", "likely_label"]
 
@@ -92,12 +92,10 @@ def _binary(profile: Profile, groups: list[list[str]]) -> LabelGuess:
     sides = sorted(groups, key=lambda group: sum(counts[value] for value in group))
     total = sum(counts.values())
     share = percent(sum(counts[value] for value in sides[0]) / total)
-    known = {canonical_value(value).lower() for group in groups for value in group}
+    known = {label_text(value).lower() for group in groups for value in group}
     declared: dict[str, Any] = {"column": profile.name, "type": "binary"}
     if known <= {*POSITIVE_WORDS, *NEGATIVE_WORDS} and len(known & {*POSITIVE_WORDS}) == 1:
-        positive = next(
-            group for group in groups if canonical_value(group[0]).lower() in POSITIVE_WORDS
-        )
+        positive = next(group for group in groups if label_text(group[0]).lower() in POSITIVE_WORDS)
         share = percent(sum(counts[value] for value in positive) / total)
         return LabelGuess(declared, f"{', '.join(sorted(known))}; {share} positive")
     declared["positive"], declared["negative"] = (
@@ -126,13 +124,13 @@ def _same_but_for_writing(values: list[str]) -> list[list[str]]:
     """Groups values that differ only in case, outer punctuation or a fraction of zero."""
     groups: dict[str, list[str]] = {}
     for value in values[: _MOST_CLASSES + 1]:
-        bare = re.sub(r"[\s.,;:!]+$", "", canonical_value(value)).lower()
+        bare = re.sub(r"[\s.,;:!]+$", "", label_text(value)).lower()
         groups.setdefault(bare, []).append(value)
     return list(groups.values())
 
 
 def _plain(value: str) -> str | int:
-    return int(value) if re.fullmatch(r"-?\d{1,15}", value) else value
+    return int(value) if re.fullmatch(r"-?(0|[1-9]\d{0,14})", value) else value
 
 
 def _text(name: str) -> str:
