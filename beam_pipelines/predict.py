@@ -36,7 +36,8 @@ from beam_pipelines.rows import Rows, rows_of
 from beam_pipelines.sinks import SINK_FOLDERS, Part, RejectedSink, create, new_path, place
 from beam_pipelines.sources import WorkUnit, as_seen_from_anywhere, plan
 from beam_pipelines.write_rows import ACCOUNTS, PARTS, UnitAccount, kind_of, tagged
-from schemas.errors import DataError, UsageError
+from schemas.errors import DataError
+from schemas.exported_files import EXTRA, check_exported
 from schemas.manifest import SPEC
 from schemas.row_encoding import examples
 from schemas.spec import Spec, load
@@ -78,17 +79,13 @@ def predict(
 
     Raises:
       UsageError: If the model is not one of ours, or the output is finished already.
-      DataError: If too many rows are rejected.
+      DataError: If a file of the model is not as exported, or too many rows are rejected.
       AccountingError: If the runner lost rows.
     """
     begin = time.monotonic()
     options = options if options is not None else pipeline_options()
-    spec_path = Path(model) / "assets.extra" / SPEC
-    if not spec_path.is_file():
-        raise UsageError(
-            f"{model}: expected a directory that `skewless export` left, found no {SPEC}"
-        )
-    spec = load(spec_path)
+    check_exported(model)
+    spec = load(Path(model) / EXTRA / SPEC)
     units = plan(inputs, spec, serving=True)
     if runner_name(options) != "DirectRunner":
         units = as_seen_from_anywhere(units)
@@ -166,11 +163,10 @@ class _Predict(beam.DoFn):
         self._signature: Any = None
 
     def setup(self) -> None:
-        """Loads the model once a worker."""
+        """Checks and loads the model once a worker, which may see another copy of it."""
         import tensorflow as tf
 
-        description = Path(self._model, "assets.extra", "skewless.json")
-        if json.loads(description.read_text(encoding="utf-8"))["needs_tensorflow_text"]:
+        if check_exported(self._model)["needs_tensorflow_text"]:
             import tensorflow_text  # noqa: F401 - registers the graph's ops
 
         self._loaded = tf.saved_model.load(self._model)

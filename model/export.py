@@ -22,13 +22,14 @@ from model.inputs import open_records
 from model.run_directory import METRICS, MODEL, RunDirectory
 from model.signatures import ServingFunctions
 from model.transform import Transform
-from model.verify import DESCRIPTION, EXTRA, Report, check_predictions, file_digests, verify
+from model.verify import Report, check_predictions, verify
 from schemas.errors import ParityError, UsageError
+from schemas.exported_files import DESCRIPTION, EXTRA, write_description
 from schemas.manifest import MANIFEST, SPEC, TRANSFORM
 from schemas.records import LABEL
 from schemas.vocabulary_file import read_vocabulary
 
-__all__ = ["EXTRA", "execute", "export", "export_model", "run"]
+__all__ = ["execute", "export", "export_model", "run"]
 
 _METHODS = {
     "classify": "tensorflow/serving/classify",
@@ -141,12 +142,11 @@ def _write(
         "spec": run.spec.name,
         "transform_sha256": run.manifest.transform_sha256,
         "signatures": sorted(endpoints),
-        "columns": functions.arguments,
+        "columns": dict(functions.arguments),
         "tensorflow": tf.__version__,
         "needs_tensorflow_text": _needs_text(directory),
-        "files": file_digests(directory),
     }
-    (extra / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    write_description(directory, description)
 
 
 def _finish_signatures(directory: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from model.transform import load_graph
-from schemas.errors import UsageError
+from schemas.exported_files import EXTRA, check_exported
 from schemas.id_words import IdWords
 from schemas.json_rows import canonical_rows
 from schemas.manifest import SPEC, Manifest, load_manifest
@@ -19,8 +19,6 @@ from schemas.row_encoding import examples
 from schemas.spec import Spec, load
 
 __all__ = ["ServedModel"]
-
-_EXTRA = "assets.extra"
 
 
 @dataclass(frozen=True)
@@ -35,18 +33,16 @@ class ServedModel:
 
     @classmethod
     def open(cls, directory: str | Path) -> ServedModel:
-        """Loads a model.
+        """Checks every file of a model and loads it.
 
         Raises:
           UsageError: If the directory is not one that `skewless export` left.
+          DataError: If a file is missing, or not as exported.
         """
         root = Path(directory)
-        if not (root / _EXTRA / SPEC).is_file():
-            raise UsageError(
-                f"{root}: expected a directory that `skewless export` left, found no {_EXTRA}/{SPEC}"
-            )
-        spec = load(root / _EXTRA / SPEC)
-        manifest = load_manifest(root / _EXTRA)
+        check_exported(root)
+        spec = load(root / EXTRA / SPEC)
+        manifest = load_manifest(root / EXTRA)
         words = IdWords(spec, manifest.features, root / "assets")
         return cls(root, spec, manifest, words, load_graph(root))
 

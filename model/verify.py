@@ -24,29 +24,25 @@ from model.parity import compare, key_digest
 from model.parity_report import Difference, Report
 from model.slices import raw_files
 from model.transform import load_graph
-from schemas.errors import DatasetMismatchError
-from schemas.manifest import MANIFEST, SPEC, file_sha256, load_manifest
+from schemas.errors import DataError, DatasetMismatchError, UsageError
+from schemas.exported_files import DESCRIPTION, EXTRA, differing_files, load_description
+from schemas.manifest import MANIFEST, SPEC, load_manifest
 from schemas.records import KEY, LABEL, WEIGHT
 from schemas.row_encoding import examples
 from schemas.spec import Spec, load
 from schemas.splits import SPLITS
 
 __all__ = [
-    "DESCRIPTION",
-    "EXTRA",
     "Difference",
     "RawRows",
     "Report",
     "check_predictions",
     "execute",
-    "file_digests",
     "run",
     "sample_rows",
     "verify",
 ]
 
-EXTRA = "assets.extra"
-DESCRIPTION = "skewless.json"
 _BATCH = 1024
 _PREDICTED = 4096
 Predict = Callable[[Mapping[str, tf.Tensor]], tf.Tensor]
@@ -99,11 +95,7 @@ def verify(
             f"{records_directory} came from {records.manifest.transform_sha256}; "
             "export the run of these records"
         )
-    altered = [
-        path
-        for path, digest in description["files"].items()
-        if not (root / path).is_file() or file_sha256(root / path) != digest
-    ]
+    altered = list(differing_files(root, description))
     spec = load(root / EXTRA / SPEC)
     transform = _loaded(root, altered).signatures["transform_features"]
     names = sorted(set(records.manifest.features) - {KEY, LABEL, WEIGHT})
@@ -166,16 +158,6 @@ def check_predictions(
     return worst
 
 
-def file_digests(directory: str | Path) -> dict[str, str]:
-    """Returns the SHA-256 of every file of an exported model but its description."""
-    root = Path(directory)
-    return {
-        path.relative_to(root).as_posix(): file_sha256(path)
-        for path in sorted(root.rglob("*"))
-        if path.is_file() and path != root / EXTRA / DESCRIPTION
-    }
-
-
 def _served_predictions(
     serve: Any, spec: Spec, records_directory: str | Path
 ) -> dict[bytes, np.ndarray]:
@@ -204,16 +186,17 @@ def _keys(raw: RawRows) -> list[bytes]:
 def _description(model: Path) -> dict[str, Any]:
     path = model / EXTRA / DESCRIPTION
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        if load_manifest(model / EXTRA).transform_sha256 != document["transform_sha256"]:
-            raise DatasetMismatchError(
-                f"{model}/{EXTRA}: {MANIFEST} is of another transform; export again"
-            )
+        document = load_description(model)
         document["files"].items()
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        carried = document["transform_sha256"]
+    except (UsageError, DataError, KeyError) as error:
         raise DatasetMismatchError(
             f"{path}: expected what `skewless export` writes, got {error!r}; export again"
         ) from error
+    if load_manifest(model / EXTRA).transform_sha256 != carried:
+        raise DatasetMismatchError(
+            f"{model}/{EXTRA}: {MANIFEST} is of another transform; export again"
+        )
     return document
 
 

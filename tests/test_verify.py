@@ -17,6 +17,7 @@ from model import verify as verify_command
 from model.verify import RawRows, verify
 from schemas import Spec, parse
 from schemas.errors import DatasetMismatchError
+from schemas.exported_files import load_description, write_description
 from schemas.manifest import file_sha256
 from tests.conftest import SHOP, DataSet, shop_csv
 
@@ -118,10 +119,7 @@ def test_an_altered_vocabulary(
     told = capsys.readouterr().out
     assert "assets/user: is not the file that was exported" in told
     # The values tell as well, whatever the digests say.
-    description = model / "assets.extra" / "skewless.json"
-    document = json.loads(description.read_text())
-    document["files"]["assets/user"] = file_sha256(path)
-    description.write_text(json.dumps(document))
+    write_description(model, load_description(model))
     report = verify(model, shop.directory)
     assert (report.passed, report.altered) == (False, [])
     assert {difference.feature for difference in report.differences} == {"user"}

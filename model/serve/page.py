@@ -27,6 +27,7 @@ from model.serve.servable import Servable
 from model.serve.status import ServingError
 from model.serve.versions import Versions
 from schemas.errors import DataError, UsageError
+from schemas.exported_files import EXTRA
 from schemas.features import CategoricalFeature, NumericFeature, TextFeature
 from schemas.raw_columns import feature_columns, raw_columns
 from schemas.spec import Spec
@@ -166,7 +167,7 @@ def _hint(feature: Any, separator: str | None, width: int) -> str:
 
 def _frequent(servable: Servable) -> dict[str, tuple[str, ...]]:
     """Returns the commonest values of categorical features, as the training records had them."""
-    path = servable.model.directory / "assets.extra" / "statistics.json"
+    path = servable.model.directory / EXTRA / "statistics.json"
     if not path.is_file():
         return {}
     features = json.loads(path.read_text(encoding="utf-8"))["features"]

@@ -24,7 +24,7 @@ def status_reply(
     for version, status in statuses.items():
         entry = reply.model_version_status.add(version=version, state=states.Value(status.state))
         entry.status.error_code = _UNKNOWN if status.error else 0
-        entry.status.error_message = status.error
+        entry.status.error_message = status.error or status.note
     return reply
 
 

@@ -1,8 +1,9 @@
 """Versions: a directory of numbered models, of which the newest answers.
 
-A version that appears is loaded beside the one that answers and takes its place when it is ready.
-Requests that hold the old one end with it. A version that cannot be loaded is passed over and tried
-again when its files change. Deleting the newest brings back the one before it, as in TensorFlow Serving.
+A version that appears is loaded beside the one that answers and takes its place when it is ready,
+which it is when every file is as it was exported. Requests that hold the old one end with it. A
+version that cannot be loaded, or is still being copied, is passed over and tried again when its files
+change. Deleting the newest brings back the one before it, as in TensorFlow Serving.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from model.serve.event_log import log
 from model.serve.metrics import Metrics
 from model.serve.servable import SAVED_MODEL, Servable
 from model.serve.status import ServingError
-from schemas.errors import UsageError
+from schemas.errors import DataError, UsageError
+from schemas.raw_columns import raw_columns
+from schemas.spec import Spec
 
 __all__ = ["VersionStatus", "Versions"]
 
@@ -31,10 +34,12 @@ class VersionStatus:
     Attributes:
       state: LOADING, AVAILABLE, UNLOADING or END, as TensorFlow Serving has them.
       error: Why it could not be loaded; empty if it could.
+      note: What else is to be known of a version that was loaded.
     """
 
     state: str
     error: str = ""
+    note: str = ""
 
 
 class Versions:
@@ -136,7 +141,7 @@ class Versions:
             traces = _traces(found[version])
             if self._failed.get(version) == traces:
                 continue
-            if await self._load(found[version], version):
+            if await self._load(found[version], version, traces):
                 return
             self._failed[version] = traces
 
@@ -147,22 +152,25 @@ class Versions:
         return {
             int(path.name): path
             for path in self._root.iterdir()
-            if path.name.isdecimal() and (path / SAVED_MODEL).is_file()
+            if path.name.isdecimal() and _is_there(path / SAVED_MODEL)
         }
 
-    async def _load(self, directory: Path, version: int) -> bool:
+    async def _load(self, directory: Path, version: int, traces: tuple) -> bool:
         begun = time.perf_counter()
         self._statuses[version] = VersionStatus("LOADING")
         log("loading", version=version, path=directory)
         try:
-            loaded = await asyncio.to_thread(Servable, directory, version)
+            loaded = await asyncio.to_thread(_checked, directory, version, traces)
         except Exception as error:
             self._statuses[version] = VersionStatus("END", f"{type(error).__name__}: {error}")
             self._metrics.loads.labels("failed").inc()
             log("not loaded", logging.ERROR, version=version, path=directory, error=error)
             return False
         old, self._current = self._current, loaded
-        self._statuses[version] = VersionStatus("AVAILABLE")
+        note = "" if old is None else _another_declaration(old.model.spec, loaded.model.spec)
+        if note:
+            log("another spec", logging.WARNING, version=version, path=directory, note=note)
+        self._statuses[version] = VersionStatus("AVAILABLE", note=note)
         self._metrics.loads.labels("ok").inc()
         self._metrics.model_version.set(version)
         log("loaded", version=version, seconds=round(time.perf_counter() - begun, 3))
@@ -185,12 +193,64 @@ class Versions:
         weakref.finalize(old, ended).atexit = False
 
 
+def _checked(directory: Path, version: int, traces: tuple) -> Servable:
+    """Loads a version whose files stayed as they were seen, checked and read."""
+    loaded = Servable(directory, version)
+    if _traces(directory) != traces:
+        raise DataError(
+            f"{directory}: its files changed while it was loaded; wait until all are there"
+        )
+    return loaded
+
+
+def _another_declaration(old: Spec, new: Spec) -> str:
+    """Returns how a version asks or answers something else than the one before it, or nothing."""
+    told = []
+    if old.name != new.name:
+        told.append(f"its spec is {new.name!r}, that of the version before it {old.name!r}")
+    before, now = _asked(old), _asked(new)
+    for said, columns in (
+        ("reads no more", before.keys() - now.keys()),
+        ("reads as well", now.keys() - before.keys()),
+        ("reads otherwise", {c for c in before.keys() & now.keys() if before[c] != now[c]}),
+    ):
+        if columns:
+            told.append(f"{said} {', '.join(sorted(columns))}")
+    if _answer(old) != _answer(new):
+        told.append(f"predicts {_answer(new)}, not {_answer(old)}")
+    return "; ".join(told)
+
+
+def _asked(spec: Spec) -> dict[str, tuple[str, bool, int]]:
+    return {
+        name: (column.kind, column.multivalued, column.width)
+        for name, column in raw_columns(spec).items()
+        if column.role == "feature"
+    }
+
+
+def _answer(spec: Spec) -> str:
+    return "nothing" if spec.label is None else f"{spec.label.column} ({spec.label.type})"
+
+
+def _is_there(path: Path) -> bool:
+    """Returns whether a file is there; one version that cannot be read is no reason to pass all."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        log("version not readable", logging.WARNING, path=path, error=error)
+        return False
+
+
 def _traces(directory: Path) -> tuple:
     """Returns what changes when files of a model do."""
-    return tuple(
-        sorted(
-            (str(path), status.st_size, status.st_mtime_ns)
-            for path in directory.rglob("*")
-            for status in [path.stat()]
-        )
-    )
+    return tuple(sorted(_trace(path) for path in directory.rglob("*")))
+
+
+def _trace(path: Path) -> tuple[str, int, int, int]:
+    try:
+        status = path.stat()
+    except OSError:  # A link to nothing, or a file that was just removed.
+        return str(path), -1, 0, 0
+    # A copy may set its time back to the original's, but not the time of that change.
+    return str(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns
