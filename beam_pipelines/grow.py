@@ -14,10 +14,8 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import numpy as np
-
 from beam_pipelines.analysis import Analysis, Constants, counted_vocabularies
-from beam_pipelines.analyzers.numeric import NumericConstants
+from beam_pipelines.analyzers.numeric import constants_of
 from beam_pipelines.analyzers.vocabulary import MostFrequent
 from beam_pipelines.transform_metadata import vocabulary_path
 from schemas.constants import load_numbers
@@ -122,7 +120,7 @@ def grown_constants(analysis: Analysis, spec: Spec, directory: str, transform: s
       transform: The earlier `transform/` folder.
     """
     growing = _growing(spec)
-    constants = Constants(numbers=_earlier_numbers(transform))
+    constants = Constants(numbers=constants_of(load_numbers(transform)))
     for owner in counted_vocabularies(spec):
         tokens = _earlier(transform, owner)
         if owner in growing:
@@ -166,12 +164,3 @@ def _new(counts: Mapping[bytes, int], known: list[bytes], min_count: int) -> lis
 
 def _earlier(transform: str, owner: str) -> list[bytes]:
     return read_vocabulary(vocabulary_path(transform, owner))
-
-
-def _earlier_numbers(transform: str) -> dict[str, NumericConstants]:
-    return {
-        name: NumericConstants(
-            **{constant: np.array(values, np.float32) for constant, values in found.items()}
-        )
-        for name, found in load_numbers(transform).items()
-    }

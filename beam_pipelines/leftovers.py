@@ -9,7 +9,6 @@ source cannot be told apart, and what holds such rows is left.
 from __future__ import annotations
 
 import json
-import pickle
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from beam_pipelines.segments import PENDING, pending_segments, read_segment
+from schemas.errors import DataError
 from schemas.manifest import MANIFEST
 from schemas.windows import pane_folder
 
@@ -81,7 +81,7 @@ def _finished(directory: Path, window: int) -> dict[str, list[list[int]]]:
 def _is_left(path: Path, finished: Ranges) -> bool:
     try:
         rows = dict(_rows(path))
-    except (FileNotFoundError, EOFError, ValueError, pickle.UnpicklingError):
+    except (FileNotFoundError, ValueError, DataError):
         rows = {}
     if rows:
         return all(

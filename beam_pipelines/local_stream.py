@@ -12,16 +12,21 @@ from __future__ import annotations
 
 import json
 import logging
-import pickle
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
+from beam_pipelines.checked_file import (
+    json_section,
+    read_checked,
+    read_json_section,
+    write_checked,
+)
 from beam_pipelines.event_time import SECOND
 from beam_pipelines.leftovers import SOURCES
 from beam_pipelines.local_runner import pipeline_options
@@ -36,6 +41,7 @@ __all__ = ["FilePoll", "stream_files"]
 
 # About 2 GB a round, so that a backlog does not wait for its last file.
 _ROUND_FILES = 64
+_KIND = "round"
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -181,11 +187,14 @@ def _write(
             | "Outcome" >> beam.Create([str(outcome)])
             | "WriteOutcome"
             >> beam.Map(
-                lambda path, found: Path(path).write_bytes(pickle.dumps(found)),
+                lambda path, found: write_checked(
+                    path, _KIND, [json_section([asdict(segment) for segment in found])]
+                ),
                 found=AsSingleton(segments),
             )
         )
-    found: list[Segment] = pickle.loads(outcome.read_bytes())
+    [section] = read_checked(outcome, _KIND, [0])
+    found = [Segment(**segment) for segment in read_json_section(section)]
     _LOGGER.info("read: %d files, %s rows", len(files), f"{sum(s.read for s in found):,}")
     return found
 

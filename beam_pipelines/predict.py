@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import pickle
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -30,6 +29,7 @@ from apache_beam.pvalue import AsSingleton
 from beam_pipelines import arguments
 from beam_pipelines.accounting import account, check_rejected
 from beam_pipelines.local_runner import pipeline_options, runner_name
+from beam_pipelines.outcome import Outcome
 from beam_pipelines.output_directory import OutputDirectory
 from beam_pipelines.progress import Tally, Watch, progress_of
 from beam_pipelines.rows import Rows, rows_of
@@ -46,7 +46,7 @@ __all__ = ["MARKER", "execute", "predict", "run"]
 
 MARKER = "predictions.json"
 _PREDICTING = "predicting"
-_OUTCOME = "outcome.pickle"
+_OUTCOME = "outcome"
 # Always cut alike, whatever the threads: float32 sums may round otherwise in another batch.
 _BATCH = 1024
 _THREADS = 4
@@ -99,13 +99,14 @@ def predict(
         with Watch(tally, units, [_PREDICTING]):
             _run_pipeline(predictor, units, directory.staging, options)
         shutil.rmtree(tally.directory)
-        outcome = pickle.loads((directory.staging / _OUTCOME).read_bytes())
-        parts: list[Part] = outcome[PARTS]
-        rows = account(units, {}, outcome[ACCOUNTS], parts)
-        files = place(parts, directory.staging, {"records": f".{format}", "rejected": ".jsonl"})
+        outcome = Outcome.read(directory.staging / _OUTCOME)
+        rows = account(units, {}, outcome.accounts, outcome.parts)
+        files = place(
+            outcome.parts, directory.staging, {"records": f".{format}", "rejected": ".jsonl"}
+        )
         beside = Path(f"{directory.path}.rejected")
         try:
-            check_rejected(rows, outcome[ACCOUNTS], max_rejected, str(beside))
+            check_rejected(rows, outcome.accounts, max_rejected, str(beside))
         except DataError:
             directory.keep("rejected", beside)
             raise
@@ -147,8 +148,8 @@ def _run_pipeline(
         )
 
 
-def _write_outcome(path: str, **outcome: Any) -> None:
-    Path(path).write_bytes(pickle.dumps(outcome))
+def _write_outcome(path: str, parts: Sequence[Part], accounts: Sequence[UnitAccount]) -> None:
+    Outcome(parts, accounts).write(path)
 
 
 class _Predict(beam.DoFn):

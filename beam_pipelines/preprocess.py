@@ -11,12 +11,12 @@ import argparse
 import importlib.metadata
 import json
 import logging
-import pickle
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import apache_beam as beam
 import tensorflow_transform.beam as tft_beam
@@ -33,15 +33,23 @@ from beam_pipelines.fitted_transform import check_fitted, write_declaration
 from beam_pipelines.grow import check_growable, tell_growth
 from beam_pipelines.histograms import add_histograms
 from beam_pipelines.local_runner import pipeline_options, runner_name
+from beam_pipelines.outcome import CountedUnit, Outcome
 from beam_pipelines.output_directory import OutputDirectory
 from beam_pipelines.preprocessing_fn import check_declared
 from beam_pipelines.progress import Tally, Watch
 from beam_pipelines.sinks import SINK_FOLDERS, Part, place
 from beam_pipelines.sources import WorkUnit, as_seen_from_anywhere, plan, wanted_columns
-from beam_pipelines.statistics import merge_statistics
+from beam_pipelines.statistics import SplitStatistics, merge_statistics
 from beam_pipelines.transform_graph import write_transform_graph
 from beam_pipelines.transform_metadata import record_entries
-from beam_pipelines.write_rows import ACCOUNTS, PARTS, STATISTICS, WRITING, WriteRows
+from beam_pipelines.write_rows import (
+    ACCOUNTS,
+    PARTS,
+    STATISTICS,
+    WRITING,
+    UnitAccount,
+    WriteRows,
+)
 from schemas.errors import DataError, UsageError
 from schemas.manifest import (
     MANIFEST,
@@ -57,7 +65,7 @@ from schemas.splits import SPLITS
 __all__ = ["execute", "preprocess", "run"]
 
 SHARD_BYTES = 128 * 1024 * 1024
-_OUTCOME = "outcome.pickle"
+_OUTCOME = "outcome"
 _TEMPORARY = "temporary"
 _ENDINGS = {"records": ".tfrecord", "raw": ".parquet", "rejected": ".jsonl"}
 _LOGGER = logging.getLogger(__name__)
@@ -137,24 +145,23 @@ def preprocess(
             else:
                 outcome = job.fit_with_transform_and_apply()
         ran = time.monotonic()
-        parts: list[Part] = outcome[PARTS]
-        counted = {order: read for order, read, _ in outcome["counted"]}
-        rows = account(units, counted, outcome[ACCOUNTS], parts)
+        counted = {unit.order: unit.read for unit in outcome.counted}
+        rows = account(units, counted, outcome.accounts, outcome.parts)
         if kept is not None:
-            taken = sum(was_kept for *_, was_kept in outcome["counted"])
+            taken = sum(unit.kept for unit in outcome.counted)
             _LOGGER.info("analysis: %d of %d work units from %s", taken, len(counted), cache)
-        shards = _shards(place(parts, staging, _ENDINGS))
+        shards = _shards(place(outcome.parts, staging, _ENDINGS))
         rejected_beside = Path(f"{directory.path}.rejected")
         try:
-            check_rejected(rows, outcome[ACCOUNTS], max_rejected, str(rejected_beside))
+            check_rejected(rows, outcome.accounts, max_rejected, str(rejected_beside))
         except DataError:
             directory.keep("rejected", rejected_beside)
             raise
-        for constants in outcome.get("constants", ()):
-            tell_growth(constants)
+        if outcome.constants is not None:
+            tell_growth(outcome.constants)
         if transform is None and not shards["train"]:
             raise DataError("no row fell into the training split; check split and --input")
-        _write_description(spec, staging, merge_statistics(outcome[STATISTICS]))
+        _write_description(spec, staging, outcome.statistics)
         _clean(staging)
         manifest = Manifest(
             spec_sha256=spec.sha256(),
@@ -200,17 +207,16 @@ class _Job:
         self._write = write
         self._options = options
 
-    def apply(self) -> dict[str, Any]:
+    def apply(self) -> Outcome:
         """Writes rows by the transform that lies in the staging directory."""
         with beam.Pipeline(options=self._options) as pipeline:
             work, duplicates = self._work(pipeline)
             fitted = str(self._staging / TRANSFORM / "transform_fn")
             saved_model = pipeline | "FittedTransform" >> beam.Create([fitted])
-            counted = pipeline | "NothingCounted" >> beam.Create([])
-            self._leave(pipeline, self._written(work, duplicates, saved_model), counted=counted)
+            self._leave(pipeline, self._written(work, duplicates, saved_model))
         return self._outcome()
 
-    def fit_and_apply(self) -> dict[str, Any]:
+    def fit_and_apply(self) -> Outcome:
         """Analyses the training rows, builds the transform and writes rows by it."""
         with beam.Pipeline(options=self._options) as pipeline:
             work, duplicates = self._work(pipeline)
@@ -226,7 +232,7 @@ class _Job:
             self._leave(pipeline, written, counted=counted, constants=constants)
         return self._outcome()
 
-    def fit_with_transform_and_apply(self) -> dict[str, Any]:
+    def fit_with_transform_and_apply(self) -> Outcome:
         """The same in three pipelines: tf.Transform wants our constants when it is built.
 
         In one pipeline with its analysis, Beam's local runner waits for the writing stage's side
@@ -237,7 +243,8 @@ class _Job:
             constants, counted = self._analysed(work, duplicates)
             self._leave(pipeline, constants=constants, counted=counted)
         analysed = self._outcome()
-        found: Constants = analysed["constants"][0]
+        found = analysed.constants
+        assert found is not None
         with (
             beam.Pipeline(options=self._options) as pipeline,
             tft_beam.Context(temp_dir=str(self._staging / _TEMPORARY)),
@@ -246,7 +253,7 @@ class _Job:
             _ = work | "AnalyseWithTransform" >> AnalyseWithTransform(
                 self._spec, found, str(self._staging / TRANSFORM), duplicates
             )
-        return self.apply() | {"counted": analysed["counted"]}
+        return replace(self.apply(), counted=analysed.counted)
 
     def _work(self, pipeline: beam.Pipeline) -> tuple[beam.PCollection, AsSingleton]:
         # Without the reshuffle all units would be one bundle, on one worker.
@@ -290,9 +297,9 @@ class _Job:
             | "WriteOutcome" >> beam.Map(_write_outcome, **gathered)
         )
 
-    def _outcome(self) -> dict[str, Any]:
+    def _outcome(self) -> Outcome:
         path = self._staging / _OUTCOME
-        outcome: dict[str, Any] = pickle.loads(path.read_bytes())
+        outcome = Outcome.read(path)
         path.unlink()
         return outcome
 
@@ -306,8 +313,23 @@ def _stages(spec: Spec, fitting: bool) -> list[str]:
     ]
 
 
-def _write_outcome(path: str, **outcome: Any) -> None:
-    Path(path).write_bytes(pickle.dumps(outcome))
+def _write_outcome(
+    path: str,
+    *,
+    parts: Sequence[Part] = (),
+    accounts: Sequence[UnitAccount] = (),
+    statistics: Sequence[dict[str, SplitStatistics]] = (),
+    counted: Sequence[tuple[int, int, bool]] = (),
+    constants: Sequence[Constants] = (),
+) -> None:
+    """Writes what the collections of a pipeline hold, by their tags; of constants there is one."""
+    Outcome(
+        parts,
+        accounts,
+        [CountedUnit(*unit) for unit in counted],
+        merge_statistics(statistics),
+        next(iter(constants), None),
+    ).write(path)
 
 
 def _shards(placed: Sequence[tuple[str, Part]]) -> dict[str, list[Shard]]:
@@ -328,7 +350,9 @@ def _split_entry(shards: list[Shard]) -> SplitEntry:
     )
 
 
-def _write_description(spec: Spec, staging: Path, statistics: dict[str, Any]) -> None:
+def _write_description(
+    spec: Spec, staging: Path, statistics: Mapping[str, SplitStatistics]
+) -> None:
     summaries = {split: entry.summary(spec) for split, entry in sorted(statistics.items())}
     add_histograms(summaries, statistics, spec, str(staging / TRANSFORM))
     # A fitted transform may be applied to held-out rows alone.

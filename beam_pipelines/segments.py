@@ -9,11 +9,10 @@ nobody names the first ones then.
 
 from __future__ import annotations
 
-import pickle
 import threading
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +20,14 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
+from beam_pipelines.checked_file import (
+    batch_section,
+    json_section,
+    read_batch_section,
+    read_checked,
+    read_json_section,
+    write_checked,
+)
 from beam_pipelines.event_time import Windowing, event_times
 from beam_pipelines.record_encoding import encode_records
 from beam_pipelines.rows import Rows, check_rows
@@ -50,6 +57,9 @@ __all__ = [
 
 PENDING = ".pending"
 SHARD_BYTES = 128 * 1024 * 1024
+_KIND = "segment"
+_BESIDE, _NUMBERS, _ROWS, _RECORDS = range(4)
+_COLUMN, _LENGTH = "column/", "length/"
 _GRAPHS: dict[str, TransformGraph] = {}
 _LOADING = threading.Lock()
 
@@ -204,17 +214,36 @@ def write_segments(job: StreamJob, batch: RawBatch, arrivals: Arrivals) -> list[
 
 
 def read_segment(path: str) -> SegmentContents:
-    """Reads what a segment holds beside its records, which may be large."""
-    with Path(path).open("rb") as file:
-        contents: SegmentContents = pickle.load(file)
-    return contents
+    """Reads what a segment holds beside its records, which may be large.
+
+    Raises:
+      DataError: If it is not as it was written, or of another version.
+    """
+    beside, numbers, rows = read_checked(path, _KIND, [_BESIDE, _NUMBERS, _ROWS])
+    document: dict[str, Any] = read_json_section(beside)
+    written = read_batch_section(rows)
+    names: list[str] = document["columns"]
+    columns = written.select([f"{_COLUMN}{name}" for name in names]).rename_columns(names)
+    return SegmentContents(
+        file=document["file"],
+        numbers=read_batch_section(numbers)["number"].to_numpy(),
+        times=written["time"].to_numpy(),
+        keys=written["key"],
+        rejected=[Rejected(**entry) for entry in document["rejected"]],
+        statistics=SplitStatistics.decoded(document["statistics"]),
+        columns=columns,
+        lengths={name: written[f"{_LENGTH}{name}"].to_numpy() for name in document["lengths"]},
+    )
 
 
 def read_records(path: str) -> list[bytes]:
-    """Returns [written] serialized tf.Example of a segment."""
-    with Path(path).open("rb") as file:
-        pickle.load(file)
-        records: list[bytes] = pickle.load(file)
+    """Returns [written] serialized tf.Example of a segment.
+
+    Raises:
+      DataError: If it is not as it was written, or of another version.
+    """
+    [section] = read_checked(path, _KIND, [_RECORDS])
+    records: list[bytes] = read_batch_section(section)["record"].to_pylist()
     return records
 
 
@@ -254,9 +283,7 @@ def _write(
     folder = pending_segments(job.directory)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{start}-{uuid.uuid4().hex}"
-    with path.open("wb") as file:
-        for part in (contents, records):
-            pickle.dump(part, file, protocol=pickle.HIGHEST_PROTOCOL)
+    write_checked(path, _KIND, _sections(contents, records))
     return Segment(
         window=start,
         path=str(path),
@@ -266,6 +293,29 @@ def _write(
         written=len(records),
         rejected=len(contents.rejected),
     )
+
+
+def _sections(contents: SegmentContents, records: list[bytes]) -> list[bytes | pa.Buffer]:
+    columns, lengths = contents.columns, contents.lengths
+    beside = {
+        "file": contents.file,
+        "rejected": [asdict(entry) for entry in contents.rejected],
+        "statistics": contents.statistics.encoded(),
+        "columns": columns.schema.names,
+        "lengths": list(lengths),
+    }
+    rows = {
+        "time": pa.array(contents.times),
+        "key": contents.keys,
+        **{f"{_COLUMN}{name}": columns.column(name) for name in columns.schema.names},
+        **{f"{_LENGTH}{name}": pa.array(values) for name, values in lengths.items()},
+    }
+    return [
+        json_section(beside),
+        batch_section(pa.record_batch({"number": contents.numbers})),
+        batch_section(pa.record_batch(rows)),
+        batch_section(pa.record_batch({"record": pa.array(records, pa.large_binary())})),
+    ]
 
 
 def _times(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from beam_pipelines.analyzers.numeric_summary import NumericSummary
+from beam_pipelines.analyzers.numeric_summary import NumericSummary, SummaryCoder
 from beam_pipelines.distribution import id_distribution, number_distribution
 from schemas.features import NumericFeature
 from schemas.id_contract import FIRST_ID, MISSING_ID, PADDING_ID
@@ -139,6 +139,41 @@ class SplitStatistics:
             self.numbers.setdefault(name, NumericSummary()).merge(numbers)
         self.label_counts = _add(self.label_counts, other.label_counts)
 
+    def encoded(self) -> dict[str, Any]:
+        """Returns everything counted as JSON has it."""
+        names = list(self.numbers)
+        numbers = SummaryCoder().encode_cache([self.numbers[name] for name in names])
+        return {
+            "rows": self.rows,
+            "ids": {
+                name: {**vars(ids), "ids": ids.ids.tolist(), "lengths": ids.lengths.tolist()}
+                for name, ids in self.ids.items()
+            },
+            "numbers": {"names": names, "summaries": numbers.decode()},
+            "label_counts": self.label_counts.tolist(),
+        }
+
+    @classmethod
+    def decoded(cls, encoded: Mapping[str, Any]) -> SplitStatistics:
+        """Returns what `encoded` was called on."""
+        numbers = encoded["numbers"]
+        summaries = SummaryCoder().decode_cache(numbers["summaries"].encode())
+        return cls(
+            rows=encoded["rows"],
+            ids={
+                name: IdStatistics(
+                    **{
+                        **ids,
+                        "ids": np.array(ids["ids"], np.int64),
+                        "lengths": np.array(ids["lengths"], np.int64),
+                    }
+                )
+                for name, ids in encoded["ids"].items()
+            },
+            numbers=dict(zip(numbers["names"], summaries, strict=True)),
+            label_counts=np.array(encoded["label_counts"], np.int64),
+        )
+
     def summary(self, spec: Spec) -> dict[str, Any]:
         """Returns the split's entry of `statistics.json`."""
         features: dict[str, Any] = {}
@@ -177,7 +212,9 @@ def number_columns(spec: Spec) -> list[str]:
     return list(dict.fromkeys(columns))
 
 
-def merge_statistics(parts: list[dict[str, SplitStatistics]]) -> dict[str, SplitStatistics]:
+def merge_statistics(
+    parts: Iterable[Mapping[str, SplitStatistics]],
+) -> dict[str, SplitStatistics]:
     """Returns one set of statistics, by split, of all workers'."""
     total: dict[str, SplitStatistics] = {}
     for part in parts:

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tensorflow_transform import impl_helper
 
 from beam_pipelines.analysis import Constants, Reduction
+from beam_pipelines.analyzers.numeric import numbers_of
 from beam_pipelines.analyzers.vocabulary import KnownPieces
 from beam_pipelines.preprocessing_fn import make_preprocessing_fn
 from schemas.constants import write_numbers
@@ -101,11 +102,7 @@ def write_transform_graph(spec: Spec, constants: Constants, directory: str) -> s
         },
         transform_output_path=directory,
     )
-    numbers = {
-        name: {constant: values.tolist() for constant, values in vars(found).items()}
-        for name, found in constants.numbers.items()
-    }
-    write_numbers(directory, numbers)
+    write_numbers(directory, numbers_of(constants.numbers))
     return os.path.join(directory, "transform_fn")
 
 

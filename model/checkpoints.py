@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 
 import keras
 
-from model.run_directory import write_json
+from model.run_directory import load_trained, write_json
 from schemas.errors import UsageError
 
 __all__ = ["Checkpoints", "Progress"]
@@ -89,7 +89,7 @@ class Checkpoints(Generic[State]):
                 f"{self._directory.parent}: was not trained in this way (train RECORDS, or train "
                 "--follow DIR); resume it as it was started"
             )
-        model = keras.saving.load_model(self._directory / saved)
+        model = load_trained(self._directory / saved)
         for variable, seed in zip(_seed_variables(model), seeds, strict=True):
             variable.assign(seed)
         return model, self._kind(**state)

@@ -18,7 +18,7 @@ from model.confidence import confidence_intervals
 from model.curves import compute_curves
 from model.inputs import Records, open_records
 from model.metrics import compute_metrics
-from model.run_directory import MODEL, RunDirectory, write_json
+from model.run_directory import MODEL, RunDirectory, load_trained, write_json
 from model.seq2seq import DECODER_INPUT, Generator
 from model.slices import check_column, slice_rows
 from model.transform import Transform, to_own_unit
@@ -93,7 +93,7 @@ def evaluate(
     for column in slices:
         check_column(records.directory, split, column)
     spec = directory.spec
-    model = keras.saving.load_model(directory.path / MODEL)
+    model = load_trained(directory.path / MODEL)
     predictions = predict_split(model, spec, records, split, directory.path)
     result: dict[str, Any] = {
         "split": split,

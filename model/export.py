@@ -19,7 +19,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from model import arguments
 from model.inputs import open_records
-from model.run_directory import METRICS, MODEL, RunDirectory
+from model.run_directory import METRICS, MODEL, RunDirectory, load_trained
 from model.signatures import ServingFunctions
 from model.transform import Transform
 from model.verify import Report, check_predictions, verify
@@ -74,7 +74,7 @@ def export(
         )
     if check:
         run.check_records(open_records(records))
-    model = keras.saving.load_model(run.path / MODEL)
+    model = load_trained(run.path / MODEL)
     return export_model(run, model, destination, records if check else None)
 
 

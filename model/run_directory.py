@@ -17,16 +17,20 @@ import glob
 import json
 import os
 import shutil
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model.inputs import Records
-from schemas.errors import DatasetMismatchError, UsageError
+from schemas.errors import DataError, DatasetMismatchError, UsageError
 from schemas.manifest import MANIFEST, SPEC, TRANSFORM, Manifest, load_manifest
 from schemas.spec import Spec, load
 
-__all__ = ["METRICS", "MODEL", "RunDirectory", "write_json"]
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["METRICS", "MODEL", "RunDirectory", "load_trained", "write_json"]
 
 METRICS = "metrics.json"
 MODEL = "model.keras"
@@ -164,6 +168,25 @@ def _check_place(path: Path, kept: list[Path], *, overwrite: bool) -> None:
             + ("" if finished else "add --resume to continue it, or ")
             + "add --overwrite to replace it"
         )
+
+
+def load_trained(path: str | Path) -> keras.Model:
+    """Returns a model that training saved.
+
+    A file of Keras may hold Python code (Lambda layers); here none is run, unless the process has
+    called `keras.config.enable_unsafe_deserialization` itself.
+
+    Raises:
+      DataError: If it is no such file, or holds code.
+    """
+    import keras
+
+    try:
+        return keras.saving.load_model(path, safe_mode=True)
+    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{path}: expected a model that `skewless train` saved, got: {error}; train again"
+        ) from error
 
 
 def write_json(path: Path, document: Any) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from model.compiled import compiled_model, strategy
 from model.inputs import Records
 from model.layers import AttentionPooling, ClearPadding, Cross, MaskedMax, MaskedMean, OneHot
-from model.run_directory import MODEL, RunDirectory
+from model.run_directory import MODEL, RunDirectory, load_trained
 from schemas.constants import load_numbers
 from schemas.errors import DatasetMismatchError, UsageError
 from schemas.id_meaning import meaning_differences
@@ -121,9 +121,7 @@ def carry_over(model: keras.Model, run: RunDirectory) -> int:
         to be the old ones and new rows.
     """
     learned = {
-        layer.name: layer
-        for layer in keras.saving.load_model(run.path / MODEL).layers
-        if layer.weights
+        layer.name: layer for layer in load_trained(run.path / MODEL).layers if layer.weights
     }
     wanted = {layer.name: layer for layer in model.layers if layer.weights}
     if learned.keys() != wanted.keys():

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
 from beam_pipelines.analyzers.numeric_summary import NumericSummary
+from schemas.constants import Numbers
 
-__all__ = ["NumericConstants", "numeric_constants", "standardized"]
+__all__ = ["NumericConstants", "constants_of", "numbers_of", "numeric_constants", "standardized"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,24 @@ def numeric_constants(summaries: list[NumericSummary], buckets: int = 1) -> Nume
         [[s.quantile(bucket / buckets) for bucket in range(1, buckets)] for s in summaries],
     ]
     return NumericConstants(*(np.array(column, np.float32) for column in columns))
+
+
+def numbers_of(constants: Mapping[str, NumericConstants]) -> Numbers:
+    """Returns constants by feature as JSON has them; float32 values survive as they are."""
+    return {
+        name: {constant: values.tolist() for constant, values in vars(found).items()}
+        for name, found in constants.items()
+    }
+
+
+def constants_of(numbers: Numbers) -> dict[str, NumericConstants]:
+    """Returns what `numbers_of` was given."""
+    return {
+        name: NumericConstants(
+            **{constant: np.array(values, np.float32) for constant, values in found.items()}
+        )
+        for name, found in numbers.items()
+    }
 
 
 def standardized(values: tf.Tensor, mean: np.ndarray, deviation: np.ndarray) -> tf.Tensor:
