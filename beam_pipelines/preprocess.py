@@ -57,10 +57,10 @@ from schemas.manifest import (
     Manifest,
     Shard,
     SplitEntry,
-    transform_sha256,
 )
 from schemas.spec import Spec, load
 from schemas.splits import SPLITS
+from schemas.transform_digest import transform_sha256
 
 __all__ = ["execute", "preprocess", "run"]
 

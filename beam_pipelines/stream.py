@@ -42,8 +42,9 @@ from beam_pipelines.stream_steps import (
 )
 from beam_pipelines.transform_metadata import record_entries
 from schemas.errors import DatasetMismatchError, DriftError, UsageError
-from schemas.manifest import MANIFEST, SPEC, TRANSFORM, Rows, transform_sha256
+from schemas.manifest import MANIFEST, SPEC, TRANSFORM, Rows
 from schemas.spec import Spec, load
+from schemas.transform_digest import transform_sha256
 from schemas.windows import WindowManifest
 
 __all__ = ["execute", "prepare", "run", "stream", "stream_pipeline"]

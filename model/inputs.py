@@ -24,9 +24,9 @@ from schemas.manifest import (
     Manifest,
     file_sha256,
     load_manifest,
-    transform_sha256,
 )
 from schemas.records import KEY, LABEL, WEIGHT, parse_rows
+from schemas.transform_digest import is_of_transform
 from schemas.windows import load_pane, windows_directory
 
 __all__ = ["Records", "open_records"]
@@ -252,7 +252,7 @@ def open_records(directory: str | Path, *, verify_checksums: bool = False) -> Re
                 )
     records = Records(root, manifest)
     transform = records.root / TRANSFORM
-    if transform_sha256(transform) != manifest.transform_sha256:
+    if not is_of_transform(manifest.transform_sha256, transform):
         raise DatasetMismatchError(
             f"{transform}: is not the transform that these records came from ({root}); "
             "preprocess again"

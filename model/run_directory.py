@@ -26,6 +26,7 @@ from model.inputs import Records
 from schemas.errors import DataError, DatasetMismatchError, UsageError
 from schemas.manifest import MANIFEST, SPEC, TRANSFORM, Manifest, load_manifest
 from schemas.spec import Spec, load
+from schemas.transform_digest import same_transform
 
 if TYPE_CHECKING:
     import keras
@@ -140,7 +141,12 @@ class RunDirectory:
         Raises:
           DatasetMismatchError: If they did.
         """
-        if records.manifest.transform_sha256 != self.manifest.transform_sha256:
+        if not same_transform(
+            records.manifest.transform_sha256,
+            records.root / TRANSFORM,
+            self.manifest.transform_sha256,
+            self.path / TRANSFORM,
+        ):
             raise DatasetMismatchError(
                 f"{records.directory}: came from another transform than the run {self.path} was "
                 "trained on; its IDs mean other things. Use the records of this run, or preprocess "

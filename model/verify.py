@@ -26,11 +26,12 @@ from model.slices import raw_files
 from model.transform import load_graph
 from schemas.errors import DataError, DatasetMismatchError, UsageError
 from schemas.exported_files import DESCRIPTION, EXTRA, differing_files, load_description
-from schemas.manifest import MANIFEST, SPEC, load_manifest
+from schemas.manifest import MANIFEST, SPEC, TRANSFORM, load_manifest
 from schemas.records import KEY, LABEL, WEIGHT
 from schemas.row_encoding import examples
 from schemas.spec import Spec, load
 from schemas.splits import SPLITS
+from schemas.transform_digest import is_of_transform
 
 __all__ = [
     "Difference",
@@ -89,9 +90,12 @@ def verify(
     root = Path(model_directory)
     records = open_records(records_directory)
     description = _description(root)
-    if description["transform_sha256"] != records.manifest.transform_sha256:
+    carried = description["transform_sha256"]
+    if carried != records.manifest.transform_sha256 and not is_of_transform(
+        carried, records.root / TRANSFORM
+    ):
         raise DatasetMismatchError(
-            f"{root}: carries the transform {description['transform_sha256']}, but "
+            f"{root}: carries the transform {carried}, but "
             f"{records_directory} came from {records.manifest.transform_sha256}; "
             "export the run of these records"
         )

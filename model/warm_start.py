@@ -25,6 +25,7 @@ from schemas.errors import DatasetMismatchError, UsageError
 from schemas.id_meaning import meaning_differences
 from schemas.manifest import TRANSFORM
 from schemas.spec import Spec
+from schemas.transform_digest import same_transform
 
 __all__ = ["carry_over", "check_warm_start", "initial_model"]
 
@@ -83,7 +84,9 @@ def check_warm_start(spec: Spec, records: Records, run_directory: str | Path) ->
     """
     run = RunDirectory.open(run_directory)
     earlier, now = run.path / TRANSFORM, records.root / TRANSFORM
-    if run.manifest.transform_sha256 == records.manifest.transform_sha256:
+    if same_transform(
+        run.manifest.transform_sha256, earlier, records.manifest.transform_sha256, now
+    ):
         return run
     remedy = _REMEDY.format(earlier)
     differences = meaning_differences(run.spec, spec)

@@ -22,7 +22,6 @@ __all__ = [
     "SplitEntry",
     "file_sha256",
     "load_manifest",
-    "transform_sha256",
 ]
 
 MANIFEST = "manifest.json"
@@ -112,14 +111,4 @@ def file_sha256(path: Path) -> str:
     with path.open("rb") as file:
         while chunk := file.read(1 << 22):
             digest.update(chunk)
-    return digest.hexdigest()
-
-
-def transform_sha256(transform_directory: str | Path) -> str:
-    """Returns the digest of a tf.Transform output: every file's relative path and bytes."""
-    root = Path(transform_directory)
-    digest = hashlib.sha256()
-    for path in sorted(path for path in root.rglob("*") if path.is_file()):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0")
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()

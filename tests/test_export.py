@@ -272,7 +272,7 @@ def test_records_of_another_run(shop_run: Path, shop: DataSet, tmp_path: Path) -
     path = records / "manifest.json"
     manifest = json.loads(path.read_text())
     (records / "transform" / "extra").write_text("another")
-    from schemas.manifest import transform_sha256
+    from schemas.transform_digest import transform_sha256
 
     manifest["transform_sha256"] = transform_sha256(records / "transform")
     path.write_text(json.dumps(manifest))

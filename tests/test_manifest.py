@@ -16,7 +16,6 @@ from schemas.manifest import (
     SplitEntry,
     file_sha256,
     load_manifest,
-    transform_sha256,
 )
 
 ENTRY = Manifest(
@@ -45,19 +44,6 @@ def test_what_is_not_a_manifest_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / MANIFEST).write_text(text)
     with pytest.raises(DatasetMismatchError, match="not a manifest of this version"):
         load_manifest(tmp_path)
-
-
-def test_the_transforms_digest_sees_paths_and_bytes(tmp_path: Path) -> None:
-    def digest(files: dict[str, str]) -> str:
-        root = tmp_path / str(len(list(tmp_path.iterdir())))
-        for name, text in files.items():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).write_text(text)
-        return transform_sha256(root)
-
-    same = digest({"a/x": "1", "b": "2"})
-    assert digest({"b": "2", "a/x": "1"}) == same
-    assert len({same, digest({"a/x": "2", "b": "1"}), digest({"a/y": "1", "b": "2"})}) == 3
 
 
 def test_a_files_digest_is_sha256_of_its_bytes(tmp_path: Path) -> None:

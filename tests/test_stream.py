@@ -49,7 +49,8 @@ from beam_pipelines.stream_steps import (
 )
 from schemas import parse
 from schemas.errors import AccountingError, DatasetMismatchError, UsageError
-from schemas.manifest import file_sha256, transform_sha256
+from schemas.manifest import file_sha256
+from schemas.transform_digest import transform_sha256
 from schemas.windows import WindowManifest, finished_panes
 from tests.conftest import SHOP, DataSet
 from tests.test_preprocess import records_of

@@ -18,6 +18,7 @@ from apache_beam.options.pipeline_options import DirectOptions
 
 from beam_pipelines.local_runner import pipeline_options
 from beam_pipelines.preprocess import preprocess
+from schemas.manifest import load_manifest
 from tests.conftest import DataSet
 from tests.test_preprocess import records_of
 
@@ -78,6 +79,7 @@ def test_no_row_of_the_job_is_lost(
         )
         assert manifest.rows.read == manifest.rows.written == 400
         assert records_of(tmp_path / "out") == expected
+        assert manifest.transform_sha256 == load_manifest(shop.directory).transform_sha256
 
 
 def test_workers_are_chosen_by_the_work_unless_named() -> None:
