@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
-__all__ = ["fingerprint", "row_keys", "wide_fingerprint"]
+__all__ = ["content_keys", "fingerprint", "wide_fingerprint"]
 
 _ABSENT = b"\x00"
 
@@ -26,30 +26,14 @@ def wide_fingerprint(values: pa.Array) -> np.ndarray:
     return np.stack([_farmhash(texts), _farmhash(tf.strings.join(["\x01", texts]))], axis=1)
 
 
-def row_keys(columns: pa.RecordBatch, key: pa.Array | None) -> pa.Array:
-    """Returns each row's key as text: the declared key, else a hash of all its values.
+def content_keys(contents: pa.Array) -> pa.Array:
+    """Returns [rows] string, what stands for a key where none is declared.
 
     Args:
-      columns: [rows] canonical columns, hashed where there is no key.
-      key: [rows] string, or None.
+      contents: [rows] bytes, all that is known of each row (`sources.contents`).
     """
-    if key is not None:
-        return key
-    hashes = np.zeros(columns.num_rows, np.uint64)
-    for name in sorted(columns.schema.names):
-        column = fingerprint(_as_text(columns.column(name)))
-        with np.errstate(over="ignore"):
-            hashes = (hashes ^ column) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(1)
+    hashes = fingerprint(contents)
     return pa.array([f"{value:016x}" for value in hashes.tolist()], pa.string())
-
-
-def _as_text(column: pa.Array) -> pa.Array:
-    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-        joined = [
-            "\x1f".join(map(str, values)) if values else None for values in column.to_pylist()
-        ]
-        return pa.array(joined, pa.string())
-    return column.cast(pa.string())
 
 
 def _bytes(values: pa.Array) -> np.ndarray:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from beam_pipelines.keys import row_keys
-from beam_pipelines.sources import RawBatch, Rejected, WorkUnit, read, wanted_columns
+from beam_pipelines.keys import content_keys
+from beam_pipelines.sources import RawBatch, Rejected, WorkUnit, read, row_contents, wanted_columns
 from beam_pipelines.splits import assign_splits
 from beam_pipelines.validation import validate
 from schemas.canonical import canonical
@@ -80,7 +80,8 @@ def rows_of(
     Raises:
       DataError: If the file cannot be read on.
     """
-    for batch in read(unit, spec, serving=serving):
+    # Predictions carry their row's place; nothing is split by what stands for a key there.
+    for batch in read(unit, spec, serving=serving, contents=spec.key is None and not serving):
         if only is not None:
             batch = _chosen(batch, np.isin(batch.rows, only))
         rows = check_rows(batch, spec, serving=serving)
@@ -129,7 +130,13 @@ def check_rows(batch: RawBatch, spec: Spec, *, serving: bool = False) -> Rows:
             return None
         return columns.column(name).cast(pa.string())
 
-    keys = row_keys(columns.select(graph_columns), text(spec.key))
+    keys = text(spec.key)
+    if keys is None:
+        if batch.contents is None or serving:
+            contents = row_contents(columns.select(graph_columns))
+        else:
+            contents = batch.contents().filter(pa.array(np.isin(batch.rows, valid.rows)))
+        keys = content_keys(contents)
     if serving:
         splits = np.zeros(columns.num_rows, np.int8)
     else:
@@ -150,4 +157,5 @@ def _chosen(batch: RawBatch, mask: np.ndarray) -> RawBatch:
         batch.table.filter(pa.array(mask)),
         batch.rows[mask],
         raw_text=lambda at: batch.raw_text(int(places[at])),
+        contents=batch.contents_at(places),
     )

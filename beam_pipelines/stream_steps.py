@@ -86,7 +86,8 @@ class WriteFiles(beam.DoFn):
     def process(self, unit: WorkUnit) -> Iterator[Segment]:
         """Writes one unit."""
         changed = round(FileSystems.last_updated(unit.file) * SECOND)
-        for batch in read(unit, self._job.spec, stream_columns(self._job)):
+        spec = self._job.spec
+        for batch in read(unit, spec, stream_columns(self._job), contents=spec.key is None):
             batch = without_rows(batch, self._done.get(unit.file, ()))
             refused = np.array([entry.row for entry in batch.rejected], np.int64)
             numbers = np.sort(np.concatenate([batch.rows, refused]))
@@ -175,6 +176,7 @@ def without_rows(batch: RawBatch, done: Iterable[Sequence[int]]) -> RawBatch:
             entry for entry in batch.rejected if not in_ranges(np.array([entry.row]), ranges)[0]
         ],
         raw_text=lambda position: batch.raw_text(int(keep[position])),
+        contents=batch.contents_at(keep),
     )
 
 

@@ -6,6 +6,7 @@ Every record of a unit is either in a batch or among its rejections, and its num
 depend on how the file was cut.
 """
 
+from beam_pipelines.sources.contents import row_contents
 from beam_pipelines.sources.files import file_bytes, matched
 from beam_pipelines.sources.plan import as_seen_from_anywhere, plan, wanted_columns
 from beam_pipelines.sources.read import read
@@ -20,5 +21,6 @@ __all__ = [
     "matched",
     "plan",
     "read",
+    "row_contents",
     "wanted_columns",
 ]

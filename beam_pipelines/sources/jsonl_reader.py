@@ -88,7 +88,9 @@ def parse_lines(
     """
     table = _by_arrow(lines, columns)
     if table is not None:
-        return RawBatch(unit, table, numbers, [], lambda at: clipped(lines[at]))
+        return RawBatch(
+            unit, table, numbers, [], lambda at: clipped(lines[at]), lambda: _contents(lines)
+        )
     good: list[dict[str, Any]] = []
     kept: list[int] = []
     rejected: list[Rejected] = []
@@ -108,8 +110,17 @@ def parse_lines(
                 )
             )
     return RawBatch(
-        unit, _table(good, columns), numbers[kept], rejected, lambda at: clipped(lines[kept[at]])
+        unit,
+        _table(good, columns),
+        numbers[kept],
+        rejected,
+        lambda at: clipped(lines[kept[at]]),
+        lambda: _contents([lines[at] for at in kept]),
     )
+
+
+def _contents(lines: list[bytes]) -> pa.Array:
+    return pa.array([line.strip(_SPACE) for line in lines], pa.large_binary())
 
 
 def _by_arrow(lines: list[bytes], columns: Mapping[str, RawColumn]) -> pa.RecordBatch | None:

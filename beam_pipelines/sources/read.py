@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Iterator, Mapping
 
+from beam_pipelines.sources.contents import row_contents
 from beam_pipelines.sources.csv_reader import read_csv
 from beam_pipelines.sources.jsonl_reader import read_jsonl
-from beam_pipelines.sources.parquet_reader import read_parquet
+from beam_pipelines.sources.parquet_reader import open_parquet, read_parquet
 from beam_pipelines.sources.plan import delimiter, wanted_columns
 from beam_pipelines.sources.tfrecord_reader import read_tfrecord
 from beam_pipelines.sources.units import RawBatch, WorkUnit
@@ -22,6 +25,7 @@ def read(
     columns: Mapping[str, RawColumn] | None = None,
     *,
     serving: bool = False,
+    contents: bool = False,
 ) -> Iterator[RawBatch]:
     """Yields the rows of `unit` in order, as batches bounded in rows and bytes.
 
@@ -30,11 +34,14 @@ def read(
       spec: Gives the columns to read and the delimiter.
       columns: The columns to read instead of the spec's.
       serving: Leaves out label and weight.
+      contents: Reads every column, so that each row's whole content can be given.
 
     Raises:
       DataError: If the file as a whole cannot be read on.
     """
     wanted = wanted_columns(spec, serving=serving) if columns is None else columns
+    if contents and unit.format in ("csv", "tsv", "parquet"):
+        return _whole(unit, spec)
     if unit.format in ("csv", "tsv"):
         return read_csv(unit, list(wanted), delimiter(unit.format, spec))
     if unit.format == "jsonl":
@@ -42,3 +49,15 @@ def read(
     if unit.format == "parquet":
         return read_parquet(unit, list(wanted))
     return read_tfrecord(unit, list(wanted))
+
+
+def _whole(unit: WorkUnit, spec: Spec) -> Iterator[RawBatch]:
+    if unit.format == "parquet":
+        with open_parquet(unit.file) as file:
+            names = file.schema_arrow.names
+        batches = read_parquet(unit, list(dict.fromkeys(names)))
+    else:
+        names = list(dict.fromkeys(unit.columns))
+        batches = read_csv(unit, names, delimiter(unit.format, spec))
+    for batch in batches:
+        yield dataclasses.replace(batch, contents=functools.partial(row_contents, batch.table))

@@ -140,7 +140,12 @@ def decode_examples(
         if not arrays:
             present, arrays = [""], [pa.nulls(len(records))]
         return RawBatch(
-            unit, pa.RecordBatch.from_arrays(arrays, names=present), numbers, rejected, text
+            unit,
+            pa.RecordBatch.from_arrays(arrays, names=present),
+            numbers,
+            rejected,
+            text,
+            lambda: pa.array(records, pa.large_binary()),
         )
     except Exception:
         return _one_by_one(unit, records, numbers, rejected, columns)
@@ -194,4 +199,5 @@ def _one_by_one(
         numbers[kept],
         rejected,
         lambda at: clipped(str(Example.FromString(records[kept[at]]))),
+        lambda: pa.array([records[at] for at in kept], pa.large_binary()),
     )

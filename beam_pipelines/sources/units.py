@@ -74,6 +74,8 @@ class RawBatch:
       rows: [rows] int64, the 1-based record numbers.
       rejected: Records of this stretch of the file that could not be read as rows.
       raw_text: Gives the text of the row at a position of `table`, for rejections.
+      contents: Gives [rows] bytes, all that the file says of each row (`sources.contents`); of
+        delimited text and Parquet only where asked for, since every column must be read.
     """
 
     unit: WorkUnit
@@ -81,6 +83,12 @@ class RawBatch:
     rows: np.ndarray
     rejected: list[Rejected] = field(default_factory=list)
     raw_text: Callable[[int], str | None] = lambda position: None
+    contents: Callable[[], pa.Array] | None = None
+
+    def contents_at(self, places: np.ndarray) -> Callable[[], pa.Array] | None:
+        """Returns what gives the contents of some rows only."""
+        contents = self.contents
+        return None if contents is None else lambda: contents().take(pa.array(places))
 
 
 def clipped(raw: bytes | str) -> str:
