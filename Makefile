@@ -23,6 +23,10 @@ test-long: $(READY)
 test-pythons:
 	.ci/other-pythons
 
+# Exported models under an older TensorFlow, in an environment of its own of about 2 GB.
+test-tensorflow-%: $(READY)
+	$(BIN)/python -m tests.older_tensorflow --tensorflow $*
+
 # The site into out/site; a broken link fails.
 docs: $(READY)
 	$(BIN)/python -m schemas.reference
