@@ -11,6 +11,7 @@ import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from beam_pipelines.seen_labels import most_seen
 from beam_pipelines.sinks import Part
 from beam_pipelines.sources import WorkUnit
 from beam_pipelines.write_rows import UnitAccount
@@ -98,6 +99,11 @@ def check_rejected(
         f"\n  {count:>8,}  {column or 'row'}: {reason}"
         for (column, reason), count in reasons.most_common(10)
     )
+    labels: Counter[str] = Counter()
+    for entry in accounts:
+        labels.update(entry.labels)
+    if any(reason.startswith("expected a label") for _, reason in reasons):
+        lines += f"\nLabel values seen: {most_seen(labels)}"
     raise TooManyRejectedError(
         f"{rows.rejected:,} of {rows.read:,} rows ({share:.1%}) were rejected, more than "
         f"--max-rejected {max_rejected:g} allows:{lines}\n"

@@ -108,7 +108,7 @@ def _account(entry: UnitAccount) -> dict[str, Any]:
 
 def _read_account(entry: dict[str, Any]) -> UnitAccount:
     reasons = Counter({(column, reason): count for column, reason, count in entry["reasons"]})
-    return UnitAccount(**{**entry, "reasons": reasons})
+    return UnitAccount(**{**entry, "reasons": reasons, "labels": Counter(entry["labels"])})
 
 
 def _constants(found: Constants) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import json
 import logging
 import shutil
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -37,8 +38,11 @@ from beam_pipelines.outcome import CountedUnit, Outcome
 from beam_pipelines.output_directory import OutputDirectory
 from beam_pipelines.preprocessing_fn import check_declared
 from beam_pipelines.progress import Tally, Watch
+from beam_pipelines.rows import rows_of
+from beam_pipelines.seen_labels import count_labels, most_seen, tell_labels
 from beam_pipelines.sinks import SINK_FOLDERS, Part, place
 from beam_pipelines.sources import WorkUnit, as_seen_from_anywhere, plan, wanted_columns
+from beam_pipelines.split_changes import tell_split_changes
 from beam_pipelines.statistics import SplitStatistics, merge_statistics
 from beam_pipelines.transform_graph import write_transform_graph
 from beam_pipelines.transform_metadata import record_entries
@@ -118,6 +122,11 @@ def preprocess(
         if transform is not None:
             raise UsageError("--grow-from: fits anew, and --transform does not; leave out one")
         check_growable(spec, str(grow_from))
+        tell_split_changes(spec, Path(grow_from).parent, f"--grow-from {grow_from}")
+    if transform is not None:
+        tell_split_changes(spec, Path(transform).parent, f"--transform {transform}")
+    if overwrite:
+        tell_split_changes(spec, Path(output), f"{output}, which is overwritten")
     units = plan(inputs, spec)
     if not isinstance(options, PipelineOptions):
         options = pipeline_options(options, units=len(units))
@@ -161,6 +170,7 @@ def preprocess(
             tell_growth(outcome.constants)
         if transform is None and not shards["train"]:
             raise DataError("no row fell into the training split; check split and --input")
+        _tell_labels(spec, outcome)
         _write_description(spec, staging, outcome.statistics)
         _clean(staging)
         manifest = Manifest(
@@ -171,6 +181,7 @@ def preprocess(
             features=record_entries(spec, str(staging / TRANSFORM)),
             compression=compression,
             rows_per_record=rows_per_record,
+            identity="contents",
             seconds={
                 "plan": round(planned - begin, 3),
                 "pipeline": round(ran - planned, 3),
@@ -313,6 +324,15 @@ def _stages(spec: Spec, fitting: bool) -> list[str]:
     ]
 
 
+def _tell_labels(spec: Spec, outcome: Outcome) -> None:
+    if "train" not in outcome.statistics:
+        return
+    seen: Counter[str] = Counter()
+    for entry in outcome.accounts:
+        seen.update(entry.labels)
+    tell_labels(spec.label, outcome.statistics["train"].label_counts, seen, "the training split")
+
+
 def _write_outcome(
     path: str,
     *,
@@ -408,8 +428,21 @@ def _dry_run(spec: Spec, inputs: Sequence[str]) -> int:
     )
     for name, column in wanted_columns(spec).items():
         print(f"  {name:<24} {column.kind}{', several a row' if column.multivalued else ''}")
+    if units and spec.label is not None:
+        _tell_first_labels(spec, units[0])
     print("dry run: nothing was written")
     return 0
+
+
+def _tell_first_labels(spec: Spec, unit: WorkUnit) -> None:
+    """Says which label values the first rows hold, whatever split they fall into."""
+    rows = next(rows_of(unit, spec), None)
+    if rows is None:
+        return
+    seen: Counter[str] = Counter()
+    count_labels(spec, seen, rows.columns, rows.rejected)
+    if seen:
+        print(f"label values of the first {rows.read:,} rows: {most_seen(seen)}")
 
 
 def _result(manifest: Manifest, output: str) -> str:

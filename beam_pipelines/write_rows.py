@@ -19,6 +19,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from beam_pipelines.progress import Tally, progress_of
 from beam_pipelines.rows import Rows, rows_of
+from beam_pipelines.seen_labels import count_labels
 from beam_pipelines.sinks import RawRowSink, RecordSink, RejectedSink
 from beam_pipelines.sources import Rejected, WorkUnit
 from beam_pipelines.statistics import SplitStatistics
@@ -47,7 +48,7 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass
 class UnitAccount:
-    """What became of each record of a work unit."""
+    """What became of each record of a work unit; `labels` are values seen, for messages."""
 
     order: int
     file: str
@@ -56,6 +57,7 @@ class UnitAccount:
     rejected: int = 0
     duplicate: int = 0
     reasons: Counter[tuple[str | None, str]] = field(default_factory=Counter)
+    labels: Counter[str] = field(default_factory=Counter)
 
 
 class WriteRows(beam.DoFn):
@@ -103,6 +105,8 @@ class WriteRows(beam.DoFn):
             self._rejected.write(rejected)
             account.rejected += len(rejected)
             account.reasons.update((entry.column, kind_of(entry.reason)) for entry in rejected)
+            train = rows.take(rows.splits == SPLITS.index("train"))
+            count_labels(self._spec, account.labels, train.columns, rejected)
             for place, split in enumerate(SPLITS):
                 mask = rows.splits == place
                 if not mask.any():

@@ -85,7 +85,8 @@ def verify(
 
     Raises:
       DatasetMismatchError: If the directory is not an exported model, the model came from
-        another transform than the records, or the records are not as they were written.
+        another transform than the records, the records are not as they were written, or their
+        rows have no key and were named in another way.
     """
     root = Path(model_directory)
     records = open_records(records_directory)
@@ -123,6 +124,12 @@ def verify(
         rejected=_rejected_keys(Path(records_directory)) if rows is not None else set(),
         whole=rows is not None,
     )
+    before = spec.key is None and records.manifest.identity == "columns"
+    if before and rows is not None and report.mismatches:
+        raise DatasetMismatchError(
+            f"{records_directory}: was written when rows without a key were named by the columns "
+            "read, so --input cannot be matched with it; leave --input out, or preprocess again"
+        )
     report.altered = altered
     return report
 

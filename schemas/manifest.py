@@ -80,6 +80,8 @@ class Manifest(_Entry):
     compression: Literal["none", "gzip"] = "none"
     # 1: a record is a row. More: it holds up to so many (schemas/records.py says how).
     rows_per_record: Annotated[int, Field(ge=1)] = 1
+    # What rows without a key were split by: all that they hold, or before that the columns read.
+    identity: Literal["columns", "contents"] = "columns"
     seconds: dict[str, float] = {}
     runner: str = ""
     versions: dict[str, str] = {}

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from beam_pipelines.init.features import Guess
-from beam_pipelines.init.proposal import Proposal
+from beam_pipelines.init.proposal import NO_KEY, Proposal
 from schemas.yaml_document import read_yaml
 
 __all__ = ["as_json", "as_table", "as_yaml"]
@@ -37,6 +37,8 @@ def as_yaml(proposal: Proposal, inputs: Sequence[str]) -> str:
         else:
             lines += [""] if key == "split" else []
             lines.append(f"{key}: {_flow(value)}")
+        if key == "name" and NO_KEY in proposal.warnings:
+            lines += _comment(NO_KEY)
     if "label" not in document:
         lines += ["", "# There is no label yet; training needs one:"]
         lines.append("# label: {column: NAME, type: binary}")

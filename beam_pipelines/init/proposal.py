@@ -17,9 +17,14 @@ from beam_pipelines.init.sample import Sample
 from schemas.errors import DataError, UsageError, nearest
 from schemas.splits import SPLITS
 
-__all__ = ["Proposal", "propose"]
+__all__ = ["NO_KEY", "Proposal", "propose"]
 
 _LEAST_IN_A_GROUP = 4
+NO_KEY = (
+    "there is no key: no column has another value in each row. Rows fall into splits by all that "
+    "they hold: equal rows share a split, a row that is altered or gains a column may move to "
+    "another, and rows given twice are counted twice. If a column names rows, declare it: `key: NAME`"
+)
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,8 @@ def propose(sample: Sample, label: str | None, source: str) -> Proposal:
             + "); give other data, or write the spec by hand (docs/spec.md)"
         )
     features = _named(_grouped(guesses))
+    if key is None and split is None:
+        warnings.append(NO_KEY)
     document = _document(features, decided, key, split, missing, sample, source)
     return Proposal(document, features, omitted, decided, sample, tuple(warnings))
 
