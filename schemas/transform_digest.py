@@ -16,6 +16,7 @@ always compared with one of its own kind.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -39,20 +40,17 @@ Digest = bytes
 def transform_sha256(transform_directory: str | Path) -> str:
     """Returns the digest of a `transform/` folder."""
     root = Path(transform_directory)
-    graph = _graph_of(root / _SAVED_MODEL)
+    path = root / _SAVED_MODEL
+    graph = _computed(path.read_bytes()) if path.is_file() else None
     if graph is None:
         return _sha256_of_bytes(root)
-    try:
-        computed = graph.digest()
-    except (KeyError, IndexError, TypeError, ValueError, RecursionError):
-        # Damaged, so that parts of it name what is not there; or circles of functions or tables.
-        return _sha256_of_bytes(root)
+    computed, has_variables = graph
     files = [
         (path.relative_to(root).as_posix(), file_sha256(path))
         for path in sorted(root.rglob("*"))
         if path.is_file()
     ]
-    unread = (_SAVED_MODEL, _FINGERPRINT, *(() if graph.has_variables else (_VARIABLES,)))
+    unread = (_SAVED_MODEL, _FINGERPRINT, *(() if has_variables else (_VARIABLES,)))
     counted = [entry for entry in files if not entry[0].startswith(unread)]
     return _KIND + _digest("transform", computed, *map(str, counted)).hex()
 
@@ -84,17 +82,24 @@ def _sha256_of_bytes(root: Path) -> str:
     return digest.hexdigest()
 
 
-def _graph_of(path: Path) -> _Graph | None:
-    """Returns the graph of a SavedModel of TensorFlow 2; None where there is none."""
+# Windows of a stream are opened one after the other, and have one transform.
+@functools.lru_cache(maxsize=4)
+def _computed(saved_model: bytes) -> tuple[Digest, bool] | None:
+    """Returns the digest of what a SavedModel of TensorFlow 2 computes, and if it has variables.
+
+    None where its bytes are no such thing, or damaged so that its parts name what is not there.
+    """
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
 
     try:
-        saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
-    except (OSError, DecodeError):
+        saved = saved_model_pb2.SavedModel.FromString(saved_model)
+        if len(saved.meta_graphs) != 1 or not _Graph.root_of(saved.meta_graphs[0]):
+            return None
+        graph = _Graph(saved.meta_graphs[0])
+        return graph.digest(), graph.has_variables
+    except (DecodeError, KeyError, IndexError, TypeError, ValueError, RecursionError):
         return None
-    graphs = saved.meta_graphs
-    return _Graph(graphs[0]) if len(graphs) == 1 and _Graph.root_of(graphs[0]) else None
 
 
 class _Graph:
