@@ -22,6 +22,7 @@ from model.run_directory import MODEL, RunDirectory, load_trained, write_json
 from model.seq2seq import DECODER_INPUT, Generator
 from model.slices import check_column, slice_rows
 from model.transform import Transform, to_own_unit
+from schemas.label import SequenceLabel
 from schemas.manifest import TRANSFORM
 from schemas.network import Seq2SeqSpec
 from schemas.records import KEY, LABEL
@@ -154,9 +155,16 @@ def predict_split(
 def _generate_split(model: keras.Model, spec: Spec, records: Records, split: str) -> Predictions:
     """Generates greedily; the loss is the teacher-forced one."""
     assert isinstance(spec.model, Seq2SeqSpec)
+    assert isinstance(spec.label, SequenceLabel)
     label = records.manifest.features[LABEL]
     assert label.cardinality is not None
-    generator = Generator(model, label.shape[0], label.cardinality, spec.model.beam_width)
+    generator = Generator(
+        model,
+        label.shape[0],
+        label.cardinality,
+        spec.label.oov_buckets,
+        spec.model.beam_width,
+    )
     greedy = tf.function(generator.greedy)
     truth, predicted, weights, keys, losses, counts = [], [], [], [], 0.0, 0.0
     for features, labels, weight in records.in_order(split, batch_size=_BATCH, with_key=True):

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from model.layers import PaddingMask
 from schemas.features import TextFeature
-from schemas.id_contract import MISSING_ID, PADDING_ID, end_id, start_id
+from schemas.id_contract import PADDING_ID, end_id, first_vocabulary_id, start_id
 from schemas.label import SequenceLabel
 from schemas.manifest import FeatureEntry
 from schemas.network import Seq2SeqSpec
@@ -78,26 +78,30 @@ def build_seq2seq(
 class Generator(tf.Module):
     """Generates target sequences with a trained model's layers, one step at a time.
 
-    Padding, the missing ID and the start ID are never generated.
+    Only tokens of the vocabulary and the end are generated: an ID that stands for no token of its
+    own (padding, missing, out of vocabulary, the start) says nothing.
     """
 
-    def __init__(self, model: keras.Model, length: int, cardinality: int, beam_width: int) -> None:
+    def __init__(
+        self, model: keras.Model, length: int, cardinality: int, oov_buckets: int, beam_width: int
+    ) -> None:
         """Takes the layers out of `model`.
 
         Args:
           model: From `build_seq2seq`.
           length: Tokens to generate at most, the end token included.
           cardinality: Of the target.
-          beam_width: Hypotheses kept by `beam`.
+          oov_buckets: Of the target.
+          beam_width: Hypotheses kept by `beam`; no more than there are IDs to begin with.
         """
         super().__init__(name="generator")
         self._source = next(name for name in model.input if name != DECODER_INPUT)
         self._layers = {layer.name: layer for layer in model.layers}
         self._length = length
         self._cardinality = cardinality
-        self._beam_width = min(beam_width, cardinality - 3)
-        forbidden = tf.one_hot([PADDING_ID, MISSING_ID, start_id(cardinality)], cardinality)
-        self._forbidden = tf.reduce_sum(forbidden, axis=0) * _IMPOSSIBLE
+        forbidden = [*range(first_vocabulary_id(oov_buckets)), start_id(cardinality)]
+        self._beam_width = min(beam_width, cardinality - len(forbidden))
+        self._forbidden = tf.reduce_sum(tf.one_hot(forbidden, cardinality), axis=0) * _IMPOSSIBLE
 
     def _encode(self, source_ids: tf.Tensor) -> list[tf.Tensor]:
         steps = self._layers[f"embed_{self._source}"](source_ids)
@@ -127,11 +131,12 @@ class Generator(tf.Module):
         return tf.stack(generated, axis=1)
 
     def beam(self, source_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Searches for likely sequences; scores are sums of log probabilities over the length.
+        """Searches for the likeliest sequences.
 
         Returns:
-          [batch, beam_width, length] int64, best first; [batch, beam_width] float32, the mean
-          log probability per token.
+          [batch, beam_width, length] int64, best first; [batch, beam_width] float32, the natural
+          logarithm of each sequence's probability: the sum over its tokens, the end included. It is
+          what the search goes by and what the sequences are ordered by.
         """
         width, size = self._beam_width, self._cardinality
         batch = tf.shape(source_ids)[0]
@@ -141,7 +146,6 @@ class Generator(tf.Module):
         scores = tf.tile([[0.0] + [_IMPOSSIBLE] * (width - 1)], [batch, 1])
         sequences = tf.zeros([batch, width, 0], tf.int64)
         ended = tf.zeros([batch, width], tf.bool)
-        lengths = tf.zeros([batch, width])
         only_padding = tf.concat([[0.0], tf.fill([size - 1], _IMPOSSIBLE)], axis=0)
         for _ in range(self._length):
             step, state = self._step(tokens, state)
@@ -155,10 +159,9 @@ class Generator(tf.Module):
             )
             state = [self._follow(part, parents, batch) for part in state]
             ended = tf.gather(ended, parents, batch_dims=1)
-            lengths = tf.gather(lengths, parents, batch_dims=1) + tf.cast(~ended, tf.float32)
             ended |= tf.equal(added, end_id(size))
             tokens = tf.reshape(added, [-1])
-        return sequences, scores / tf.maximum(lengths, 1.0)
+        return sequences, scores
 
     def _repeat(self, state: tf.Tensor) -> tf.Tensor:
         return tf.repeat(state, self._beam_width, axis=0)

@@ -76,8 +76,13 @@ class ServingFunctions(tf.Module):
         if isinstance(spec.model, Seq2SeqSpec):
             entry = manifest.features[LABEL]
             assert entry.cardinality is not None
+            assert isinstance(spec.label, SequenceLabel)
             self._generator = Generator(
-                model, entry.shape[0], entry.cardinality, spec.model.beam_width
+                model,
+                entry.shape[0],
+                entry.cardinality,
+                spec.label.oov_buckets,
+                spec.model.beam_width,
             )
             self._texts = _target_texts(spec, classes, entry.cardinality)
 

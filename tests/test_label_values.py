@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,15 @@ RULE: list[tuple[Any, str]] = [
 def test_the_rule(value: Any, text: str) -> None:
     assert label_text(value) == text
     assert label_text(text) == text
+
+
+def test_the_rule_is_the_documented_one() -> None:
+    page = (Path(__file__).parent.parent / "docs/labels.md").read_text(encoding="utf-8")
+    table = page.split("| written | compared as |")[1].split("\n\n")[0].splitlines()[2:]
+    assert len(table) > 10
+    for line in table:
+        written, compared = (re.findall("`([^`]+)`", cell) for cell in line.strip("|").split("|"))
+        assert {label_text(text) for text in written} == set(compared), line
 
 
 @given(
