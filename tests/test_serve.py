@@ -377,6 +377,23 @@ def test_one_bad_row_fails_alone_when_many_are_sent_at_once(
                 check(np.array(response.json()["predictions"]), expected[number % 5][None])
 
 
+def test_large_replies_come_gzipped_to_those_who_take_it(server: Server) -> None:
+    body = json.dumps({"instances": [b64(examples()[0])] * 300})
+    packed, plain = (
+        server.http.post(
+            "/v1/models/shop:predict", content=body, headers={"Accept-Encoding": taken}
+        )
+        for taken in ("gzip", "identity")
+    )
+    assert packed.headers["content-encoding"] == "gzip"
+    assert int(packed.headers["content-length"]) < len(plain.content) / 4
+    assert "content-encoding" not in plain.headers
+    assert packed.json() == plain.json()
+    assert len(plain.json()["predictions"]) == 300
+    small = post(server, "predict", {"instances": [b64(examples()[0])]})
+    assert "content-encoding" not in small.headers
+
+
 def test_health_figures_and_log(server: Server) -> None:
     assert server.http.get("/healthz").json() == {"status": "ok"}
     assert server.http.get("/readyz").json() == {"status": "ok", "version": "1"}

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -29,6 +30,9 @@ from model.serve.versions import Versions
 
 __all__ = ["application"]
 
+# Smaller replies fit a packet as they are. The fastest level: it is work of the event loop.
+_GZIP_FROM_BYTES = 1024
+_GZIP_LEVEL = 1
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 
@@ -84,7 +88,8 @@ def application(
         Route("/monitoring/prometheus/metrics", figures),
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _not_here})
-    return ObservedApp(app, observer)
+    gzipped = GZipMiddleware(app, minimum_size=_GZIP_FROM_BYTES, compresslevel=_GZIP_LEVEL)
+    return ObservedApp(gzipped, observer)
 
 
 async def _not_here(request: Request, error: Exception) -> Response:
