@@ -24,6 +24,7 @@ from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    inference_pb2,
     predict_pb2,
     regression_pb2,
 )
@@ -307,6 +308,38 @@ def test_a_grpc_client_classifies_and_regresses(server: Server, in_process: Any)
     reply = stub.Regress(asked, timeout=60)
     alone = in_process["regress"](inputs=tf.constant(examples([{"user": "u4"}])))["outputs"]
     check(np.array([entry.value for entry in reply.result.regressions]), alone.numpy())
+
+
+def test_a_grpc_client_asks_two_signatures_at_once(server: Server, in_process: Any) -> None:
+    def asked(*tasks: tuple[str, str, str]) -> inference_pb2.MultiInferenceRequest:
+        request = inference_pb2.MultiInferenceRequest()
+        for model, signature, method in tasks:
+            task = request.tasks.add(method_name=f"tensorflow/serving/{method}")
+            task.model_spec.name, task.model_spec.signature_name = model, signature
+        request.input.example_list.examples.extend(example(row) for row in ROWS)
+        return request
+
+    both = ("shop", "classify", "classify"), ("shop", "regress", "regress")
+    stub = server.predictions()
+    classes, values = stub.MultiInference(asked(*both)).results
+    expected = in_process["classify"](inputs=tf.constant(examples()))["scores"]
+    rows = classes.classification_result.classifications
+    check(np.array([[found.score for found in row.classes] for row in rows]), expected.numpy())
+    expected = in_process["regress"](inputs=tf.constant(examples()))["outputs"]
+    found = np.array([row.value for row in values.regression_result.regressions])
+    check(found, expected.numpy())
+    assert classes.model_spec.version.value == 1
+    for tasks, code in (
+        ((), "INVALID_ARGUMENT"),
+        ((both[0], both[0]), "INVALID_ARGUMENT"),
+        ((both[0], ("other", "regress", "regress")), "INVALID_ARGUMENT"),
+        ((("shop", "classify", "predict"),), "UNIMPLEMENTED"),
+        ((("shop", "classify", "regress"),), "INVALID_ARGUMENT"),
+        ((("gone", "classify", "classify"),), "NOT_FOUND"),
+    ):
+        with pytest.raises(grpc.RpcError) as refusal:
+            stub.MultiInference(asked(*tasks))
+        assert refusal.value.code().name == code, tasks
 
 
 def test_a_grpc_client_asks_for_metadata_and_status(server: Server) -> None:

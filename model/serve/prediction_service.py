@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -12,6 +12,7 @@ from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
+    inference_pb2,
     input_pb2,
     model_pb2,
     model_service_pb2_grpc,
@@ -32,6 +33,7 @@ from model.serve.versions import Versions
 
 __all__ = ["add_services"]
 
+_CLASSIFY, _REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
 # Where a TensorProto holds its values; clients read these fields as they are.
 _FIELDS = {
     tf.float32: "float_val",
@@ -129,6 +131,35 @@ class _PredictionService(Service, prediction_service_pb2_grpc.PredictionServiceS
 
         return await self.answer(context, "regress", work)
 
+    async def MultiInference(  # noqa: N802
+        self, request: inference_pb2.MultiInferenceRequest, context: grpc.aio.ServicerContext
+    ) -> inference_pb2.MultiInferenceResponse:
+        async def work(told: dict[str, Any]) -> inference_pb2.MultiInferenceResponse:
+            _check_tasks(request.tasks)
+            examples = _examples(request.input)
+            told["rows"] = len(examples)
+            reply = inference_pb2.MultiInferenceResponse()
+            # Held from before the first task to after the last, so that one version answers all.
+            servable = _servable(self._versions, request.tasks[0].model_spec, told)
+            for task in request.tasks:
+                signature = _signature(task.model_spec)
+                result = reply.results.add(
+                    model_spec=model_spec(servable, task.model_spec.name, signature)
+                )
+                if task.method_name == _CLASSIFY:
+                    rows = await inference.classify(self._batcher, servable, signature, examples)
+                    for row in rows:
+                        classes = result.classification_result.classifications.add().classes
+                        for label, score in row:
+                            classes.add(label=label.decode("utf-8", "replace"), score=score)
+                else:
+                    values = await inference.regress(self._batcher, servable, signature, examples)
+                    for value in values.tolist():
+                        result.regression_result.regressions.add(value=value)
+            return reply
+
+        return await self.answer(context, "multi_inference", work)
+
     async def GetModelMetadata(  # noqa: N802
         self,
         request: get_model_metadata_pb2.GetModelMetadataRequest,
@@ -157,6 +188,37 @@ class _PredictionService(Service, prediction_service_pb2_grpc.PredictionServiceS
             return reply
 
         return await self.answer(context, "metadata", work)
+
+
+def _check_tasks(tasks: Sequence[inference_pb2.InferenceTask]) -> None:
+    """Refuses tasks that one version of one model cannot answer together."""
+    if not tasks:
+        raise ServingError("INVALID_ARGUMENT", "Inference request must have at least one task")
+    first = tasks[0].model_spec
+    signatures = set()
+    for task in tasks:
+        spec = task.model_spec
+        if not spec.name:
+            raise ServingError("INVALID_ARGUMENT", "Found ModelSpec with an empty model name.")
+        if (spec.name, spec.version, spec.version_label) != (
+            first.name,
+            first.version,
+            first.version_label,
+        ):
+            raise ServingError(
+                "INVALID_ARGUMENT",
+                "All ModelSpecs in a MultiInferenceRequest must access the same model name.",
+            )
+        if task.method_name not in (_CLASSIFY, _REGRESS):
+            raise ServingError(
+                "UNIMPLEMENTED", f"Unsupported signature method_name: {task.method_name}"
+            )
+        signature = _signature(spec)
+        if signature in signatures:
+            raise ServingError(
+                "INVALID_ARGUMENT", f"Duplicate evaluation of signature: {signature}"
+            )
+        signatures.add(signature)
 
 
 def _servable(versions: Versions, spec: model_pb2.ModelSpec, told: dict[str, Any]) -> Servable:
