@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from beam_pipelines.analyzers.numeric import NumericConstants, numeric_constants
 from beam_pipelines.analyzers.numeric_summary import NumericSummary
+from beam_pipelines.analyzers.pattern_counts import bins_allowed
 from beam_pipelines.analyzers.vocabulary import (
     Counts,
     KnownPieces,
@@ -141,8 +142,10 @@ class AnalysisTotals:
         }
         for name, pieces in (known or {}).items():
             self._counters[name].resume(pieces)
+        most = bins_allowed(spec)
         self._numbers = {
-            name: [NumericSummary() for _ in range(width)] for name, width in _numbers(spec).items()
+            name: [NumericSummary.bounded(most) for _ in range(width)]
+            for name, width in _numbers(spec).items()
         }
 
     def add(self, batch: Mapping[str, np.ndarray]) -> None:

@@ -37,7 +37,7 @@ from schemas.spec import Spec
 
 __all__ = ["AnalysisCache", "UnitCounts", "UnitKeys"]
 
-_FORMAT = 2
+_FORMAT = 3
 _DIGEST_BYTES = 32
 _STALE_SECONDS = 24 * 3600
 _LOGGER = logging.getLogger(__name__)

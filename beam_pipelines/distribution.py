@@ -41,7 +41,7 @@ def id_cells(counts: np.ndarray, ids: Sequence[int]) -> np.ndarray:
 
 def number_distribution(summary: NumericSummary) -> dict[str, Any]:
     """Returns rising edges and the shares of values up to the first, up to each next, and above."""
-    edges = sorted({summary.quantile(share) for share in _SHARES.tolist()}) if summary.count else []
+    edges = sorted(set(summary.quantiles(_SHARES.tolist()))) if summary.count else []
     return {"edges": edges, "shares": _shares(number_cells(summary, edges))}
 
 

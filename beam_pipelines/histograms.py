@@ -123,9 +123,7 @@ def _edges(numbers: NumericSummary) -> np.ndarray:
         return (
             np.concatenate([[numbers.low], middles, [numbers.high]]) if len(values) > 1 else values
         )
-    low, quarter, middle, three, high = (
-        numbers.quantile(share) for share in (0.005, 0.25, 0.5, 0.75, 0.995)
-    )
+    low, quarter, middle, three, high = numbers.quantiles((0.005, 0.25, 0.5, 0.75, 0.995))
     if high <= low:
         low, high = numbers.low, numbers.high
     spread = three - quarter

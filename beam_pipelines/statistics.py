@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from beam_pipelines.analyzers.numeric_summary import NumericSummary, SummaryCoder
+from beam_pipelines.analyzers.pattern_counts import MOST_BINS, bins_allowed
 from beam_pipelines.distribution import id_distribution, number_distribution
 from schemas.features import NumericFeature
 from schemas.id_contract import FIRST_ID, MISSING_ID, PADDING_ID
@@ -98,29 +99,32 @@ class SplitStatistics:
     def add(self, spec: Spec, columns: pa.RecordBatch, outputs: Mapping[str, np.ndarray]) -> None:
         """Adds [rows] raw columns and the transform's outputs for them."""
         self.rows += columns.num_rows
+        most = bins_allowed(spec)
         for name, feature in spec.features.items():
             if isinstance(feature, NumericFeature):
                 for column in feature.columns or (feature.column or name,):
                     entry = name if not feature.columns else f"{name}.{column}"
-                    self._add_numbers(entry, columns.column(column))
+                    self._add_numbers(entry, columns.column(column), most)
             else:
                 tokens = outputs.get(tokens_name(name)) if is_sequence(feature) else None
                 self.ids.setdefault(name, IdStatistics()).add(outputs[name], tokens)
         if spec.label is not None:
             self._add_label(spec, columns, outputs)
 
-    def _add_numbers(self, name: str, column: pa.Array) -> None:
+    def _add_numbers(self, name: str, column: pa.Array, most_bins: int = MOST_BINS) -> None:
         if pa.types.is_list(column.type):
             column = column.flatten()
         values = column.cast(pa.float32()).to_numpy(zero_copy_only=False).astype(np.float32)
-        self.numbers.setdefault(name, NumericSummary()).add(values)
+        if name not in self.numbers:
+            self.numbers[name] = NumericSummary.bounded(most_bins)
+        self.numbers[name].add(values)
 
     def _add_label(
         self, spec: Spec, columns: pa.RecordBatch, outputs: Mapping[str, np.ndarray]
     ) -> None:
         label = outputs[LABEL]
         if isinstance(spec.label, RegressionLabel):
-            self._add_numbers(LABEL, columns.column(spec.label.column))
+            self._add_numbers(LABEL, columns.column(spec.label.column), bins_allowed(spec))
         elif tokens_name(LABEL) in outputs:
             self.ids.setdefault(LABEL, IdStatistics()).add(label, outputs[tokens_name(LABEL)])
         elif isinstance(spec.label, MulticlassLabel):
@@ -185,12 +189,15 @@ class SplitStatistics:
             features[name] = {
                 "rows": numbers.rows,
                 "missing": numbers.rows - numbers.count,
-                "distinct": len(numbers.bins),
+                "distinct": len(numbers.counts),
                 "min": numbers.low if numbers.count else None,
                 "max": numbers.high if numbers.count else None,
                 "mean": numbers.mean,
                 "standard_deviation": numbers.standard_deviation,
-                "quantiles": {str(share): numbers.quantile(share) for share in QUANTILES},
+                "quantiles": dict(
+                    zip(map(str, QUANTILES), numbers.quantiles(QUANTILES), strict=True)
+                ),
+                "quantile_error": numbers.patterns.relative_error,
                 "distribution": number_distribution(numbers),
             }
         entry: dict[str, Any] = {"rows": self.rows, "features": features}

@@ -20,7 +20,9 @@ class NumericConstants:
 
     Attributes:
       mean, standard_deviation, low, high, median: Of the present values; 0 when there is none.
-      boundaries: [width, buckets - 1] float32, ascending.
+      boundaries: [width, buckets - 1] float32, ascending: the values at ranks
+        ceil(k * count / buckets). A value that fills several buckets is the boundary of each, and
+        is put into the last of them; the others stay empty, their IDs in use by no row.
     """
 
     mean: np.ndarray
@@ -44,7 +46,7 @@ def numeric_constants(summaries: list[NumericSummary], buckets: int = 1) -> Nume
         [summary.low if summary.count else 0.0 for summary in summaries],
         [summary.high if summary.count else 0.0 for summary in summaries],
         [summary.quantile(0.5) for summary in summaries],
-        [[s.quantile(bucket / buckets) for bucket in range(1, buckets)] for s in summaries],
+        [s.quantiles([bucket / buckets for bucket in range(1, buckets)]) for s in summaries],
     ]
     return NumericConstants(*(np.array(column, np.float32) for column in columns))
 

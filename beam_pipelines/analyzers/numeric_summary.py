@@ -5,25 +5,25 @@ last bit from one summed by a single worker, and records with it. Here a float32
 into an integer mantissa and an exponent, mantissas are summed per exponent as integers, and the
 mean and variance are rounded once, at the end.
 
-Quantiles come from a histogram on the float32 bit pattern, cut to sign, exponent and 13 bits of
-mantissa: log-linear bins as in HDR Histogram (Tene) and DDSketch (Masson et al. 2019), with a
-relative error below 2**-13. Integers below 2**14 in magnitude have a bin of their own.
+Quantiles come from counts of whole bit patterns (`pattern_counts`): exact, and order-independent too.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
+import pyarrow as pa
+
+from beam_pipelines.analyzers.pattern_counts import MOST_BINS, PatternCounts
 
 __all__ = ["NumericSummary", "SummaryCoder"]
 
-_DROPPED_BITS = 10
-_SIGN = np.uint32(0x80000000)
 # np.frexp gives m * 2**e with |m| < 1; m * 2**24 is an integer for every float32, and the
 # smallest e of a subnormal float32 is -148.
 _MANTISSA_BITS = 24
@@ -31,9 +31,9 @@ _OFFSET = 160
 _EXPONENTS = 320
 
 
-@dataclass
+@dataclass(eq=False)
 class NumericSummary:
-    """Count, exact sums and histogram of the finite values seen; NaN counts as missing.
+    """Count, exact sums and patterns of the finite values seen; NaN counts as missing.
 
     Attributes:
       rows: Values seen, missing ones too.
@@ -41,8 +41,7 @@ class NumericSummary:
       total: Sum of values, in units of 2**-(_OFFSET + 24).
       squares: Sum of squares, in units of the square of that.
       low, high: The least and greatest value; infinities of either sign when there is none.
-      bins: [bins] uint32, sorted; the cut bit patterns seen.
-      counts: [bins] int64, values in each bin.
+      patterns: Counts of the values.
     """
 
     rows: int = 0
@@ -51,8 +50,12 @@ class NumericSummary:
     squares: int = 0
     low: float = math.inf
     high: float = -math.inf
-    bins: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint32))
-    counts: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    patterns: PatternCounts = field(default_factory=PatternCounts)
+
+    @classmethod
+    def bounded(cls, most_bins: int = MOST_BINS) -> NumericSummary:
+        """Returns an empty summary that keeps so many bins at most."""
+        return cls(patterns=PatternCounts(most_bins))
 
     def add(self, values: np.ndarray) -> None:
         """Adds [count] float32 values; those that are not finite count as missing."""
@@ -72,8 +75,7 @@ class NumericSummary:
         low_half = squares & ((1 << _MANTISSA_BITS) - 1)
         self.squares += _shifted_sum(2 * places, low_half)
         self.squares += _shifted_sum(2 * places, squares >> _MANTISSA_BITS) << _MANTISSA_BITS
-        bins, counts = np.unique(_bins(values), return_counts=True)
-        self._add_bins(bins, counts)
+        self.patterns.add(values)
 
     def merge(self, other: NumericSummary) -> None:
         """Adds everything that another summary has seen."""
@@ -83,13 +85,7 @@ class NumericSummary:
         self.squares += other.squares
         self.low = min(self.low, other.low)
         self.high = max(self.high, other.high)
-        self._add_bins(other.bins, other.counts)
-
-    def _add_bins(self, bins: np.ndarray, counts: np.ndarray) -> None:
-        merged, inverse = np.unique(np.concatenate([self.bins, bins]), return_inverse=True)
-        totals = np.zeros(merged.size, np.int64)
-        np.add.at(totals, inverse, np.concatenate([self.counts, counts]))
-        self.bins, self.counts = merged, totals
+        self.patterns.merge(other.patterns)
 
     @property
     def mean(self) -> float:
@@ -109,19 +105,27 @@ class NumericSummary:
         )
         return math.sqrt(float(variance))
 
+    @property
+    def counts(self) -> np.ndarray:
+        """[bins] int64, how many values each of `values()` stands for."""
+        return self.patterns.counts
+
     def values(self) -> np.ndarray:
-        """Returns [bins] float64, rising: the value that stands for each of `bins`."""
-        values = _bin_values(self.bins).astype(np.float64)
+        """Returns [bins] float64, rising: the values that occur, or one for each bin of them."""
+        values = self.patterns.values()
         return np.clip(values, self.low, self.high) if len(values) else values
 
+    def quantiles(self, shares: Sequence[float]) -> list[float]:
+        """Returns the value at rank ceil(share * count) for each share; 0 when there is no value.
+
+        Exact, or within `patterns.relative_error`.
+        """
+        found = self.patterns.quantiles(shares)
+        return [min(max(value, self.low), self.high) for value in found] if self.count else found
+
     def quantile(self, share: float) -> float:
-        """Returns the bin value at rank ceil(share * count); 0 when there is no value."""
-        if not self.count:
-            return 0.0
-        rank = max(1, math.ceil(Fraction(share).limit_denominator(1_000_000) * self.count))
-        place = int(np.searchsorted(np.cumsum(self.counts), rank))
-        value = float(_bin_values(self.bins[place : place + 1])[0])
-        return min(max(value, self.low), self.high)
+        """Returns the one quantile, as `quantiles` does."""
+        return self.quantiles([share])[0]
 
 
 def merged(summaries: Iterable[NumericSummary]) -> NumericSummary:
@@ -143,22 +147,8 @@ def _shifted_sum(places: np.ndarray, integers: np.ndarray) -> int:
     return total
 
 
-def _bins(values: np.ndarray) -> np.ndarray:
-    bits = values.view(np.uint32)
-    ordered = np.where(bits & _SIGN, ~bits, bits | _SIGN)
-    return ordered >> _DROPPED_BITS
-
-
-def _bin_values(bins: np.ndarray) -> np.ndarray:
-    negative = bins < (_SIGN >> _DROPPED_BITS)
-    ordered = bins.astype(np.uint32) << np.uint32(_DROPPED_BITS)
-    ordered = np.where(negative, ordered | np.uint32((1 << _DROPPED_BITS) - 1), ordered)
-    bits = np.where(ordered & _SIGN, ordered ^ _SIGN, ~ordered).astype(np.uint32)
-    return bits.view(np.float32)
-
-
 class SummaryCoder:
-    """A list of summaries as JSON, for tf.Transform's analyzer cache."""
+    """A list of summaries as JSON: for the analysis cache, and from one job's worker to another."""
 
     def encode_cache(self, accumulator: list[NumericSummary]) -> bytes:
         """Returns the summaries as JSON bytes."""
@@ -169,8 +159,11 @@ class SummaryCoder:
                     "total": str(summary.total),
                     "squares": str(summary.squares),
                     "range": [summary.low, summary.high],
-                    "bins": summary.bins.tolist(),
-                    "counts": summary.counts.tolist(),
+                    "most_bins": summary.patterns.most_bins,
+                    "dropped": summary.patterns.dropped,
+                    "size": len(summary.patterns.bins),
+                    "bins": _packed(summary.patterns.bins, "<u4"),
+                    "counts": _packed(summary.patterns.counts, "<i8"),
                 }
                 for summary in accumulator
             ]
@@ -186,8 +179,23 @@ class SummaryCoder:
                 squares=int(entry["squares"]),
                 low=entry["range"][0],
                 high=entry["range"][1],
-                bins=np.array(entry["bins"], np.uint32),
-                counts=np.array(entry["counts"], np.int64),
+                patterns=PatternCounts(
+                    entry["most_bins"],
+                    entry["dropped"],
+                    _unpacked(entry["bins"], "<u4", entry["size"]),
+                    _unpacked(entry["counts"], "<i8", entry["size"]),
+                ),
             )
             for entry in json.loads(encoded_accumulator)
         ]
+
+
+def _packed(numbers: np.ndarray, kind: str) -> str:
+    packed = pa.compress(numbers.astype(kind).tobytes(), "zstd", asbytes=True)
+    return base64.b64encode(packed).decode()
+
+
+def _unpacked(packed: str, kind: str, size: int) -> np.ndarray:
+    length = size * np.dtype(kind).itemsize
+    whole = pa.decompress(base64.b64decode(packed), length, "zstd", asbytes=True)
+    return np.frombuffer(whole, kind)
