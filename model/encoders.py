@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 
+from model.layer_names import layer_name
 from model.layers import AttentionPooling, ClearPadding, MaskedMax, MaskedMean, PositionEmbedding
 from schemas.encoders import (
     Attention,
@@ -38,19 +39,21 @@ def encode_steps(encoder: Encoder, steps: Tensor, mask: Tensor, name: str) -> Te
 def encode_numbers(encoder: Encoder | None, numbers: Tensor, name: str) -> Tensor:
     """Applies `dense` (or, for flatten and none, nothing) to [batch, width] numbers."""
     if isinstance(encoder, Dense):
-        return layers.Dense(encoder.units, activation=encoder.activation, name=f"dense_{name}")(
-            numbers
-        )
+        return layers.Dense(
+            encoder.units, activation=encoder.activation, name=layer_name("dense", name)
+        )(numbers)
     return numbers
 
 
 def _flatten(encoder: Flatten, steps: Tensor, mask: Tensor, name: str) -> Tensor:
-    return layers.Flatten(name=f"flatten_{name}")(ClearPadding(name=f"clear_{name}")(steps, mask))
+    return layers.Flatten(name=layer_name("flatten", name))(
+        ClearPadding(name=layer_name("clear", name))(steps, mask)
+    )
 
 
 def _pooling(encoder: Pooling, steps: Tensor, mask: Tensor, name: str) -> Tensor:
     layer = MaskedMean if encoder.type == "mean" else MaskedMax
-    return layer(name=f"{encoder.type}_{name}")(steps, mask)
+    return layer(name=layer_name(encoder.type, name))(steps, mask)
 
 
 def _recurrent(encoder: Recurrent, steps: Tensor, mask: Tensor, name: str) -> Tensor:
@@ -63,56 +66,76 @@ def _recurrent(encoder: Recurrent, steps: Tensor, mask: Tensor, name: str) -> Te
             units,
             return_sequences=not last,
             dropout=encoder.dropout,
-            name=f"{kind}_{name}_{number}",
+            name=layer_name(kind, name, number),
         )
         if encoder.type.startswith("bidirectional_"):
-            layer = layers.Bidirectional(layer, name=f"bidirectional_{name}_{number}")
+            layer = layers.Bidirectional(layer, name=layer_name("bidirectional", name, number))
         steps = layer(steps, mask=mask)
     return steps
 
 
 def _cnn(encoder: Cnn, steps: Tensor, mask: Tensor, name: str) -> Tensor:
-    steps = ClearPadding(name=f"clear_{name}")(steps, mask)
+    steps = ClearPadding(name=layer_name("clear", name))(steps, mask)
     pooled = []
     for size in encoder.kernel_sizes:
         windows = layers.Conv1D(
-            encoder.filters, size, padding="same", activation="relu", name=f"conv{size}_{name}"
+            encoder.filters,
+            size,
+            padding="same",
+            activation="relu",
+            name=layer_name(f"conv{size}", name),
         )(steps)
         # relu's least value is 0, so windows centred on padding cannot be the maximum.
-        windows = ClearPadding(name=f"clear{size}_{name}")(windows, mask)
-        pooled.append(layers.GlobalMaxPooling1D(name=f"max{size}_{name}")(windows))
-    return pooled[0] if len(pooled) == 1 else layers.Concatenate(name=f"cnn_{name}")(pooled)
+        windows = ClearPadding(name=layer_name(f"clear{size}", name))(windows, mask)
+        pooled.append(layers.GlobalMaxPooling1D(name=layer_name(f"max{size}", name))(windows))
+    return (
+        pooled[0] if len(pooled) == 1 else layers.Concatenate(name=layer_name("cnn", name))(pooled)
+    )
 
 
 def _attention(encoder: Attention, steps: Tensor, mask: Tensor, name: str) -> Tensor:
     units = encoder.units or steps.shape[-1]
-    return AttentionPooling(units, name=f"attention_{name}")(steps, mask)
+    return AttentionPooling(units, name=layer_name("attention", name))(steps, mask)
 
 
 def _transformer(encoder: Transformer, steps: Tensor, mask: Tensor, name: str) -> Tensor:
     width = steps.shape[-1]
     units = encoder.units or 4 * width
-    visible = layers.Reshape((1, steps.shape[1]), name=f"visible_{name}")(mask)
-    steps = PositionEmbedding(steps.shape[1], name=f"positions_{name}")(steps, mask)
+    visible = layers.Reshape((1, steps.shape[1]), name=layer_name("visible", name))(mask)
+    steps = PositionEmbedding(steps.shape[1], name=layer_name("positions", name))(steps, mask)
     for number in range(encoder.layers):
-        label = f"{name}_{number}"
         attended = layers.MultiHeadAttention(
             encoder.heads,
             max(1, width // encoder.heads),
             dropout=encoder.dropout,
-            name=f"self_attention_{label}",
+            name=layer_name("self_attention", name, number),
         )(steps, steps, attention_mask=visible)
-        steps = layers.LayerNormalization(name=f"norm_attention_{label}")(steps + attended)
-        hidden = layers.Dense(units, activation="gelu", name=f"feed_{label}")(steps)
-        hidden = layers.Dense(width, name=f"forward_{label}")(hidden)
-        hidden = layers.Dropout(encoder.dropout, name=f"dropout_{label}")(hidden)
-        steps = layers.LayerNormalization(name=f"norm_feed_{label}")(steps + hidden)
-    return MaskedMean(name=f"mean_{name}")(steps, mask)
+        steps = layers.LayerNormalization(name=layer_name("norm_attention", name, number))(
+            _sum("attended", name, number, steps, attended)
+        )
+        hidden = layers.Dense(units, activation="gelu", name=layer_name("feed", name, number))(
+            steps
+        )
+        hidden = layers.Dense(width, name=layer_name("forward", name, number))(hidden)
+        hidden = layers.Dropout(encoder.dropout, name=layer_name("dropout", name, number))(hidden)
+        steps = layers.LayerNormalization(name=layer_name("norm_feed", name, number))(
+            _sum("fed", name, number, steps, hidden)
+        )
+    return MaskedMean(name=layer_name("mean", name))(steps, mask)
+
+
+def _sum(kind: str, name: str, number: int, *steps: Tensor) -> Tensor:
+    # `+` would be a layer that Keras calls `add`, as a feature may be called too.
+    return layers.Add(name=layer_name(kind, name, number))(list(steps))
 
 
 def _dense(encoder: Dense, steps: Tensor, mask: Tensor, name: str) -> Tensor:
-    flat = layers.Flatten(name=f"flatten_{name}")(ClearPadding(name=f"clear_{name}")(steps, mask))
-    return layers.Dense(encoder.units, activation=encoder.activation, name=f"dense_{name}")(flat)
+    flat = layers.Flatten(name=layer_name("flatten", name))(
+        ClearPadding(name=layer_name("clear", name))(steps, mask)
+    )
+    return layers.Dense(
+        encoder.units, activation=encoder.activation, name=layer_name("dense", name)
+    )(flat)
 
 
 _BUILDERS: dict[type, Callable[..., Tensor]] = {

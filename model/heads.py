@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 
+from model.layer_names import layer_name
 from schemas.errors import SpecError
 from schemas.label import (
     BinaryLabel,
@@ -93,7 +94,7 @@ def output_layer(spec: Spec, entry: FeatureEntry) -> keras.layers.Layer:
         entry.cardinality or 1,
         activation=head_of(spec).activation,
         dtype="float32",
-        name="predictions",
+        name=layer_name("predictions"),
     )
 
 

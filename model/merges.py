@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from model.layer_names import layer_name
 from model.layers import AttentionPooling, Cross, WeightedAverage
 from schemas.errors import SpecError
 from schemas.network import Merge, TowersSpec
@@ -47,7 +48,7 @@ def merge_steps(merge: Merge, name: str, members: list[Tensor]) -> Tensor:
             f"model.groups.{name}.merge: {merge} needs equal widths, got {widths}; "
             "give the features one embedding width, or use concatenate"
         )
-    return _STEP_MERGES[merge](name=f"{merge}_{name}")(members)
+    return _STEP_MERGES[merge](name=layer_name(merge, name))(members)
 
 
 def _equal_widths(spec: TowersSpec, towers: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -57,9 +58,9 @@ def _equal_widths(spec: TowersSpec, towers: Mapping[str, Tensor]) -> Mapping[str
         # begin around one.
         bias = "ones" if spec.merge == "multiply" else "zeros"
         return {
-            name: layers.Dense(spec.projection, bias_initializer=bias, name=f"project_{name}")(
-                tower
-            )
+            name: layers.Dense(
+                spec.projection, bias_initializer=bias, name=layer_name("project", name)
+            )(tower)
             for name, tower in towers.items()
         }
     if len(set(widths.values())) > 1:
@@ -72,44 +73,48 @@ def _equal_widths(spec: TowersSpec, towers: Mapping[str, Tensor]) -> Mapping[str
 
 
 def _concatenate(spec: TowersSpec, towers: list[Tensor]) -> Tensor:
-    return layers.Concatenate(name="merge")(towers)
+    return layers.Concatenate(name=layer_name("merge"))(towers)
 
 
 def _average(spec: TowersSpec, towers: list[Tensor]) -> Tensor:
-    return layers.Average(name="merge")(towers)
+    return layers.Average(name=layer_name("merge"))(towers)
 
 
 def _weighted_average(spec: TowersSpec, towers: list[Tensor]) -> Tensor:
-    return WeightedAverage(name="merge")(towers)
+    return WeightedAverage(name=layer_name("merge"))(towers)
 
 
 def _add(spec: TowersSpec, towers: list[Tensor]) -> Tensor:
-    return layers.Add(name="merge")(towers)
+    return layers.Add(name=layer_name("merge"))(towers)
 
 
 def _multiply(spec: TowersSpec, towers: list[Tensor]) -> Tensor:
-    return layers.Multiply(name="merge")(towers)
+    return layers.Multiply(name=layer_name("merge"))(towers)
 
 
 def _maximum(spec: TowersSpec, towers: list[Tensor]) -> Tensor:
-    return layers.Maximum(name="merge")(towers)
+    return layers.Maximum(name=layer_name("merge"))(towers)
 
 
 def _dot(spec: TowersSpec, towers: list[Tensor]) -> Tensor:
-    return layers.Dot(axes=-1, name="merge")(towers)
+    return layers.Dot(axes=-1, name=layer_name("merge"))(towers)
 
 
 def _attention(spec: TowersSpec, towers: list[Tensor]) -> Tensor:
-    stacked = keras.ops.stack(towers, axis=1)
-    present = keras.ops.ones_like(stacked[..., 0], dtype="bool")
-    return AttentionPooling(towers[0].shape[-1], name="merge")(stacked, present)
+    width = towers[0].shape[-1]
+    steps = [
+        layers.Reshape((1, width), name=layer_name("step", number))(tower)
+        for number, tower in enumerate(towers)
+    ]
+    stacked = layers.Concatenate(axis=1, name=layer_name("stack"))(steps)
+    return AttentionPooling(width, name=layer_name("merge"))(stacked)
 
 
 def _cross(spec: TowersSpec, towers: list[Tensor]) -> Tensor:
-    first = layers.Concatenate(name="merge")(towers) if len(towers) > 1 else towers[0]
+    first = layers.Concatenate(name=layer_name("merge"))(towers) if len(towers) > 1 else towers[0]
     current = first
     for number in range(spec.cross_layers):
-        current = Cross(name=f"cross_{number}")(first, current)
+        current = Cross(name=layer_name("cross", number))(first, current)
     return current
 
 

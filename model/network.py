@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import keras
 
 from model.heads import output_layer
+from model.layer_names import layer_name, model_name
 from model.merges import merge_towers
 from model.seq2seq import build_seq2seq
 from model.towers import inputs_of, towers_of
@@ -46,14 +47,16 @@ def build(spec: Spec, entries: Mapping[str, FeatureEntry]) -> keras.Model:
     vector = merge_towers(spec.model, towers)
     for number, units in enumerate(spec.model.hidden):
         hidden = keras.layers.Dense(
-            units, activation=spec.model.activation, name=f"hidden_{number}"
+            units, activation=spec.model.activation, name=layer_name("hidden", number)
         )
         vector = hidden(vector)
         if spec.model.dropout:
             dropout = keras.layers.Dropout(
-                spec.model.dropout, seed=spec.training.seed + number, name=f"dropout_{number}"
+                spec.model.dropout,
+                seed=spec.training.seed + number,
+                name=layer_name("dropout", number),
             )
             vector = dropout(vector)
     predictions = output_layer(spec, entries[LABEL])(vector)
 
-    return keras.Model(inputs, predictions, name=f"{spec.name}_towers".replace(" ", "_"))
+    return keras.Model(inputs, predictions, name=model_name(spec.name, "towers"))

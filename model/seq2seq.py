@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import keras
 import tensorflow as tf
 
+from model.layer_names import layer_called, layer_name, model_name
 from model.layers import PaddingMask
 from schemas.features import TextFeature
 from schemas.id_contract import PADDING_ID, end_id, first_vocabulary_id, start_id
@@ -51,27 +52,31 @@ def build_seq2seq(
     source_ids = keras.Input(shape=source.shape, dtype="int64", name=name)
     target_ids = keras.Input(shape=target.shape, dtype="int64", name=DECODER_INPUT)
 
-    steps = keras.layers.Embedding(source.cardinality, feature.embedding, name=f"embed_{name}")(
-        source_ids
+    steps = keras.layers.Embedding(
+        source.cardinality, feature.embedding, name=layer_name("embed", name)
+    )(source_ids)
+    mask = PaddingMask(name=layer_name("mask", name))(source_ids)
+    _, *state = cell(
+        declared.units, return_state=True, dropout=declared.dropout, name=layer_name("encoder")
+    )(steps, mask=mask)
+    tokens = keras.layers.Embedding(target.cardinality, embedding, name=layer_name("embed_target"))(
+        target_ids
     )
-    mask = PaddingMask(name=f"mask_{name}")(source_ids)
-    _, *state = cell(declared.units, return_state=True, dropout=declared.dropout, name="encoder")(
-        steps, mask=mask
-    )
-    tokens = keras.layers.Embedding(target.cardinality, embedding, name="embed_target")(target_ids)
     decoded, *_ = cell(
         declared.units,
         return_sequences=True,
         return_state=True,
         dropout=declared.dropout,
-        name="decoder",
+        name=layer_name("decoder"),
     )(tokens, initial_state=state)
     predictions = keras.layers.Dense(
-        target.cardinality, activation="softmax", dtype="float32", name="predictions"
+        target.cardinality, activation="softmax", dtype="float32", name=layer_name("predictions")
     )(decoded)
 
     return keras.Model(
-        {name: source_ids, DECODER_INPUT: target_ids}, predictions, name=f"{spec.name}_seq2seq"
+        {name: source_ids, DECODER_INPUT: target_ids},
+        predictions,
+        name=model_name(spec.name, "seq2seq"),
     )
 
 
@@ -96,7 +101,13 @@ class Generator(tf.Module):
         """
         super().__init__(name="generator")
         self._source = next(name for name in model.input if name != DECODER_INPUT)
-        self._layers = {layer.name: layer for layer in model.layers}
+        layers = {layer.name: layer for layer in model.layers}
+        self._embed = layer_called(layer_name("embed", self._source), layers)
+        self._mask = layer_called(layer_name("mask", self._source), layers)
+        self._encoder, self._embed_target, self._decoder, self._predictions = (
+            layer_called(layer_name(name), layers)
+            for name in ("encoder", "embed_target", "decoder", "predictions")
+        )
         self._length = length
         self._cardinality = cardinality
         forbidden = [*range(first_vocabulary_id(oov_buckets)), start_id(cardinality)]
@@ -104,16 +115,16 @@ class Generator(tf.Module):
         self._forbidden = tf.reduce_sum(tf.one_hot(forbidden, cardinality), axis=0) * _IMPOSSIBLE
 
     def _encode(self, source_ids: tf.Tensor) -> list[tf.Tensor]:
-        steps = self._layers[f"embed_{self._source}"](source_ids)
-        mask = self._layers[f"mask_{self._source}"](source_ids)
-        _, *state = self._layers["encoder"](steps, mask=mask, training=False)
+        steps = self._embed(source_ids)
+        mask = self._mask(source_ids)
+        _, *state = self._encoder(steps, mask=mask, training=False)
         return state
 
     def _step(self, tokens: tf.Tensor, state: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Returns the log probabilities after one more token, and the new state."""
-        embedded = self._layers["embed_target"](tokens[:, None])
-        decoded, *state = self._layers["decoder"](embedded, initial_state=state, training=False)
-        probabilities = self._layers["predictions"](decoded)[:, 0]
+        embedded = self._embed_target(tokens[:, None])
+        decoded, *state = self._decoder(embedded, initial_state=state, training=False)
+        probabilities = self._predictions(decoded)[:, 0]
         return tf.math.log(probabilities + 1e-12) + self._forbidden, state
 
     def greedy(self, source_ids: tf.Tensor) -> tf.Tensor:

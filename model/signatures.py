@@ -10,6 +10,7 @@ generate            examples -> greedy and beam-searched sequences   (sequence l
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -196,13 +197,18 @@ def _target_texts(spec: Spec, vocabulary: list[bytes], cardinality: int) -> tf.T
 
 
 def _argument_names(columns: Iterable[str]) -> dict[str, str]:
-    """Returns the columns by their names as arguments, which TensorFlow wants plain."""
+    """Returns the columns by their names as arguments, which TensorFlow wants plain.
+
+    It makes Python parameters of them, and operations that differ in more than their case.
+    """
     arguments: dict[str, str] = {}
+    taken = {"self"}
     for column in columns:
         plain = re.sub(r"[^A-Za-z0-9_]", "_", column)
         argument = plain if re.match(r"[A-Za-z]", plain) else f"column_{plain}"
-        while argument in arguments:
+        while argument.lower() in taken or keyword.iskeyword(argument):
             argument += "_"
+        taken.add(argument.lower())
         arguments[argument] = column
     return arguments
 

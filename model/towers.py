@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from model.encoders import encode_numbers, encode_steps
+from model.layer_names import layer_name
 from model.layers import AnyMask, ClearPadding, OneHot, PaddingMask
 from model.merges import merge_steps
 from schemas.encoders import Pooling
@@ -68,8 +69,10 @@ def _embedded(name: str, feature: Any, entry: FeatureEntry, ids: Tensor) -> Tens
             f"{name}: the manifest gives no cardinality to embed it with; preprocess again"
         )
     if feature.embedding == "one_hot":
-        return OneHot(entry.cardinality, name=f"one_hot_{name}")(ids)
-    return keras.layers.Embedding(entry.cardinality, feature.embedding, name=f"embed_{name}")(ids)
+        return OneHot(entry.cardinality, name=layer_name("one_hot", name))(ids)
+    return keras.layers.Embedding(
+        entry.cardinality, feature.embedding, name=layer_name("embed", name)
+    )(ids)
 
 
 def _numbers(name: str, feature: NumericFeature, inputs: Mapping[str, Tensor]) -> Tensor:
@@ -81,7 +84,7 @@ def _numbers(name: str, feature: NumericFeature, inputs: Mapping[str, Tensor]) -
     return (
         parts[0]
         if len(parts) == 1
-        else keras.layers.Concatenate(name=f"with_missing_{name}")(parts)
+        else keras.layers.Concatenate(name=layer_name("with_missing", name))(parts)
     )
 
 
@@ -92,14 +95,14 @@ def _single(name: str, spec: Spec, entries: Entries, inputs: Mapping[str, Tensor
             return encode_numbers(feature.encoder, _numbers(name, feature, inputs), name)
         vector = _embedded(name, feature, entries[name], inputs[name])
         if feature.indicator:
-            vector = keras.layers.Concatenate(name=f"with_missing_{name}")(
+            vector = keras.layers.Concatenate(name=layer_name("with_missing", name))(
                 [vector, _column(inputs[missing_name(name)])]
             )
         return vector
     steps = _embedded(name, feature, entries[name], inputs[name])
     if not is_sequence(feature):
         return steps
-    mask = PaddingMask(name=f"mask_{name}")(inputs[name])
+    mask = PaddingMask(name=layer_name("mask", name))(inputs[name])
     return encode_steps(feature.encoder or _MEAN, steps, mask, name)
 
 
@@ -113,25 +116,35 @@ def _grouped(
     members, masks = [], []
     for member, feature in features.items():
         assert isinstance(feature, TextFeature | CategoricalFeature)
-        mask = PaddingMask(name=f"mask_{member}")(inputs[member])
+        mask = PaddingMask(name=layer_name("mask", member))(inputs[member])
         steps = _embedded(member, feature, entries[member], inputs[member])
         # A step that one member has and another lacks is a true step; the lacking member
         # contributes zeros, not the embedding of padding.
-        members.append(ClearPadding(name=f"clear_{member}")(steps, mask))
+        members.append(ClearPadding(name=layer_name("clear", member))(steps, mask))
         masks.append(mask)
     merged = merge_steps(group.merge, name, members)
-    mask = AnyMask(name=f"mask_{name}")(masks)
+    mask = AnyMask(name=layer_name("mask", name))(masks)
     return encode_steps(group.encoder or _MEAN, merged, mask, name)
 
 
 def _undeclared(name: str, entry: FeatureEntry, values: Tensor) -> Tensor:
     if entry.dtype == "int64" and entry.cardinality is not None:
         width = min(64, 1 + entry.cardinality // 2)
-        vectors = keras.layers.Embedding(entry.cardinality, width, name=f"embed_{name}")(values)
-        return keras.layers.Flatten(name=f"flatten_{name}")(vectors) if entry.shape else vectors
-    return keras.layers.Flatten(name=f"flatten_{name}")(values) if entry.shape else _column(values)
+        vectors = keras.layers.Embedding(entry.cardinality, width, name=layer_name("embed", name))(
+            values
+        )
+        return (
+            keras.layers.Flatten(name=layer_name("flatten", name))(vectors)
+            if entry.shape
+            else vectors
+        )
+    return (
+        keras.layers.Flatten(name=layer_name("flatten", name))(values)
+        if entry.shape
+        else _column(values)
+    )
 
 
 def _column(values: Tensor) -> Tensor:
     """Returns [batch] as [batch, 1]."""
-    return keras.layers.Reshape((1,), name=f"column_{values.name}")(values)
+    return keras.layers.Reshape((1,), name=layer_name("column", values.name))(values)

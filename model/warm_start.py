@@ -18,6 +18,7 @@ import numpy as np
 
 from model.compiled import compiled_model, strategy
 from model.inputs import Records
+from model.layer_names import earlier_name
 from model.layers import AttentionPooling, ClearPadding, Cross, MaskedMax, MaskedMean, OneHot
 from model.run_directory import MODEL, RunDirectory, load_trained
 from schemas.constants import load_numbers
@@ -124,9 +125,11 @@ def carry_over(model: keras.Model, run: RunDirectory) -> int:
         to be the old ones and new rows.
     """
     learned = {
-        layer.name: layer for layer in load_trained(run.path / MODEL).layers if layer.weights
+        earlier_name(layer.name): layer
+        for layer in load_trained(run.path / MODEL).layers
+        if layer.weights
     }
-    wanted = {layer.name: layer for layer in model.layers if layer.weights}
+    wanted = {earlier_name(layer.name): layer for layer in model.layers if layer.weights}
     if learned.keys() != wanted.keys():
         odd = sorted(learned.keys() ^ wanted.keys())
         raise UsageError(
@@ -200,7 +203,7 @@ def _entries(tensor: Any) -> list[Hashable]:
     width = tensor.shape[-1]
     # Of another layer that grew it is not known which entries are the old ones: none is.
     kind = "one_hot" if isinstance(operation, OneHot) else width
-    return [(operation.name, kind, place) for place in range(width)]
+    return [(earlier_name(operation.name), kind, place) for place in range(width)]
 
 
 def _first_input(operation: Any) -> Any:

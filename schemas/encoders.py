@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PositiveInt
+from pydantic import BeforeValidator, Field
 
 from schemas.declared import Declared
+from schemas.sizes import Layers, Steps, Width
 
 __all__ = [
     "Attention",
@@ -42,9 +43,9 @@ class Recurrent(Declared):
     """A recurrent encoder's last state; `units` defaults to the embedding's width."""
 
     type: Literal["gru", "lstm", "bidirectional_gru", "bidirectional_lstm"]
-    units: PositiveInt | None = None
+    units: Width | None = None
     """Width of the state; the embedding's if not given."""
-    layers: PositiveInt = 1
+    layers: Layers = 1
     """Layers on top of each other."""
     dropout: Rate = 0.0
     """On each layer's input."""
@@ -54,9 +55,9 @@ class Cnn(Declared):
     """Parallel one-dimensional convolutions, each pooled by its maximum (Kim 2014)."""
 
     type: Literal["cnn"] = "cnn"
-    filters: PositiveInt = 64
+    filters: Width = 64
     """Filters of each size."""
-    kernel_sizes: tuple[PositiveInt, ...] = Field(default=(3, 4, 5), min_length=1)
+    kernel_sizes: tuple[Steps, ...] = Field(default=(3, 4, 5), min_length=1)
     """Steps that a filter spans, one convolution each."""
 
 
@@ -64,7 +65,7 @@ class Attention(Declared):
     """A learned query attends over the steps (additive attention pooling, Yang et al. 2016)."""
 
     type: Literal["attention"] = "attention"
-    units: PositiveInt | None = None
+    units: Width | None = None
     """Width of the scoring layer; the embedding's if not given."""
 
 
@@ -72,11 +73,11 @@ class Transformer(Declared):
     """Transformer encoder blocks (Vaswani et al. 2017), then the mean over true steps."""
 
     type: Literal["transformer"] = "transformer"
-    layers: PositiveInt = 1
+    layers: Layers = 1
     """Blocks on top of each other."""
-    heads: PositiveInt = 4
+    heads: Width = 4
     """Attention heads of a block."""
-    units: PositiveInt | None = None
+    units: Width | None = None
     """Width of a block's dense layer; four times the embedding's if not given."""
     dropout: Rate = 0.1
     """In each block."""
@@ -86,7 +87,7 @@ class Dense(Declared):
     """A dense layer over a numeric vector or over the flattened steps."""
 
     type: Literal["dense"] = "dense"
-    units: PositiveInt = 32
+    units: Width = 32
     """Width of the layer."""
     activation: Literal["relu", "gelu", "tanh", "sigmoid", "linear"] = "relu"
     """Of the layer."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, FiniteFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from schemas.declared import Declared
 from schemas.encoders import Encoder
+from schemas.sizes import Buckets, Count, Grams, Ids, Steps, Width
 
 __all__ = [
     "CategoricalFeature",
@@ -27,9 +28,9 @@ class Vocabulary(Declared):
     in ID order), or `shared_with` another feature (counted over both).
     """
 
-    max_size: PositiveInt | None = None
+    max_size: Count | None = None
     """At most so many entries, the most frequent ones; without it all."""
-    min_count: PositiveInt = 1
+    min_count: Count = 1
     """Entries seen less often in the training split are left out."""
     file: str | None = None
     """A file of entries, one a line, in ID order, instead of counting."""
@@ -81,7 +82,7 @@ class TextFeature(_Column):
     """Free text, as a padded sequence of token IDs: [batch, length] int64."""
 
     type: Literal["text"] = "text"
-    length: PositiveInt
+    length: Steps
     """Tokens kept of a row; shorter texts are padded."""
     tokenizer: Tokenizer = "words"
     """How a text is cut into tokens. `words` keeps letters, digits and inner apostrophes of any
@@ -93,7 +94,7 @@ class TextFeature(_Column):
     """Unicode normalization before anything else; it needs tensorflow-text where the model is
     served.
     """
-    ngrams: PositiveInt = 1
+    ngrams: Grams = 1
     """Adds runs of up to so many neighbouring tokens as tokens."""
     truncate: Literal["end", "start"] = "end"
     """The side that longer texts are cut at."""
@@ -101,9 +102,9 @@ class TextFeature(_Column):
     """The side that shorter texts are padded at."""
     vocabulary: Vocabulary = Vocabulary(max_size=20_000)
     """Which tokens get an ID of their own."""
-    oov_buckets: PositiveInt = 1
+    oov_buckets: Ids = 1
     """IDs that tokens outside the vocabulary are hashed to."""
-    embedding: PositiveInt = 64
+    embedding: Width = 64
     """The width of a token's vector."""
     encoder: Encoder = Field(default="mean", validate_default=True)
     """How the tokens' vectors become one."""
@@ -126,7 +127,7 @@ class CategoricalFeature(_Column):
     type: Literal["categorical"] = "categorical"
     dtype: Literal["string", "int64"] = "string"
     """`int64` reads whole numbers."""
-    length: PositiveInt | None = None
+    length: Steps | None = None
     """Values kept of a row; without it a row has one value."""
     separator: str | None = None
     """What separates values in one string; without it the column holds lists."""
@@ -136,11 +137,11 @@ class CategoricalFeature(_Column):
     """The side that shorter lists are padded at."""
     vocabulary: Vocabulary | None = None
     """Which values get an ID of their own; all of the training split's if not given."""
-    oov_buckets: PositiveInt = 1
+    oov_buckets: Ids = 1
     """IDs that values outside the vocabulary are hashed to."""
-    hash_buckets: PositiveInt | None = None
+    hash_buckets: Ids | None = None
     """Hashes every value to one of so many IDs, without a vocabulary."""
-    embedding: PositiveInt | Literal["one_hot"] = 16
+    embedding: Width | Literal["one_hot"] = 16
     """The width of a value's vector, or `one_hot`."""
     encoder: Encoder | None = None
     """How the vectors of several values become one; `mean` if not given."""
@@ -186,7 +187,7 @@ class NumericFeature(_Column):
     type: Literal["numeric"] = "numeric"
     columns: tuple[str, ...] | None = None
     """Several columns as one vector."""
-    length: PositiveInt | None = None
+    length: Steps | None = None
     """The numbers a row holds, where the column holds lists."""
     scale: Literal["z_score", "min_max", "log1p", "none"] = "none"
     """By constants of the training split; `log1p` is sign(x) * log(1 + abs(x))."""
@@ -196,9 +197,9 @@ class NumericFeature(_Column):
     """Adds an input that says whether the value was missing."""
     clip: tuple[float, float] | None = None
     """Bounds, applied before anything else."""
-    buckets: Annotated[int, Field(ge=2)] | None = None
+    buckets: Buckets | None = None
     """Cuts into so many quantile buckets, which are IDs, instead of scaling."""
-    embedding: PositiveInt | Literal["one_hot"] | None = None
+    embedding: Width | Literal["one_hot"] | None = None
     """The width of a bucket's vector, or `one_hot`; only with `buckets`."""
     encoder: Encoder | None = None
     """`dense` or `flatten`; numbers go into the merge as they are if not given."""

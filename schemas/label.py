@@ -11,11 +11,12 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from schemas.declared import Declared
 from schemas.features import Tokenizer, Vocabulary
 from schemas.label_values import label_text
+from schemas.sizes import Generated, Ids, Width
 
 __all__ = [
     "BinaryLabel",
@@ -128,7 +129,7 @@ class SequenceLabel(_Label):
     """A text to generate, of at most `length` tokens before the end token."""
 
     type: Literal["sequence"] = "sequence"
-    length: PositiveInt
+    length: Generated
     """Tokens kept, before the end token."""
     tokenizer: Tokenizer = "words"
     """How the text is cut into tokens; `subword` is refused."""
@@ -138,9 +139,9 @@ class SequenceLabel(_Label):
     """Unicode normalization before anything else."""
     vocabulary: Vocabulary = Vocabulary(max_size=20_000)
     """Which tokens can be generated."""
-    oov_buckets: PositiveInt = 1
+    oov_buckets: Ids = 1
     """IDs that tokens outside the vocabulary are hashed to."""
-    embedding: PositiveInt = 64
+    embedding: Width = 64
     """The width of a token's vector in the decoder."""
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat
 
 from schemas.declared import Declared
 from schemas.encoders import Encoder, Rate
+from schemas.sizes import BatchRows, Beams, Layers, Passes, Seed, Width
 
 __all__ = ["Group", "Merge", "ModelSpec", "Seq2SeqSpec", "TowersSpec", "TrainingSpec"]
 
@@ -41,17 +42,17 @@ class TowersSpec(Declared):
     type: Literal["towers"] = "towers"
     merge: Merge = "concatenate"
     """How the towers' vectors become one."""
-    projection: PositiveInt | None = None
+    projection: Width | None = None
     """The width that towers are projected to before a merge that needs equal widths."""
     groups: dict[str, Group] = {}
     """Features merged before their encoder, by the group's name."""
-    hidden: tuple[PositiveInt, ...] = (64,)
+    hidden: tuple[Width, ...] = (64,)
     """Widths of the dense layers after the merge."""
     activation: Literal["relu", "gelu", "tanh"] = "relu"
     """Of the hidden layers."""
     dropout: Rate = 0.0
     """After each hidden layer."""
-    cross_layers: PositiveInt = 2
+    cross_layers: Layers = 2
     """Cross layers of the merge `cross`."""
 
 
@@ -61,11 +62,11 @@ class Seq2SeqSpec(Declared):
     type: Literal["seq2seq"] = "seq2seq"
     cell: Literal["gru", "lstm"] = "gru"
     """Of encoder and decoder."""
-    units: PositiveInt = 128
+    units: Width = 128
     """Width of the cells."""
     dropout: Rate = 0.0
     """In the cells."""
-    beam_width: PositiveInt = 4
+    beam_width: Beams = 4
     """Candidates kept by the beam search of `generate`."""
 
 
@@ -75,17 +76,17 @@ ModelSpec = Annotated[TowersSpec | Seq2SeqSpec, Field(discriminator="type")]
 class TrainingSpec(Declared):
     """How to train; `early_stopping` is the number of epochs without a better eval loss."""
 
-    batch_size: PositiveInt = 512
+    batch_size: BatchRows = 512
     """Rows a step."""
-    epochs: PositiveInt = 5
+    epochs: Passes = 5
     """Passes over the training split, at most."""
     optimizer: Literal["adam", "adamw", "sgd", "adagrad", "rmsprop", "lion"] = "adam"
     """One of Keras's."""
     learning_rate: Annotated[PositiveFloat, Field(allow_inf_nan=False)] = 0.001
     """The optimizer's step size."""
-    seed: int = 1
+    seed: Seed = 1
     """Of weights, order of rows and dropout."""
-    early_stopping: PositiveInt | None = 2
+    early_stopping: Passes | None = 2
     """Epochs without a better eval loss before training ends; null never ends it."""
     mixed_precision: bool = False
     """Computes in bfloat16 on CPUs, float16 on GPUs."""

@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from schemas import encoders, features, label, network
 from schemas.declared import Declared
+from schemas.sizes import AtMost
 from schemas.spec import CsvFormat, Spec
 from schemas.splits import Split
 
@@ -183,7 +184,9 @@ def _section(declared: type[Declared]) -> Iterator[str]:
         cells = (
             f"`{key}`",
             meaning,
-            _type_in_words(field.annotation),
+            _type_in_words(Annotated[(field.annotation, *field.metadata)])
+            if field.metadata
+            else _type_in_words(field.annotation),
             _default(field),
             f"`{key}: {example_of(declared, key)}`",
         )
@@ -211,7 +214,8 @@ def _type_in_words(annotation: Any) -> str:
     """Returns a type as a reader of the spec would say it, linked where it has keys of its own."""
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _type_in_words(parts[0])
+        most = "".join(f" up to {part.most:,}" for part in parts if isinstance(part, AtMost))
+        return _type_in_words(parts[0]) + most
     if origin is Literal:
         return ", ".join(f"`{part}`" for part in parts)
     if origin in (Union, UnionType):

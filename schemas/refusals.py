@@ -92,6 +92,8 @@ def _one_for_each_value(problems: Sequence[Any]) -> list[Any]:
             if len(problem["loc"]) > len(union) + 1 or problem["type"] == "value_error":
                 joined.append({**problem, "loc": (*union, *problem["loc"][len(union) + 1 :])})
         elif not isinstance(problem["input"], Mapping):
+            if any(p["loc"][:-1] == union and p["type"] == "value_error" for p in problems):
+                continue  # Of the other branch's kind; what is wrong with it says that branch.
             others = [
                 other["type"]
                 for other in problems

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from schemas.declared import Declared
@@ -24,11 +23,12 @@ from schemas.label_values import label_text
 from schemas.network import ModelSpec, Seq2SeqSpec, TowersSpec, TrainingSpec
 from schemas.refusals import in_words
 from schemas.splits import Split
-from schemas.yaml_document import read_yaml
+from schemas.yaml_document import read_yaml_file, write_yaml
 
 __all__ = ["CsvFormat", "Spec", "is_sequence", "load", "parse"]
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
+# Names of features name files of vocabularies, parts of graphs and entries of records.
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,199}\Z")
 
 
 class CsvFormat(Declared):
@@ -89,7 +89,7 @@ class Spec(Declared):
         document = self.model_dump(mode="json", exclude_none=True)
         # The one key that means something as null and something else when left out.
         document["training"]["early_stopping"] = self.training.early_stopping
-        return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+        return write_yaml(document)
 
     def sha256(self) -> str:
         """Returns the digest of what shapes the records: model and training left out."""
@@ -111,11 +111,7 @@ def load(path: str | Path) -> Spec:
       SpecError: If the file cannot be read, is not YAML, or the declaration is refused; each
         problem names the key's path, what was expected and the nearest valid key.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"cannot be read: {error}; check the path", source=str(path)) from error
-    return parse(read_yaml(text, str(path)), source=str(path))
+    return parse(read_yaml_file(path), source=str(path))
 
 
 def parse(document: Any, source: str = "spec") -> Spec:
@@ -140,7 +136,10 @@ def _problems(spec: Spec) -> Iterator[str]:
         yield f"preprocessing: expected module:function, got {spec.preprocessing!r}"
     for name, feature in spec.features.items():
         if not _NAME.match(name):
-            yield f"features.{name}: expected a name of letters, digits and _ that starts with a letter"
+            yield (
+                f"features.{_short(name)}: expected a name of 1 to 200 letters (a to z), digits and "
+                "_ that starts with a letter; name it so, and the column as it is under `column`"
+            )
         yield from _encoder_problems(f"features.{name}", feature)
         yield from _vocabulary_problems(f"features.{name}", feature, spec)
     yield from _column_problems(spec)
@@ -155,6 +154,10 @@ def _problems(spec: Spec) -> Iterator[str]:
             yield f"features: seq2seq encodes exactly one text feature, got {list(spec.features)}"
     else:
         yield from _tower_problems(spec, spec.model)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:60]}… ({len(text)} characters)"
 
 
 def _encoder_problems(path: str, feature: Any) -> Iterator[str]:
@@ -194,8 +197,12 @@ def _own_vocabulary(feature: Any) -> Vocabulary | None:
 
 
 def _column_problems(spec: Spec) -> Iterator[str]:
-    from schemas.raw_columns import feature_columns
+    from schemas.raw_columns import feature_columns, raw_columns, row_columns
 
+    for column in (*raw_columns(spec), *row_columns(spec)):
+        if "\0" in column:
+            # TensorFlow ends the name there when it parses a tf.Example, and finds nothing.
+            yield f"column {column!r}: expected a name without NUL; rename the column in the data"
     kinds: dict[str, tuple[str, str]] = {}
     for name, feature in spec.features.items():
         for column, kind in feature_columns(name, feature):

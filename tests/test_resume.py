@@ -139,7 +139,7 @@ def test_spoiled_weights_never_replace_a_checkpoint(
 ) -> None:
     def spoil(self: Any, batch: int, logs: Any = None) -> None:
         if batch == 2:
-            weight = self.model.get_layer("hidden_0").kernel
+            weight = self.model.get_layer("hidden.0").kernel
             weight.assign(np.full(weight.shape, np.nan, np.float32))
 
     monkeypatch.setattr(StopOnNonFinite, "on_train_batch_end", spoil)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from model.inputs import open_records
+from model.layer_names import layer_name
 from model.network import build
 from model.run_directory import RunDirectory
 from model.train import train
@@ -154,7 +155,7 @@ def test_weights_whose_old_entries_cannot_be_told_are_refused(spec: Spec, tmp_pa
 
 def table_of(trained: keras.Model, name: str) -> np.ndarray:
     """Returns a feature's embedding table."""
-    return keras.ops.convert_to_numpy(trained.get_layer(f"embed_{name}").embeddings)
+    return keras.ops.convert_to_numpy(trained.get_layer(layer_name("embed", name)).embeddings)
 
 
 def test_rows_of_new_ids_stay_as_they_were_initialised(shop_run: Path, grown_shop: DataSet) -> None:

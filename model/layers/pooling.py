@@ -11,7 +11,7 @@ __all__ = ["AttentionPooling", "MaskedMax", "MaskedMean"]
 
 
 class _Pooling(keras.layers.Layer):
-    def compute_output_spec(self, steps: Any, mask: Any) -> keras.KerasTensor:
+    def compute_output_spec(self, steps: Any, mask: Any = None) -> keras.KerasTensor:
         return keras.KerasTensor((steps.shape[0], steps.shape[-1]), dtype=self.compute_dtype)
 
 
@@ -43,6 +43,8 @@ class MaskedMax(_Pooling):
 class AttentionPooling(_Pooling):
     """A learned query attends over true steps (additive attention, Yang et al. 2016).
 
+    Without a mask every step is a true one.
+
     Raises:
       ValueError: If `units` is below 1.
     """
@@ -61,9 +63,11 @@ class AttentionPooling(_Pooling):
         self.score.build((*steps_shape[:-1], self.units))
         self.built = True
 
-    def call(self, steps: Any, mask: Any) -> Any:
+    def call(self, steps: Any, mask: Any = None) -> Any:
         """Returns the attention-weighted sum, zero where there is no true step."""
         scores = ops.cast(self.score(self.hidden(steps))[..., 0], "float32")
+        if mask is None:
+            mask = ops.ones_like(scores, dtype="bool")
         scores = ops.where(mask, scores, -1e9)
         weights = ops.softmax(scores, axis=1) * ops.cast(mask, "float32")
         return ops.einsum("blw,bl->bw", steps, ops.cast(weights, steps.dtype))
