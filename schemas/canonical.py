@@ -1,10 +1,13 @@
 """Canonical values: one raw column to UTF-8 strings, int64 or float32, faults by position.
 
-The whole column is converted at once; only where that fails is it done value by value.
+The whole column is converted at once; only where that fails is it done value by value. What a value
+becomes never depends on the values beside it: texts that Arrow takes for numbers and Python does not
+are looked at one by one as well.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterable
 from decimal import Decimal
@@ -20,6 +23,8 @@ from schemas.spec import Spec
 __all__ = ["Faults", "canonical", "canonical_type", "shown", "without_missing"]
 
 _LARGEST = float(np.finfo(np.float32).max)
+# Of an integer of 64 bits, less one.
+_MOST_DIGITS = 18
 Faults = dict[int, str]
 
 
@@ -32,8 +37,7 @@ def canonical_type(column: RawColumn) -> pa.DataType:
 
 def canonical(raw: pa.Array, column: RawColumn, spec: Spec) -> tuple[pa.Array, Faults]:
     """Returns [rows] in the canonical type, null where a fault is reported."""
-    if pa.types.is_dictionary(raw.type):
-        raw = raw.dictionary_decode()
+    raw = _plain_layout(raw)
     if pa.types.is_null(raw.type):
         return pa.nulls(len(raw), canonical_type(column)), {}
     lists = _is_list(raw.type)
@@ -44,6 +48,24 @@ def canonical(raw: pa.Array, column: RawColumn, spec: Spec) -> tuple[pa.Array, F
         array, more = _scalars(raw, column, spec)
         return array, {**more, **bad}
     return _scalars(raw, column, spec)
+
+
+def _plain_layout(raw: pa.Array) -> pa.Array:
+    """Returns the same values without dictionaries, runs or views."""
+    if pa.types.is_dictionary(raw.type):
+        raw = raw.dictionary_decode()
+    if pa.types.is_run_end_encoded(raw.type):
+        raw = pc.run_end_decode(raw)
+    if isinstance(raw, pa.ExtensionArray):
+        raw = raw.storage
+    if pa.types.is_string_view(raw.type):
+        return raw.cast(pa.large_string())
+    if pa.types.is_binary_view(raw.type):
+        return raw.cast(pa.large_binary())
+    if pa.types.is_list_view(raw.type) or pa.types.is_large_list_view(raw.type):
+        # pyarrow 21's cast of a view to a list loses its values.
+        return pa.array(raw.to_pylist(), pa.list_(raw.type.value_type))
+    return raw
 
 
 def _is_list(kind: pa.DataType) -> bool:
@@ -71,8 +93,6 @@ def _only_items(raw: pa.Array) -> tuple[pa.Array, Faults]:
 def _multivalued(raw: pa.Array, column: RawColumn, spec: Spec) -> tuple[pa.Array, Faults]:
     lengths = pc.fill_null(pc.list_value_length(raw), 0).to_numpy(zero_copy_only=False)
     flat = pc.list_flatten(raw)
-    if pa.types.is_dictionary(flat.type):
-        flat = flat.dictionary_decode()
     single = RawColumn(column.name, column.kind)
     items, item_faults = canonical(flat, single, spec)
     owner = np.repeat(np.arange(len(raw)), lengths)
@@ -112,10 +132,13 @@ def _scalars(raw: pa.Array, column: RawColumn, spec: Spec) -> tuple[pa.Array, Fa
         raw, bad = _decoded(raw)
         kind = raw.type
     textual = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    if textual and not _is_utf8(raw):
+        raw, bad = _decoded(raw.cast(pa.large_binary()))
+    if not textual and (column.kind == "string" or not _is_number(kind)):
+        raw, bad = _as_text(raw)
+        textual = True
     if column.kind == "string":
-        return (raw.cast(pa.string()) if textual else _as_text(raw)), bad
-    if not textual and not _is_number(kind):
-        raw, textual = _as_text(raw), True
+        return raw.cast(pa.string()), bad
     if textual:
         raw = without_missing(raw.cast(pa.string()), spec.missing_values)
     parsed, more = (_integers if column.kind == "int64" else _numbers)(raw, textual)
@@ -129,6 +152,15 @@ def _is_number(kind: pa.DataType) -> bool:
         or pa.types.is_boolean(kind)
         or pa.types.is_decimal(kind)
     )
+
+
+def _is_utf8(texts: pa.Array) -> bool:
+    """Whether texts are what their type says: Parquet's are not checked when they are read."""
+    try:
+        texts.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _decoded(raw: pa.Array) -> tuple[pa.Array, Faults]:
@@ -147,35 +179,63 @@ def _decoded(raw: pa.Array) -> tuple[pa.Array, Faults]:
     return pa.array(texts, pa.string()), bad
 
 
-def _as_text(raw: pa.Array) -> pa.Array:
+def _as_text(raw: pa.Array) -> tuple[pa.Array, Faults]:
     """Returns numbers, booleans, dates and times as text, integral numbers without a fraction."""
     kind = raw.type
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
-        return raw.cast(pa.string())
+        return raw.cast(pa.string()), {}
     if pa.types.is_floating(kind):
         if pa.types.is_float64(kind):
             values = raw.fill_null(0.0).to_numpy(zero_copy_only=False)
             if bool(((np.abs(values) < 1e15) & (values == np.floor(values))).all()):
-                return raw.cast(pa.int64()).cast(pa.string())
-        # The shortest text of a float32 is found at float32's own precision.
-        narrow = np.float32 if pa.types.is_float32(kind) else np.float64
+                return raw.cast(pa.int64()).cast(pa.string()), {}
+        # The shortest text of a narrow number is found at its own precision.
+        narrow = kind.to_pandas_dtype()
         texts = [
             None if v is None or math.isnan(v) else _float_text(narrow(v)) for v in raw.to_pylist()
         ]
-        return pa.array(texts, pa.string())
+        return pa.array(texts, pa.string()), {}
     if pa.types.is_decimal(kind):
         return pa.array(
             [None if v is None else _decimal_text(v) for v in raw.to_pylist()], pa.string()
-        )
-    values = [
-        None if v is None else v.isoformat() if hasattr(v, "isoformat") else str(v)
-        for v in raw.to_pylist()
-    ]
-    return pa.array(values, pa.string())
+        ), {}
+    try:
+        values = raw.to_pylist()
+    except (ValueError, ArithmeticError, LookupError, pa.ArrowException):
+        return _times_one_by_one(raw)
+    return pa.array([_iso(value) for value in values], pa.string()), {}
+
+
+def _times_one_by_one(raw: pa.Array) -> tuple[pa.Array, Faults]:
+    texts: list[str | None] = []
+    bad: Faults = {}
+    for at, scalar in enumerate(raw):
+        try:
+            texts.append(_iso(scalar.as_py()))
+        except (ValueError, ArithmeticError, LookupError, pa.ArrowException):
+            texts.append(None)
+            bad[at] = (
+                "expected a time in the years 1 to 9999, in whole microseconds and a known time "
+                f"zone, got {_unread(scalar)}; write it as text or as a number"
+            )
+    return pa.array(texts, pa.string()), bad
+
+
+def _iso(value: Any) -> str | None:
+    if value is None:
+        return None
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _unread(scalar: Any) -> str:
+    """Returns a value that Python cannot hold as the number that it is stored as."""
+    kind = scalar.type
+    wide = pa.int32() if kind.bit_width == 32 else pa.int64()
+    return f"{pa.array([scalar], kind).view(wide)[0].as_py()} ({kind})"
 
 
 def _float_text(value: Any) -> str:
-    if float(value).is_integer() and abs(value) < 1e15:
+    if float(value).is_integer() and abs(float(value)) < 1e15:
         return str(int(value))
     return str(value)
 
@@ -199,7 +259,8 @@ def _numbers(raw: pa.Array, textual: bool) -> tuple[pa.Array, Faults]:
         raw, bad = _parsed(raw, pa.float64(), _float)
     elif pa.types.is_boolean(raw.type):
         raw = raw.cast(pa.int8())
-    values = raw.cast(pa.float64()).fill_null(math.nan).to_numpy(zero_copy_only=False)
+    # Whole numbers beyond 2**53 are rounded; float32 does not hold them anyway.
+    values = raw.cast(pa.float64(), safe=False).fill_null(math.nan).to_numpy(zero_copy_only=False)
     with np.errstate(over="ignore"):
         narrow = values.astype(np.float32)
     for at in np.flatnonzero(np.isinf(narrow)):
@@ -212,7 +273,10 @@ def _numbers(raw: pa.Array, textual: bool) -> tuple[pa.Array, Faults]:
 def _integers(raw: pa.Array, textual: bool) -> tuple[pa.Array, Faults]:
     if textual:
         return _parsed(raw, pa.int64(), _integer)
+    if pa.types.is_boolean(raw.type):
+        return raw.cast(pa.int64()), {}
     if pa.types.is_floating(raw.type):
+        raw = raw.cast(pa.float64())
         values = raw.fill_null(math.nan).to_numpy(zero_copy_only=False).astype(np.float64)
         raw = pa.array(values, mask=np.isnan(values))
     try:
@@ -224,10 +288,11 @@ def _integers(raw: pa.Array, textual: bool) -> tuple[pa.Array, Faults]:
 def _parsed(
     texts: pa.Array, kind: pa.DataType, parse: Callable[[Any], Any]
 ) -> tuple[pa.Array, Faults]:
-    try:
-        return texts.cast(kind), {}
-    except pa.ArrowInvalid:
-        return _one_by_one(texts, kind, parse)
+    # Arrow alone knows 0x1F and nan(text).
+    if not pc.any(pc.match_substring_regex(texts, r"[xX(]"), min_count=0).as_py():
+        with contextlib.suppress(pa.ArrowInvalid):
+            return texts.cast(kind), {}
+    return _one_by_one(texts, kind, parse)
 
 
 def _one_by_one(
@@ -257,17 +322,18 @@ def _integer(value: Any) -> int:
     try:
         if isinstance(value, str) and "_" in value:
             raise ValueError
-        exact = (
-            int(value)
-            if isinstance(value, str) and value.lstrip("+-").isdigit()
-            else Decimal(value)
-        )
-        if exact != int(exact):
+        exact = Decimal(value)
+        # Decided by the exponent: 1e999999 has a million digits.
+        if exact.is_finite() and exact.adjusted() > _MOST_DIGITS:
+            raise OverflowError
+        if not exact.is_finite() or (exact and exact.adjusted() < 0) or exact != int(exact):
             raise ValueError
+        if not -(2**63) <= exact < 2**63:
+            raise OverflowError
+    except OverflowError:
+        raise ValueError(f"expected an integer within 64 bits, got {shown(value)}") from None
     except (ValueError, ArithmeticError):
         raise ValueError(f"expected an integer, got {shown(value)}") from None
-    if not -(2**63) <= exact < 2**63:
-        raise ValueError(f"expected an integer within 64 bits, got {shown(value)}")
     return int(exact)
 
 

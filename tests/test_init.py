@@ -260,8 +260,10 @@ def test_what_cannot_be_guessed_is_refused(
 ) -> None:
     path = tmp_path / "rows.csv"
     path.write_text(text)
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=message) as refused:
         guess_spec([str(path)], label)
+    if error is DataError:
+        assert str(path) in str(refused.value)
 
 
 def test_the_command_writes_a_spec_and_says_why(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from beam_pipelines import arguments
 from beam_pipelines.init.document import as_json, as_table, as_yaml
 from beam_pipelines.init.proposal import Proposal, propose
 from beam_pipelines.init.sample import take_sample
-from schemas.errors import UsageError
+from schemas.errors import DataError, UsageError
 from schemas.spec import parse
 from schemas.yaml_document import read_yaml
 
@@ -39,7 +39,11 @@ def guess_spec(inputs: Sequence[str], label: str | None = None) -> tuple[Proposa
       UsageError: If a glob matches nothing, or there is no such label.
       DataError: If a file cannot be read, or nothing can be learned from the rows.
     """
-    proposal = propose(take_sample(inputs), label, inputs[0])
+    sample = take_sample(inputs)
+    try:
+        proposal = propose(sample, label, inputs[0])
+    except DataError as error:
+        raise DataError(f"{', '.join(inputs)}: {error}") from error
     text = as_yaml(proposal, inputs)
     parse(read_yaml(text, "guess"), source="guess")
     return proposal, text

@@ -19,6 +19,9 @@ from schemas.splits import SPLITS
 
 __all__ = ["NO_KEY", "Proposal", "propose"]
 
+# Columns that an error names.
+_MOST_TOLD = 20
+
 _LEAST_IN_A_GROUP = 4
 NO_KEY = (
     "there is no key: no column has another value in each row. Rows fall into splits by all that "
@@ -78,7 +81,8 @@ def propose(sample: Sample, label: str | None, source: str) -> Proposal:
     if not guesses:
         raise DataError(
             "no column is fit for a feature ("
-            + "; ".join(f"{g.column}: {g.why}" for g in omitted)
+            + "; ".join(f"{g.column}: {g.why}" for g in omitted[:_MOST_TOLD])
+            + (f"; and {len(omitted) - _MOST_TOLD} more" if len(omitted) > _MOST_TOLD else "")
             + "); give other data, or write the spec by hand (docs/spec.md)"
         )
     features = _named(_grouped(guesses))
