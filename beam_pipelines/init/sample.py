@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,10 +15,11 @@ import pyarrow.compute as pc
 from beam_pipelines.init.pieces import Text, pieces_of_parquet, pieces_of_text, unpacked
 from beam_pipelines.sources.csv_reader import read_header
 from beam_pipelines.sources.files import file_bytes, whole_files
-from beam_pipelines.sources.jsonl_reader import json_blocks
+from beam_pipelines.sources.jsonl_reader import parsed_object
 from beam_pipelines.sources.parquet_reader import open_parquet
 from beam_pipelines.sources.read import read
 from beam_pipelines.sources.streams import chunks
+from beam_pipelines.sources.text_blocks import lines_of
 from beam_pipelines.sources.tfrecord_reader import names_of_examples
 from beam_pipelines.sources.units import WorkUnit
 from schemas.canonical import canonical
@@ -173,13 +173,9 @@ def _names_of_objects(unit: WorkUnit, unreadable: dict[str, str]) -> list[str]:
     end = unit.start + _PEEKED_BYTES
     end = end if unit.end is None else min(end, unit.end)
     names: dict[str, None] = {}
-    for block in json_blocks(chunks(unit.file, "", unit.start, end)):
-        for line in block.split(b"\n"):
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
-            for name, value in row.items() if isinstance(row, dict) else ():
+    for block in lines_of(chunks(unit.file, "", unit.start, end)):
+        for line in block.data.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
+            for name, value in (parsed_object(line) or {}).items():
                 if isinstance(value, dict):
                     unreadable[name] = "holds objects; only plain values and lists are read"
                 names[name] = None

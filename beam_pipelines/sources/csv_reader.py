@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from beam_pipelines.sources.csv_blocks import Block, blocks, record_pattern, records
+from beam_pipelines.sources.csv_blocks import blocks, fields_of, record_pattern, records
 from beam_pipelines.sources.streams import BrokenStreamError, chunks, stretches
+from beam_pipelines.sources.text_blocks import KEPT_BYTES, Block
 from beam_pipelines.sources.units import RawBatch, Rejected, WorkUnit, clipped
 from schemas.errors import DataError
 
@@ -77,9 +78,10 @@ def read_csv(unit: WorkUnit, columns: Sequence[str], delimiter: str) -> Iterator
 
 
 def _known_blocks(unit: WorkUnit) -> Iterator[Block]:
-    pieces = stretches(unit.file, unit.start, (size for size, _ in unit.stretches))
-    for data, (_, count) in zip(pieces, unit.stretches, strict=True):
-        yield Block(data, count)
+    wanted = ((size, KEPT_BYTES if problem else size) for size, _, problem in unit.stretches)
+    pieces = stretches(unit.file, unit.start, wanted)
+    for data, (size, count, problem) in zip(pieces, unit.stretches, strict=True):
+        yield Block(data, count, problem, size)
 
 
 class _Tolerant:
@@ -114,30 +116,7 @@ def _parse(
         return RawBatch(unit, empty, none, [rejected])
     if not block.count:
         return RawBatch(unit, empty, none)
-    bad: list[tuple[int, int]] = []
-
-    def skip(row: pa.csv.InvalidRow) -> str:
-        bad.append((row.number, row.actual_columns))
-        return "skip"
-
-    positions = [str(index) for index in range(len(unit.columns))]
-    # A file that is wanted for its row count alone is still parsed, by its first column.
-    read = [positions[index] for index in wanted] or positions[:1]
-    table = pa.csv.read_csv(
-        pa.BufferReader(block.data),
-        read_options=pa.csv.ReadOptions(
-            column_names=positions, use_threads=False, block_size=len(block.data) + 16
-        ),
-        parse_options=pa.csv.ParseOptions(
-            delimiter=delimiter, newlines_in_values=True, invalid_row_handler=skip
-        ),
-        convert_options=pa.csv.ConvertOptions(
-            check_utf8=False,
-            column_types={name: pa.binary() for name in positions},
-            include_columns=read,
-            strings_can_be_null=False,
-        ),
-    ).combine_chunks()
+    table, bad = _table(block.data, wanted, len(unit.columns), delimiter)
     count = table.num_rows + len(bad)
     if count != block.count:
         raise DataError(
@@ -172,6 +151,65 @@ def _parse(
     return RawBatch(
         unit, batch, numbers, rejected_rows, lambda at: texts[int(numbers[at]) - first_row]
     )
+
+
+def _table(
+    data: bytes, wanted: Sequence[int], width: int, delimiter: str
+) -> tuple[pa.Table, list[tuple[int, int]]]:
+    """Parses a block.
+
+    Returns:
+      [rows] the wanted fields, by their places; and of each record of another width its 1-based
+      number in the block and its width.
+    """
+    positions = [str(index) for index in range(width)]
+    # A file that is wanted for its row count alone is still parsed, by its first column.
+    read = [positions[index] for index in wanted] or positions[:1]
+    bad: list[tuple[int, int]] = []
+
+    def skip(row: pa.csv.InvalidRow) -> str:
+        bad.append((row.number, row.actual_columns))
+        return "skip"
+
+    if not _is_utf8(data):
+        # Arrow decodes the text of a row of another width before it calls the handler.
+        even = []
+        for number, record in enumerate(records(data, delimiter), 1):
+            fields = fields_of(record, delimiter)
+            if fields == width:
+                even.append(record)
+            else:
+                bad.append((number, fields))
+        data = b"\n".join(even) + b"\n"
+        if not even:
+            none = pa.table({name: pa.array([], pa.binary()) for name in read})
+            return none, bad
+    table = pa.csv.read_csv(
+        pa.BufferReader(data),
+        read_options=pa.csv.ReadOptions(
+            column_names=positions, use_threads=False, block_size=len(data) + 16
+        ),
+        parse_options=pa.csv.ParseOptions(
+            delimiter=delimiter, newlines_in_values=True, invalid_row_handler=skip
+        ),
+        convert_options=pa.csv.ConvertOptions(
+            check_utf8=False,
+            column_types={name: pa.binary() for name in positions},
+            include_columns=read,
+            strings_can_be_null=False,
+        ),
+    )
+    return table.combine_chunks(), bad
+
+
+def _is_utf8(data: bytes) -> bool:
+    offsets = pa.py_buffer(np.array([0, len(data)], np.int64))
+    text = pa.Array.from_buffers(pa.large_string(), 1, [None, offsets, pa.py_buffer(data)])
+    try:
+        text.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 class _Texts:

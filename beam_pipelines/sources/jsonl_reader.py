@@ -8,7 +8,8 @@ lines that Arrow would have read.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,28 +17,17 @@ import pyarrow as pa
 import pyarrow.json
 
 from beam_pipelines.sources.streams import BrokenStreamError, chunks
+from beam_pipelines.sources.text_blocks import lines_of
 from beam_pipelines.sources.units import RawBatch, Rejected, WorkUnit, clipped
 from schemas.raw_columns import RawColumn
 
-__all__ = ["json_blocks", "number_text", "parse_lines", "read_jsonl"]
+__all__ = ["number_text", "parse_lines", "parsed_object", "read_jsonl"]
 
 MAX_BATCH_ROWS = 50_000
+MAX_DEPTH = 100
+_MOST_DIGITS = 4000
 _PEEKED_LINES = 20
 _SPACE = b" \t\r"
-
-
-def json_blocks(source: Iterable[bytes]) -> Iterator[bytes]:
-    """Cuts a text into blocks of whole lines; the last may lack its line end."""
-    rest = b""
-    for chunk in source:
-        cut = chunk.rfind(b"\n") + 1
-        if cut:
-            yield rest + chunk[:cut]
-            rest = chunk[cut:]
-        else:
-            rest += chunk
-    if rest:
-        yield rest
 
 
 def read_jsonl(unit: WorkUnit, columns: Mapping[str, RawColumn]) -> Iterator[RawBatch]:
@@ -51,10 +41,16 @@ def read_jsonl(unit: WorkUnit, columns: Mapping[str, RawColumn]) -> Iterator[Raw
         except BrokenStreamError as error:
             problem.append(str(error))
 
-    for block in json_blocks(source()):
+    for block in lines_of(source()):
+        if block.problem:
+            unused = Rejected(unit.file, row, None, None, block.problem, clipped(block.data))
+            yield RawBatch(unit, _table([], columns), np.empty(0, np.int64), [unused])
+            row += 1
+            continue
+        data = block.data
         if unit.start == 0 and row == 1:
-            block = block.removeprefix(b"\xef\xbb\xbf")
-        lines = [line for line in block.split(b"\n") if line.strip(_SPACE)]
+            data = data.removeprefix(b"\xef\xbb\xbf")
+        lines = [line for line in data.split(b"\n") if line.strip(_SPACE)]
         for start in range(0, len(lines), MAX_BATCH_ROWS):
             some = lines[start : start + MAX_BATCH_ROWS]
             numbers = np.arange(row, row + len(some), dtype=np.int64)
@@ -128,6 +124,8 @@ def _by_arrow(lines: list[bytes], columns: Mapping[str, RawColumn]) -> pa.Record
     if not columns or any(line[0] != 0x7B or line.rstrip(_SPACE)[-1] != 0x7D for line in lines):
         return None
     data = b"\n".join(lines)
+    if data.count(b"{") + data.count(b"[") > len(lines) and any(map(_too_deep, lines)):
+        return None
     if data.count(b"\n") != len(lines) - 1:
         return None  # A message may span lines; Arrow could take one for two rows.
     try:
@@ -200,15 +198,47 @@ def _pairs(pairs: list[tuple[str, Any]]) -> _Pairs:
     return result
 
 
-def _object(line: bytes, columns: Mapping[str, RawColumn], check: bool = True) -> dict[str, Any]:
+def parsed_object(line: bytes) -> dict[str, Any] | None:
+    """Returns a line's object as `read_jsonl` sees it, or None where it would be rejected."""
     try:
-        value = json.loads(line.decode("utf-8"), object_pairs_hook=_pairs)
+        return _parsed(line)
+    except _LineError:
+        return None
+
+
+def _too_deep(line: bytes) -> bool:
+    """Whether values are nested deeper than `MAX_DEPTH`, brackets within texts left out."""
+    if line.count(b"{") + line.count(b"[") <= MAX_DEPTH:
+        return False
+    depth = 0
+    for bracket in re.findall(rb"[][{}]", re.sub(rb'"(?:[^"\\]|\\.)*"', b"", line)):
+        depth += 1 if bracket in b"{[" else -1
+        if depth > MAX_DEPTH:
+            return True
+    return False
+
+
+def _integer(digits: str) -> int | str:
+    # Python converts no more digits than this; as a text they are judged where they are wanted.
+    return int(digits) if len(digits) <= _MOST_DIGITS else digits
+
+
+def _parsed(line: bytes) -> _Pairs:
+    if _too_deep(line):
+        raise _LineError(f"nested more than {MAX_DEPTH} deep")
+    try:
+        value = json.loads(line.decode("utf-8"), object_pairs_hook=_pairs, parse_int=_integer)
     except UnicodeDecodeError as error:
         raise _LineError(f"not UTF-8: {error.reason} at byte {error.start}") from None
     except (ValueError, RecursionError) as error:
         raise _LineError(f"not JSON: {error}") from None
     if not isinstance(value, _Pairs):
         raise _LineError(f"expected a JSON object, got {_named(value)}")
+    return value
+
+
+def _object(line: bytes, columns: Mapping[str, RawColumn], check: bool = True) -> dict[str, Any]:
+    value = _parsed(line)
     row = {}
     for name, column in columns.items():
         if name in value.repeated:

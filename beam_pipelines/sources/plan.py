@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from beam_pipelines.sources.csv_blocks import blocks
 from beam_pipelines.sources.csv_reader import read_header
 from beam_pipelines.sources.files import file_bytes, whole_files
-from beam_pipelines.sources.jsonl_reader import json_blocks
 from beam_pipelines.sources.parquet_reader import open_parquet
 from beam_pipelines.sources.streams import chunks
+from beam_pipelines.sources.text_blocks import Block, lines_of
 from beam_pipelines.sources.units import Format, WorkUnit
 from schemas.errors import DataError, nearest
 from schemas.raw_columns import RawColumn, raw_columns, row_columns
@@ -139,41 +139,34 @@ def _byte_ranges(
     """Cuts where records end, which takes one pass over the bytes."""
     begun = position = whole.start
     first = row = whole.first_row
-    stretches: list[tuple[int, int]] = []
-    sound = True
+    stretches: list[tuple[int, int, str | None]] = []
 
     def unit() -> WorkUnit:
-        known = tuple(stretches) if sound and whole.format != "jsonl" else ()
+        known = tuple(stretches) if whole.format != "jsonl" else ()
         return dataclasses.replace(
             whole, start=begun, end=position, first_row=first, stretches=known
         )
 
-    for length, count, problem in _stretches(whole, spec, unit_bytes):
+    for block in _blocks(whole, spec, unit_bytes):
+        length, count = block.size, block.count
         if position > begun and (
             position + length - begun > unit_bytes or row + count - first > unit_rows
         ):
             yield unit()
             begun, first = position, row
-            stretches, sound = [], True
+            stretches = []
         position += length
         row += count
-        stretches.append((length, count))
-        sound &= problem is None
+        stretches.append((length, count, block.problem))
     if position > begun or begun == whole.start:
         yield unit()
 
 
-def _stretches(
-    whole: WorkUnit, spec: Spec, unit_bytes: int
-) -> Iterator[tuple[int, int, str | None]]:
-    """Yields bytes and records of each stretch of whole records, and what is wrong with it."""
+def _blocks(whole: WorkUnit, spec: Spec, unit_bytes: int) -> Iterator[Block]:
     source = _small_chunks(whole, unit_bytes)
     if whole.format == "jsonl":
-        for lines in json_blocks(source):
-            yield len(lines), _lines(lines), None
-    else:
-        for block in blocks(source, delimiter(whole.format, spec)):
-            yield len(block.data), block.count, block.problem
+        return lines_of(source)
+    return blocks(source, delimiter(whole.format, spec))
 
 
 def _small_chunks(whole: WorkUnit, unit_bytes: int) -> Iterator[bytes]:
@@ -181,11 +174,6 @@ def _small_chunks(whole: WorkUnit, unit_bytes: int) -> Iterator[bytes]:
     for chunk in chunks(whole.file, "", whole.start):
         for start in range(0, len(chunk), size):
             yield chunk[start : start + size]
-
-
-def _lines(block: bytes) -> int:
-    """Counts lines that hold more than white space."""
-    return sum(1 for line in block.split(b"\n") if line.strip(b" \t\r"))
 
 
 def _row_groups(

@@ -61,12 +61,20 @@ def chunks(
                 skip = max(0, skip - len(chunk))
 
 
-def stretches(path: str, start: int, lengths: Iterable[int]) -> Iterator[bytes]:
-    """Yields consecutive pieces of an uncompressed file; fewer bytes where it ends before."""
+def stretches(path: str, start: int, lengths: Iterable[tuple[int, int]]) -> Iterator[bytes]:
+    """Yields the beginnings of consecutive pieces of an uncompressed file.
+
+    Args:
+      path: The file.
+      start: Where the first piece begins.
+      lengths: Of each piece how long it is, and how much of it to read at most; there are fewer
+        bytes where the file ends before.
+    """
     with open_raw(path) as file:
-        file.seek(start)
-        for length in lengths:
-            yield file.read(length)
+        for length, most in lengths:
+            file.seek(start)
+            yield file.read(min(length, most))
+            start += length
 
 
 def beginning(path: str, compression: str, size: int) -> bytes:

@@ -32,8 +32,9 @@ class WorkUnit:
       order: Position among all units: by `--input`, then path, then place in the file.
       split: The split that every row belongs to, when the input named one.
       columns: The header of a delimited file, else empty.
-      stretches: [(bytes, records)] that the range of a delimited file falls into, each of whole
-        records, where planning found them; else empty, and readers look for them.
+      stretches: [(bytes, records, problem)] that the range of a delimited file falls into, each
+        of whole records or one that is not used, and why; where planning found them, else empty,
+        and readers look for them.
     """
 
     file: str
@@ -45,7 +46,7 @@ class WorkUnit:
     order: int = 0
     split: SplitName | None = None
     columns: tuple[str, ...] = ()
-    stretches: tuple[tuple[int, int], ...] = ()
+    stretches: tuple[tuple[int, int, str | None], ...] = ()
 
 
 @dataclass(frozen=True)
