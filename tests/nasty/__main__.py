@@ -1,0 +1,122 @@
+"""python -m tests.nasty DIR …: tries files, prints what became of them; exit 1 if any must not be.
+
+Every file goes by its ending; `.json` is tried as `.jsonl`, and `.txt`, `.xml`, `.html` and `.srt` as
+`.csv`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import json
+import os
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tests.nasty.outcomes import Outcome, table
+from tests.nasty.workers import Task, outcomes_of
+
+TRIED_AS = {
+    ".json": ".jsonl",
+    ".txt": ".csv",
+    ".xml": ".csv",
+    ".html": ".csv",
+    ".srt": ".csv",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.nasty", description=__doc__)
+    parser.add_argument("directories", nargs="+", type=Path, metavar="DIR")
+    parser.add_argument("--only", default="*", metavar="GLOB", help="paths to try")
+    parser.add_argument("--seconds", type=float, default=20, help="a file's time (20)")
+    parser.add_argument("--memory", type=float, default=2, help="GiB that a file may take (2)")
+    parser.add_argument("--processes", type=int, default=1, choices=(1, 2))
+    parser.add_argument("--json", type=Path, metavar="FILE", help="every outcome, as JSON lines")
+    parser.add_argument("--bad", type=int, default=40, help="how many bad outcomes to print (40)")
+    parser.add_argument(
+        "--preprocess", type=int, default=0, metavar="N",
+        help="also run the whole of preprocess on N files drawn from those read (0)",
+    )  # fmt: skip
+    known = parser.parse_args(argv)
+    from tests.nasty.attempt import attempt, preprocess_alone
+
+    begin = time.monotonic()
+    limits = {"processes": known.processes, "memory": int(known.memory * 2**30)}
+    with tempfile.TemporaryDirectory(prefix="nasty-") as folder:
+        tasks = list(_tasks(known.directories, known.only, Path(folder)))
+        outcomes = list(
+            _seen(outcomes_of(attempt, tasks, seconds=known.seconds, **limits), len(tasks))
+        )
+        _print(
+            "init, and every column as text, list, int64 and float32, whole and cut",
+            outcomes,
+            known.bad,
+        )
+        readable = {o.file for o in outcomes if o.kind in ("ok", "rejected") and o.read}
+        chosen = [task for task in tasks if str(task[0]) in readable]
+        drawn = random.Random(1).sample(chosen, min(known.preprocess, len(chosen)))
+        if drawn:
+            jobs = outcomes_of(preprocess_alone, drawn, seconds=known.seconds + 120, **limits)
+            jobs = list(_seen(jobs, len(drawn)))
+            _print(
+                f"the whole of preprocess, on {len(drawn)} files drawn of {len(chosen)}",
+                jobs,
+                known.bad,
+            )
+            outcomes += jobs
+    if known.json:
+        known.json.write_text("".join(json.dumps(o.to_json()) + "\n" for o in outcomes))
+    print(f"\n{time.monotonic() - begin:.0f} s")
+    return int(any(outcome.bad for outcome in outcomes))
+
+
+def _tasks(directories: Sequence[Path], only: str, folder: Path) -> Iterator[Task]:
+    """Yields files and their families; those tried under another ending by a link in `folder`."""
+    links = 0
+    for directory in directories:
+        for root, _, names in sorted(os.walk(directory)):
+            for name in sorted(names):
+                path = Path(root) / name
+                if not fnmatch.fnmatch(str(path), only):
+                    continue
+                ending = path.suffix.lower()
+                if ending not in TRIED_AS:
+                    yield path, _family(path)
+                    continue
+                links += 1
+                link = folder / f"{links}-{name}{TRIED_AS[ending]}"
+                link.symlink_to(path.absolute())
+                yield link, f"{ending} as {TRIED_AS[ending]}"
+
+
+def _family(path: Path) -> str:
+    from tests.nasty.attempt import format_of
+
+    if not format_of(path):
+        return "other endings"
+    return "".join(path.suffixes[-2:] if path.suffix in (".gz", ".zst") else path.suffixes[-1:])
+
+
+def _seen(outcomes: Iterator[Outcome], count: int) -> Iterator[Outcome]:
+    for done, outcome in enumerate(outcomes, 1):
+        if sys.stderr.isatty() or done % 200 == 0:
+            print(f"{done} of {count}", end="\r" if sys.stderr.isatty() else "\n", file=sys.stderr)
+        yield outcome
+
+
+def _print(level: str, outcomes: Sequence[Outcome], most: int) -> None:
+    print(f"\n{level}:\n{table(outcomes)}")
+    bad = [outcome for outcome in outcomes if outcome.bad]
+    for outcome in bad[:most]:
+        print(f"\n{outcome.kind} at {outcome.level or '?'}: {outcome.file}\n  {outcome.detail}")
+    if len(bad) > most:
+        print(f"\n… and {len(bad) - most} more; --json has all")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
