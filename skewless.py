@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 from schemas.errors import SkewlessError, UsageError, nearest
+from schemas.unexpected import told
 
 if TYPE_CHECKING:
     from model.verify import RawRows
@@ -199,21 +201,54 @@ def main(argv: Sequence[str] | None = None) -> int:
     _quieten(known.verbose, known.quiet)
     command = COMMANDS[known.command]
     try:
-        if unknown and not command.beam:
-            raise UsageError(_unknown(unknown[0], known))
-        code = _execute(known, unknown, command)
+        with _terminated_as_interrupted():
+            if unknown and not command.beam:
+                raise UsageError(_unknown(unknown[0], known))
+            code = _execute(known, unknown, command)
     except SkewlessError as error:
         if known.verbose:
             traceback.print_exc()
-        print(f"skewless {known.command}: {error}", file=sys.stderr)
+        print(f"skewless {known.command}: {told(error)}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print(
-            f"\nskewless {known.command}: interrupted; nothing half-written is left",
-            file=sys.stderr,
-        )
-        return 130
+    except KeyboardInterrupt as ended:
+        print(f"\nskewless {known.command}: interrupted; {_left(known)}", file=sys.stderr)
+        return 128 + (signal.SIGTERM if isinstance(ended, _Terminated) else signal.SIGINT)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if known.verbose:
+            traceback.print_exc()
+        print(f"skewless {known.command}: {told(error)}", file=sys.stderr)
+        return 1
     return code
+
+
+class _Terminated(KeyboardInterrupt):
+    """The process was asked to end, as by Ctrl-C."""
+
+
+@contextlib.contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Lets SIGTERM clean up as Ctrl-C does; `serve` has handlers of its own."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def terminate(*_: object) -> None:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _left(known: argparse.Namespace) -> str:
+    """Returns what an interrupted command leaves."""
+    if known.command == "train" and os.path.isdir(known.output):
+        return f"{known.output} holds what was trained; go on with --resume"
+    return "nothing half-written is left"
 
 
 def _execute(known: argparse.Namespace, beam_arguments: list[str], command: Command) -> int:

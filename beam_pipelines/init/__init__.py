@@ -42,8 +42,8 @@ def guess_spec(inputs: Sequence[str], label: str | None = None) -> tuple[Proposa
     sample = take_sample(inputs)
     try:
         proposal = propose(sample, label, inputs[0])
-    except DataError as error:
-        raise DataError(f"{', '.join(inputs)}: {error}") from error
+    except DataError as problem:
+        raise DataError(f"{', '.join(inputs)}: {problem}") from problem
     text = as_yaml(proposal, inputs)
     parse(read_yaml(text, "guess"), source="guess")
     return proposal, text

@@ -1,0 +1,109 @@
+"""Errors that are not our own, and signals: what a person is told, and what is left."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+
+import skewless
+from beam_pipelines.local_runner import pipeline_options
+from schemas.errors import DataError
+from schemas.unexpected import told
+
+ROOT = Path(__file__).parent.parent
+SPEC = "name: t\nfeatures:\n  a: {type: numeric}\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (errno.ENOSPC, "the disk is full"),
+        (errno.EROFS, "read-only"),
+        (errno.EACCES, "not permitted"),
+        (errno.ENOENT, "no such file"),
+    ],
+)
+def test_what_the_system_refuses_names_the_path_and_a_remedy(code: int, words: str) -> None:
+    failed = RuntimeError("wrapped")
+    failed.__cause__ = OSError(code, "strerror", "/some/where")
+    assert told(failed).startswith("/some/where: ")
+    assert words in told(failed)
+
+
+def test_any_other_error_is_one_line_that_asks_for_a_report() -> None:
+    text = told(ValueError("first\n" + "x" * 10_000))
+    assert text.startswith("ValueError: x")
+    assert len(text) < 500
+    assert "\n" not in text
+    assert "-v" in text
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (DataError("rows.csv: row 7, column a: expected a number"), "rows.csv: row 7, column a"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/full/part"),
+            "/full/part: the disk is full",
+        ),
+        (KeyError("b"), "KeyError: "),
+    ],
+)
+def test_a_workers_error_is_told_without_its_traceback(error: Exception, words: str) -> None:
+    with pytest.raises(Exception) as failed, beam.Pipeline(options=pipeline_options([], units=1)) as pipeline:  # fmt: skip
+        _ = pipeline | beam.Create([error]) | "FailingStep" >> beam.Map(_raise)
+    text = told(failed.value)
+    assert words in text
+    assert "\n" not in text
+    assert "FailingStep" not in text
+    if isinstance(error, DataError):
+        assert text == str(error)
+
+
+def test_an_output_inside_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "spec.yaml").write_text(SPEC)
+    (tmp_path / "rows.csv").write_text("a\n1\n")
+    rows, spec = str(tmp_path / "rows.csv"), str(tmp_path / "spec.yaml")
+    assert skewless.main(["preprocess", spec, "--input", rows, "--output", f"{rows}/out"]) == 1
+    told_to_a_person = capsys.readouterr().err.strip()
+    assert told_to_a_person.endswith(
+        f"{rows}: a file is in the way; choose another path, or remove it"
+    )
+    assert "\n" not in told_to_a_person
+
+
+def test_an_interrupted_training_names_resume(tmp_path: Path) -> None:
+    known = argparse.Namespace(command="train", output=str(tmp_path))
+    assert "--resume" in skewless._left(known)
+    known.output = str(tmp_path / "none")
+    assert skewless._left(known) == "nothing half-written is left"
+
+
+def test_a_job_asked_to_end_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(SPEC)
+    (tmp_path / "rows.csv").write_text("a\n" + "1\n" * 400_000)
+    job = subprocess.Popen(
+        [sys.executable, str(ROOT / "skewless.py"), "preprocess", "spec.yaml", "--input", "rows.csv", "--output", "out"],
+        cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob(".out*")) and job.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    job.send_signal(signal.SIGTERM)
+    _, errors = job.communicate(timeout=120)
+    assert job.returncode == 128 + signal.SIGTERM, errors
+    assert "interrupted; nothing half-written is left" in errors
+    assert "Traceback" not in errors
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.csv", "spec.yaml"]
