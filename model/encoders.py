@@ -1,6 +1,6 @@
 """Encoders: a sequence of vectors, or a vector of numbers, becomes one vector.
 
-`ENCODERS` maps each declared type to its builder. A builder takes `steps`, [batch, length,
+`_BUILDERS` maps each declared type to its builder. A builder takes `steps`, [batch, length,
 width], and `mask`, [batch, length] bool, and returns [batch, n].
 Padded steps never change a result.
 """
@@ -111,7 +111,7 @@ def _transformer(encoder: Transformer, steps: Tensor, mask: Tensor, name: str) -
             name=layer_name("self_attention", name, number),
         )(steps, steps, attention_mask=visible)
         steps = layers.LayerNormalization(name=layer_name("norm_attention", name, number))(
-            _sum("attended", name, number, steps, attended)
+            _added("attended", name, number, steps, attended)
         )
         hidden = layers.Dense(units, activation="gelu", name=layer_name("feed", name, number))(
             steps
@@ -119,12 +119,12 @@ def _transformer(encoder: Transformer, steps: Tensor, mask: Tensor, name: str) -
         hidden = layers.Dense(width, name=layer_name("forward", name, number))(hidden)
         hidden = layers.Dropout(encoder.dropout, name=layer_name("dropout", name, number))(hidden)
         steps = layers.LayerNormalization(name=layer_name("norm_feed", name, number))(
-            _sum("fed", name, number, steps, hidden)
+            _added("fed", name, number, steps, hidden)
         )
     return MaskedMean(name=layer_name("mean", name))(steps, mask)
 
 
-def _sum(kind: str, name: str, number: int, *steps: Tensor) -> Tensor:
+def _added(kind: str, name: str, number: int, *steps: Tensor) -> Tensor:
     # `+` would be a layer that Keras calls `add`, as a feature may be called too.
     return layers.Add(name=layer_name(kind, name, number))(list(steps))
 
