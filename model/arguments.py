@@ -163,6 +163,7 @@ def serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         metavar="MODEL",
+        nargs="?",
         help="what `skewless export` left, or a directory of such, named 1, 2, …: the newest answers",
     )
     parser.add_argument(
@@ -188,6 +189,27 @@ def serve(parser: argparse.ArgumentParser) -> None:
         "--model-name",
         metavar="NAME",
         help="what clients call the model (default: its spec's name)",
+    )
+    parser.add_argument(
+        "--model-config-file",
+        "--model_config_file",
+        metavar="FILE",
+        help="instead of MODEL: several models with their version policies and labels, in the text "
+        "format of TensorFlow Serving's ModelServerConfig",
+    )
+    parser.add_argument(
+        "--model-config-file-poll-wait-seconds",
+        "--model_config_file_poll_wait_seconds",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="time between looks at that file; 0 to read it once (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--allow-version-labels-for-unavailable-models",
+        "--allow_version_labels_for_unavailable_models",
+        action="store_true",
+        help="let a changed list of models give labels to versions that are not loaded yet",
     )
     parser.add_argument(
         "--poll",

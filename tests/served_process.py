@@ -78,12 +78,13 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(model: Path, folder: Path, *options: str) -> Iterator[Server]:
-    """Runs `skewless serve` until the block ends."""
+def serving(model: Path | None, folder: Path, *options: str) -> Iterator[Server]:
+    """Runs `skewless serve` until the block ends; without a model the options name some."""
     log_path = folder / f"server-{time.monotonic_ns()}.log"
+    positional = [] if model is None else [str(model)]
     with log_path.open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "skewless", "serve", str(model),
+            [sys.executable, "-m", "skewless", "serve", *positional,
              "--port", "0", "--grpc-port", "0", *options],
             cwd=ROOT, stdout=log, stderr=subprocess.STDOUT,
             env=os.environ | {"PYTHONPATH": str(ROOT)},

@@ -13,9 +13,9 @@ import pytest
 
 from beam_pipelines.predict import predict
 from model.explain import explain
-from model.serve.metrics import Metrics
+from model.serve.models.registry import Models
+from model.serve.monitoring.metrics import Metrics
 from model.serve.replies import status_reply
-from model.serve.versions import Versions
 from model.served_model import ServedModel
 from schemas.errors import DataError, UsageError
 from schemas.exported_files import check_exported, load_description, write_description
@@ -113,11 +113,11 @@ def test_lists_of_earlier_versions(model: Path, caplog: pytest.LogCaptureFixture
 def test_a_version_is_served_once_its_copy_is_whole(shop_model: Path, tmp_path: Path) -> None:
     root = tmp_path / "versions"
     shutil.copytree(shop_model, root / "1")
-    versions = Versions(root, Metrics())
+    models = Models.one(root, Metrics())
 
     def state(version: int) -> tuple[str, str]:
-        asyncio.run(versions.refresh())
-        reply = status_reply(versions.statuses("shop", version)).model_version_status[0]
+        asyncio.run(models.refresh())
+        reply = status_reply(models.statuses("shop", version)).model_version_status[0]
         return type(reply).State.Name(reply.state), reply.status.error_message
 
     assert state(1) == ("AVAILABLE", "")
@@ -129,8 +129,8 @@ def test_a_version_is_served_once_its_copy_is_whole(shop_model: Path, tmp_path: 
     shutil.copy2(shop_model / DESCRIPTION, half / DESCRIPTION)
     found, error = state(2)
     assert (found, "assets/text has" in error) == ("END", True)
-    assert versions.current is not None
-    assert versions.current.version == 1
+    assert models.only is not None and models.only.current is not None
+    assert models.only.current.version == 1
     # A link to nothing, in a version or as one, and one not readable, stop no other.
     (root / "3" / "variables").mkdir(parents=True)
     (root / "3" / "saved_model.pb").symlink_to("nowhere")
@@ -150,7 +150,7 @@ def test_a_version_is_served_once_its_copy_is_whole(shop_model: Path, tmp_path: 
     )
     spec.write_text(changed)
     write_description(other, load_description(other))
-    asyncio.run(versions.refresh())
-    note = versions.statuses("stall", 6)[6].note
-    assert "its spec is 'stall', that of the version before it 'shop'" in note
+    asyncio.run(models.refresh())
+    note = models.statuses("stall", 6)[6].note
+    assert "its spec is 'stall', that of version 2 before it 'shop'" in note
     assert "predicts stars (binary), not rating (binary)" in note

@@ -30,9 +30,9 @@ from tensorflow_serving.apis import (
 )
 
 from model.serve.batching_parameters import load
-from model.serve.metrics import Metrics
+from model.serve.models.registry import Models
+from model.serve.monitoring.metrics import Metrics
 from model.serve.server import listening_at
-from model.serve.versions import Versions
 from schemas.errors import UsageError
 from tests.served_process import Server, serving
 from tests.test_cli import run
@@ -446,7 +446,7 @@ def test_health_figures_and_log(server: Server) -> None:
     found = dict(re.findall(r"^(skewless\S+) (\S+)$", figures, re.MULTILINE))
     rejected = 'skewless_requests_total{code="INVALID_ARGUMENT",method="predict",protocol="rest"}'
     assert float(found[rejected]) >= 1
-    assert float(found["skewless_model_version"]) == 1
+    assert float(found['skewless_model_version{model="shop"}']) == 1
     assert float(found["skewless_queued_rows"]) == 0
     assert float(found['skewless_request_seconds_count{method="predict",protocol="rest"}']) >= 2
     assert float(found["skewless_batch_rows_sum"]) >= 3
@@ -597,7 +597,7 @@ def test_batching_parameters_are_checked(text: str, said: str, tmp_path: Path) -
 
 def test_a_directory_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="found no directory; `skewless export"):
-        Versions(tmp_path / "gone", Metrics())
+        Models.one(tmp_path / "gone", Metrics())
 
 
 def test_an_address_that_is_taken_is_named(shop_model: Path) -> None:

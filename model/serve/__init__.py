@@ -1,7 +1,7 @@
 """Serving: TensorFlow Serving's REST and gRPC interfaces on an exported model, and a page for people.
 
-    request -> rest | prediction_service -> inference -> batching -> servable
-                                                         versions: which servable
+    request -> rest | prediction_service -> inference -> batching -> models/servable
+                                                         models/: which servable
 
 What TensorFlow Serving answers, to its messages and error codes, is what is answered here, so that
 clients of one work with the other.
@@ -37,8 +37,13 @@ def execute(known: argparse.Namespace) -> int:
     """
     file = known.batching_parameters_file
     options = Options(
-        model=Path(known.model),
+        model=None if known.model is None else Path(known.model),
         model_name=known.model_name,
+        model_config_file=None
+        if known.model_config_file is None
+        else Path(known.model_config_file),
+        config_poll=known.model_config_file_poll_wait_seconds,
+        labels_for_unavailable=known.allow_version_labels_for_unavailable_models,
         host=known.host,
         port=known.port,
         grpc_port=None if known.no_grpc else known.grpc_port,

@@ -3,7 +3,7 @@
 /v1/…                                    the REST API
 /, POST /explain                         the page
 /healthz                                 200 while the process answers
-/readyz                                  200 while a version is loaded and the server is not stopping
+/readyz                                  200 while a model is loaded and the server is not stopping
 /metrics, /monitoring/prometheus/metrics figures for Prometheus; the second is TensorFlow Serving's
 """
 
@@ -22,11 +22,11 @@ from starlette.types import ASGIApp
 
 from model.serve.batching import Batcher
 from model.serve.exchange import answered
-from model.serve.metrics import Metrics
-from model.serve.observing import ObservedApp, Observer
+from model.serve.models.registry import Models
+from model.serve.monitoring.metrics import Metrics
+from model.serve.monitoring.observing import ObservedApp, Observer
 from model.serve.page import explanations, page
 from model.serve.rest import rest_api
-from model.serve.versions import Versions
 
 __all__ = ["application"]
 
@@ -37,7 +37,7 @@ _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 
 def application(
-    versions: Versions,
+    models: Models,
     batcher: Batcher,
     metrics: Metrics,
     observer: Observer,
@@ -49,7 +49,7 @@ def application(
     """Returns the application.
 
     Args:
-      versions: The model.
+      models: Which answer.
       batcher: Computes.
       metrics: What `/metrics` shows.
       observer: Is told of each request.
@@ -64,9 +64,16 @@ def application(
     async def ready(request: Request) -> Response:
         if stopping():
             return JSONResponse({"status": "stopping"}, 503)
-        if versions.current is None:
+        loaded = {
+            versions.name: str(versions.current.version)
+            for versions in models
+            if versions.current is not None
+        }
+        if not loaded:
             return JSONResponse({"status": "no version is loaded"}, 503)
-        return JSONResponse({"status": "ok", "version": str(versions.current.version)})
+        if models.only is not None:
+            return JSONResponse({"status": "ok", "version": loaded[models.only.name]})
+        return JSONResponse({"status": "ok", "models": loaded})
 
     async def figures(request: Request) -> Response:
         return Response(metrics.page(), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -77,11 +84,11 @@ def application(
     routes = [
         Route(
             "/v1/{path:path}",
-            guarded(rest_api(versions, batcher, max_body_bytes)),
+            guarded(rest_api(models, batcher, max_body_bytes)),
             methods=_METHODS,
         ),
-        Route("/", guarded(page(versions))),
-        Route("/explain", guarded(explanations(versions, max_body_bytes)), methods=["POST"]),
+        Route("/", guarded(page(models))),
+        Route("/explain", guarded(explanations(models, max_body_bytes)), methods=["POST"]),
         Route("/healthz", healthy),
         Route("/readyz", ready),
         Route("/metrics", figures),

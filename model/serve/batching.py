@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from model.serve.batching_parameters import BatchingParameters
-from model.serve.metrics import Metrics
-from model.serve.servable import Arrays, Servable
+from model.serve.models.servable import Arrays, Servable
+from model.serve.monitoring.metrics import Metrics
 from model.serve.status import ServingError
 
 __all__ = ["Batcher"]

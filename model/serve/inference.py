@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from model.serve.batching import Batcher
-from model.serve.servable import Arrays, Servable
+from model.serve.models.servable import Arrays, Servable
 from model.serve.status import ServingError
 
 __all__ = ["DEFAULT_SIGNATURE", "classify", "predict", "regress"]

@@ -108,7 +108,7 @@ form.addEventListener("submit", async event => {
   said.className = "";
   button.setAttribute("aria-disabled", "true");
   try {
-    const response = await fetch("explain", {
+    const response = await fetch(`explain${location.search}`, {
       method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify({row: row()}),
     });
     const answer = await response.json();

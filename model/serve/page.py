@@ -23,9 +23,10 @@ from starlette.responses import HTMLResponse, Response
 from model.explain import explain
 from model.serve import json_tensors
 from model.serve.exchange import Endpoint, body_of
-from model.serve.servable import Servable
+from model.serve.models.registry import Models
+from model.serve.models.servable import Servable
+from model.serve.models.versions import Versions
 from model.serve.status import ServingError
-from model.serve.versions import Versions
 from schemas.errors import DataError, UsageError
 from schemas.exported_files import EXTRA
 from schemas.features import CategoricalFeature, NumericFeature, TextFeature
@@ -60,8 +61,8 @@ class Field:
     suggestions: tuple[str, ...]
 
 
-def page(versions: Versions) -> Endpoint:
-    """Returns what answers GET /."""
+def page(models: Models) -> Endpoint:
+    """Returns what answers GET /: the page of the only model, or of `?model=`, or a list of models."""
     pages: weakref.WeakKeyDictionary[Servable, str] = weakref.WeakKeyDictionary()
     style, script = _file("page.css"), _file("page.js")
     shared = (resources.files("model.report") / "page.css").read_text(encoding="utf-8")
@@ -75,6 +76,7 @@ def page(versions: Versions) -> Endpoint:
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     template = environment.from_string(_file("page.html"))
+    listing = environment.from_string(_file("models.html"))
     headers = {
         "Content-Security-Policy": policy,
         "X-Content-Type-Options": "nosniff",
@@ -84,9 +86,13 @@ def page(versions: Versions) -> Endpoint:
 
     async def endpoint(request: Request) -> Response:
         request.state.method = "page"
+        if "model" not in request.query_params and models.only is None:
+            names = [(versions.name, versions.current is not None) for versions in models]
+            return HTMLResponse(listing.render(models=names, style=style), headers=headers)
+        versions = _asked(models, request)
         servable = versions.current
         if servable is None:
-            raise ServingError("UNAVAILABLE", "no version is loaded yet; see /v1/models")
+            raise ServingError("UNAVAILABLE", f"no version of {versions.name} is loaded yet")
         if servable not in pages:
             pages[servable] = template.render(
                 model=versions.name,
@@ -101,8 +107,11 @@ def page(versions: Versions) -> Endpoint:
     return endpoint
 
 
-def explanations(versions: Versions, max_body_bytes: int) -> Endpoint:
-    """Returns what answers POST /explain: `{"row": {column: value}}` to what became of it."""
+def explanations(models: Models, max_body_bytes: int) -> Endpoint:
+    """Returns what answers POST /explain: `{"row": {column: value}}` to what became of it.
+
+    The model is the only one, or that of `?model=`.
+    """
     turns = asyncio.Semaphore(_AT_A_TIME)
 
     async def endpoint(request: Request) -> Response:
@@ -110,7 +119,7 @@ def explanations(versions: Versions, max_body_bytes: int) -> Endpoint:
         row = json_tensors.loads(await body_of(request, max_body_bytes)).get("row")
         if not isinstance(row, dict):
             raise ServingError("INVALID_ARGUMENT", 'expected {"row": {column: value, …}}')
-        servable = versions.get(versions.name)
+        servable = models.get(_asked(models, request).name)
         request.state.version, request.state.rows = servable.version, 1
         try:
             async with turns:
@@ -121,6 +130,18 @@ def explanations(versions: Versions, max_body_bytes: int) -> Endpoint:
         return Response(json_tensors.dumps(document), media_type="application/json")
 
     return endpoint
+
+
+def _asked(models: Models, request: Request) -> Versions:
+    name = request.query_params.get("model")
+    if name is None:
+        if models.only is None:
+            raise ServingError("INVALID_ARGUMENT", "several models are served: add ?model=NAME")
+        return models.only
+    versions = models.of(name)
+    if versions is None:
+        raise ServingError("NOT_FOUND", f"Could not find any versions of model {name}")
+    return versions
 
 
 def _fields(servable: Servable) -> Iterator[Field]:

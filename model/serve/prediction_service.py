@@ -24,12 +24,12 @@ from tensorflow_serving.apis import (
 from model.serve import inference
 from model.serve.batching import Batcher
 from model.serve.model_service import ModelService
-from model.serve.observing import Observer
+from model.serve.models.registry import Models
+from model.serve.models.servable import Arrays, Servable
+from model.serve.monitoring.observing import Observer
 from model.serve.replies import SIGNATURES, model_spec, signatures_of
 from model.serve.rpc import Service, version_of
-from model.serve.servable import Arrays, Servable
 from model.serve.status import ServingError
-from model.serve.versions import Versions
 
 __all__ = ["add_services"]
 
@@ -47,30 +47,30 @@ _FIELDS = {
 
 def add_services(
     server: grpc.aio.Server,
-    versions: Versions,
+    models: Models,
     batcher: Batcher,
     observer: Observer,
     timeout: float,
 ) -> None:
     """Adds both services to a server that is not yet started."""
-    predictions = _PredictionService(versions, batcher, observer, timeout)
+    predictions = _PredictionService(models, batcher, observer, timeout)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(predictions, server)
-    models = ModelService(versions, observer, timeout)
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(models, server)
+    states = ModelService(models, observer, timeout)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(states, server)
 
 
 class _PredictionService(Service, prediction_service_pb2_grpc.PredictionServiceServicer):
     def __init__(
-        self, versions: Versions, batcher: Batcher, observer: Observer, timeout: float
+        self, models: Models, batcher: Batcher, observer: Observer, timeout: float
     ) -> None:
-        self._versions, self._batcher = versions, batcher
+        self._models, self._batcher = models, batcher
         self._observer, self._timeout = observer, timeout
 
     async def Predict(  # noqa: N802
         self, request: predict_pb2.PredictRequest, context: grpc.aio.ServicerContext
     ) -> predict_pb2.PredictResponse:
         async def work(told: dict[str, Any]) -> predict_pb2.PredictResponse:
-            servable = _servable(self._versions, request.model_spec, told)
+            servable = _servable(self._models, request.model_spec, told)
             signature = _signature(request.model_spec)
             if signature not in servable.signatures:
                 raise ServingError(
@@ -97,7 +97,7 @@ class _PredictionService(Service, prediction_service_pb2_grpc.PredictionServiceS
         self, request: classification_pb2.ClassificationRequest, context: grpc.aio.ServicerContext
     ) -> classification_pb2.ClassificationResponse:
         async def work(told: dict[str, Any]) -> classification_pb2.ClassificationResponse:
-            servable = _servable(self._versions, request.model_spec, told)
+            servable = _servable(self._models, request.model_spec, told)
             signature = _signature(request.model_spec)
             examples = _examples(request.input)
             told["rows"] = len(examples)
@@ -117,7 +117,7 @@ class _PredictionService(Service, prediction_service_pb2_grpc.PredictionServiceS
         self, request: regression_pb2.RegressionRequest, context: grpc.aio.ServicerContext
     ) -> regression_pb2.RegressionResponse:
         async def work(told: dict[str, Any]) -> regression_pb2.RegressionResponse:
-            servable = _servable(self._versions, request.model_spec, told)
+            servable = _servable(self._models, request.model_spec, told)
             signature = _signature(request.model_spec)
             examples = _examples(request.input)
             told["rows"] = len(examples)
@@ -140,7 +140,7 @@ class _PredictionService(Service, prediction_service_pb2_grpc.PredictionServiceS
             told["rows"] = len(examples)
             reply = inference_pb2.MultiInferenceResponse()
             # Held from before the first task to after the last, so that one version answers all.
-            servable = _servable(self._versions, request.tasks[0].model_spec, told)
+            servable = _servable(self._models, request.tasks[0].model_spec, told)
             for task in request.tasks:
                 signature = _signature(task.model_spec)
                 result = reply.results.add(
@@ -180,7 +180,7 @@ class _PredictionService(Service, prediction_service_pb2_grpc.PredictionServiceS
                     raise ServingError(
                         "INVALID_ARGUMENT", f"Metadata field {field} is not supported"
                     )
-            servable = _servable(self._versions, request.model_spec, told)
+            servable = _servable(self._models, request.model_spec, told)
             reply = get_model_metadata_pb2.GetModelMetadataResponse(
                 model_spec=model_spec(servable, request.model_spec.name)
             )
@@ -221,8 +221,8 @@ def _check_tasks(tasks: Sequence[inference_pb2.InferenceTask]) -> None:
         signatures.add(signature)
 
 
-def _servable(versions: Versions, spec: model_pb2.ModelSpec, told: dict[str, Any]) -> Servable:
-    servable = versions.get(spec.name, version_of(spec), spec.version_label)
+def _servable(models: Models, spec: model_pb2.ModelSpec, told: dict[str, Any]) -> Servable:
+    servable = models.get(spec.name, version_of(spec), spec.version_label)
     told["version"] = servable.version
     return servable
 

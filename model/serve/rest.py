@@ -21,10 +21,10 @@ from starlette.responses import Response
 from model.serve import inference, json_tensors
 from model.serve.batching import Batcher
 from model.serve.exchange import Endpoint, body_of
+from model.serve.models.registry import Models
+from model.serve.models.servable import Servable
 from model.serve.replies import model_spec, signatures_of, status_reply
-from model.serve.servable import Servable
 from model.serve.status import ServingError
-from model.serve.versions import Versions
 
 __all__ = ["rest_api"]
 
@@ -33,7 +33,7 @@ _PREDICTION = re.compile(rf"{_SUBJECT}:(?P<method>classify|regress|predict)", re
 _MODEL = re.compile(rf"{_SUBJECT}(?P<metadata>/metadata)?", re.IGNORECASE)
 
 
-def rest_api(versions: Versions, batcher: Batcher, max_body_bytes: int) -> Endpoint:
+def rest_api(models: Models, batcher: Batcher, max_body_bytes: int) -> Endpoint:
     """Returns what answers every path under /v1."""
 
     async def endpoint(request: Request) -> Response:
@@ -41,7 +41,7 @@ def rest_api(versions: Versions, batcher: Batcher, max_body_bytes: int) -> Endpo
         if request.method == "POST" and (match := _PREDICTION.fullmatch(path)):
             method = match["method"].lower()
             request.state.method = method
-            servable = versions.get(match["name"], _number(match["version"]), match["label"] or "")
+            servable = models.get(match["name"], _number(match["version"]), match["label"] or "")
             request.state.version = servable.version
             document = json_tensors.loads(await body_of(request, max_body_bytes))
             return _json(await _METHODS[method](batcher, servable, document, request))
@@ -49,10 +49,10 @@ def rest_api(versions: Versions, batcher: Batcher, max_body_bytes: int) -> Endpo
             found = match["name"], _number(match["version"])
             if match["metadata"]:
                 request.state.method = "metadata"
-                servable = versions.get(*found, match["label"] or "")
+                servable = models.get(*found, match["label"] or "")
                 return Response(_metadata(servable, found[0]), media_type="application/json")
             request.state.method = "status"
-            reply = status_reply(versions.statuses(*found))
+            reply = status_reply(models.statuses(*found))
             return Response(_message(reply), media_type="application/json")
         raise ServingError("INVALID_ARGUMENT", f"Malformed request: {request.method} {path}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import grpc
 from tensorflow_serving.apis import model_pb2
 
-from model.serve.observing import Observer
+from model.serve.monitoring.observing import Observer
 from model.serve.status import ServingError
 
 __all__ = ["Service", "version_of"]
@@ -27,6 +28,7 @@ class Service:
         context: grpc.aio.ServicerContext,
         method: str,
         work: Callable[[dict[str, Any]], Awaitable[Any]],
+        limited: bool = True,
     ) -> Any:
         """Returns what `work` does, or ends the call with its error.
 
@@ -34,11 +36,13 @@ class Service:
           context: Of the call.
           method: What figures and log call it.
           work: Answers; it may put into its argument what the log shall hold.
+          limited: Whether `--timeout` ends it; the client's own deadline does in any case.
         """
         begun = time.perf_counter()
         told: dict[str, Any] = {}
         left = context.time_remaining()
-        limit = self._timeout if left is None else min(left, self._timeout)
+        longest = self._timeout if limited else math.inf
+        limit = longest if left is None else min(left, longest)
         code = "CANCELLED"
         self._observer.begin()
         try:

@@ -21,11 +21,13 @@ import uvicorn
 from model.serve.app import application
 from model.serve.batching import Batcher
 from model.serve.batching_parameters import BatchingParameters
-from model.serve.event_log import log
-from model.serve.metrics import Metrics
-from model.serve.observing import Observer
+from model.serve.models.config_file import watch_config_file
+from model.serve.models.model_config import load
+from model.serve.models.registry import Models
+from model.serve.monitoring.event_log import log
+from model.serve.monitoring.metrics import Metrics
+from model.serve.monitoring.observing import Observer
 from model.serve.prediction_service import add_services
-from model.serve.versions import Versions
 from schemas.errors import DataError, UsageError
 
 __all__ = ["Options", "listening_at", "serve"]
@@ -39,8 +41,11 @@ class Options:
     """How to serve.
 
     Attributes:
-      model: An exported model, or a directory of numbered ones.
+      model: An exported model, or a directory of numbered ones; None with `model_config_file`.
       model_name: What clients call it; by default, what its spec does.
+      model_config_file: Of several models, in TensorFlow Serving's text format.
+      config_poll: Seconds between looks at that file; 0 to read it once.
+      labels_for_unavailable: Whether labels may be given to versions that are not loaded.
       host: The address to listen at.
       port: For HTTP; 0 for any that is free.
       grpc_port: For gRPC; 0 for any that is free, None for no gRPC.
@@ -50,8 +55,11 @@ class Options:
       timeout: Seconds from a request's head to its answer, and for the last ones when stopping.
     """
 
-    model: Path
+    model: Path | None
     model_name: str | None = None
+    model_config_file: Path | None = None
+    config_poll: float = 0.0
+    labels_for_unavailable: bool = False
     host: str = "127.0.0.1"
     port: int = 8501
     grpc_port: int | None = 8500
@@ -69,6 +77,14 @@ class Options:
         for option, value in (("--poll", self.poll), ("--timeout", self.timeout)):
             if not value > 0:
                 raise UsageError(f"{option}: expected more than 0 seconds, got {value:g}")
+        if (self.model is None) == (self.model_config_file is None):
+            raise UsageError("expected either MODEL or --model-config-file FILE")
+        if self.model_config_file is not None and self.model_name is not None:
+            raise UsageError("--model-name: the file of --model-config-file names its models")
+        if self.config_poll < 0:
+            raise UsageError(
+                f"--model-config-file-poll-wait-seconds: expected 0 or more, got {self.config_poll:g}"
+            )
         if self.max_body_bytes < 1:
             raise UsageError(f"--max-body-bytes: expected at least 1, got {self.max_body_bytes}")
 
@@ -77,17 +93,17 @@ async def serve(options: Options) -> None:
     """Serves until a signal says to stop.
 
     Raises:
-      UsageError: If there is no such model, or an address is taken.
-      DataError: If the model is not numbered and cannot be loaded.
+      UsageError: If there is no such model or file of models, or an address is taken.
+      DataError: If the model is the only one, not numbered, and cannot be loaded.
     """
     metrics = Metrics()
-    versions = Versions(options.model, metrics, options.model_name)
+    models = _models(options, metrics)
     listening = listening_at(options.host, options.port)
     batcher = Batcher(options.batching, metrics)
     observer = Observer(metrics)
     stop = asyncio.Event()
     app = application(
-        versions,
+        models,
         batcher,
         metrics,
         observer,
@@ -96,16 +112,13 @@ async def serve(options: Options) -> None:
         stopping=stop.is_set,
     )
     http = _Server(_http_config(app, options))
-    rpc, rpc_port = _rpc_server(options, versions, batcher, observer)
+    rpc, rpc_port = _rpc_server(options, models, batcher, observer)
     with _stopping_on_signals(stop, http):
-        await versions.refresh()
-        failure = versions.failure_of_only_version()
-        if failure:
-            raise DataError(f"{options.model}: {failure}")
+        await _load(options, models)
         await rpc.start()
-        watching = asyncio.create_task(versions.watch(options.poll))
+        watching = asyncio.create_task(_watch(options, models))
         answering = asyncio.create_task(http.serve(sockets=[listening]))
-        _tell(options, versions, listening, rpc_port)
+        _tell(options, models, listening, rpc_port)
         await asyncio.wait(
             [answering, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED
         )
@@ -115,6 +128,31 @@ async def serve(options: Options) -> None:
         await asyncio.gather(answering, rpc.stop(options.timeout))
     batcher.close()
     log("stopped")
+
+
+def _models(options: Options, metrics: Metrics) -> Models:
+    if options.model is not None:
+        return Models.one(options.model, metrics, options.model_name)
+    return Models(metrics, options.labels_for_unavailable)
+
+
+async def _load(options: Options, models: Models) -> None:
+    if options.model_config_file is not None:
+        await models.reload(load(options.model_config_file))
+        return
+    await models.refresh()
+    for versions in models:
+        failure = versions.failure_of_only_version()
+        if failure:
+            raise DataError(f"{options.model}: {failure}")
+
+
+async def _watch(options: Options, models: Models) -> None:
+    """Takes up versions and lists of models as they appear, for ever."""
+    watching = [models.watch(options.poll)]
+    if options.model_config_file is not None and options.config_poll:
+        watching.append(watch_config_file(options.model_config_file, models, options.config_poll))
+    await asyncio.gather(*watching)
 
 
 class _Server(uvicorn.Server):
@@ -159,7 +197,7 @@ def listening_at(host: str, port: int) -> socket.socket:
 
 
 def _rpc_server(
-    options: Options, versions: Versions, batcher: Batcher, observer: Observer
+    options: Options, models: Models, batcher: Batcher, observer: Observer
 ) -> tuple[grpc.aio.Server, int | None]:
     server = grpc.aio.server(
         options=[
@@ -168,7 +206,7 @@ def _rpc_server(
             ("grpc.so_reuseport", 0),
         ]
     )
-    add_services(server, versions, batcher, observer, options.timeout)
+    add_services(server, models, batcher, observer, options.timeout)
     if options.grpc_port is None:
         return server, None
     address = f"[{options.host}]" if ":" in options.host else options.host
@@ -200,16 +238,16 @@ def _stopping_on_signals(stop: asyncio.Event, http: uvicorn.Server) -> Iterator[
             loop.remove_signal_handler(number)
 
 
-def _tell(
-    options: Options, versions: Versions, listening: socket.socket, rpc_port: int | None
-) -> None:
+def _tell(options: Options, models: Models, listening: socket.socket, rpc_port: int | None) -> None:
     host = f"[{options.host}]" if ":" in options.host else options.host
-    current = versions.current
+    answering = {versions.name: versions.current.version for versions in models if versions.current}
+    only = models.only
     log(
         "serving",
-        logging.WARNING if current is None else logging.INFO,
-        model=versions.name,
-        version=None if current is None else current.version,
+        logging.INFO if len(answering) == len(list(models)) else logging.WARNING,
+        model=None if only is None else only.name,
+        version=None if only is None else answering.get(only.name),
+        models=None if only is not None else answering,
         http=f"http://{host}:{listening.getsockname()[1]}/",
         grpc=None if rpc_port is None else f"{host}:{rpc_port}",
     )

@@ -9,8 +9,8 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from model.serve.event_log import log
-from model.serve.metrics import Metrics
+from model.serve.monitoring.event_log import log
+from model.serve.monitoring.metrics import Metrics
 
 __all__ = ["ObservedApp", "Observer"]
 

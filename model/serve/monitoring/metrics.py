@@ -56,13 +56,14 @@ class Metrics:
         )
         self.model_version = Gauge(
             "skewless_model_version",
-            "The version that answers; 0 while there is none.",
+            "The newest version that is loaded; 0 while there is none.",
+            ("model",),
             registry=self.registry,
         )
         self.loads = Counter(
             "skewless_model_loads",
-            "Versions loaded, by outcome (ok, failed).",
-            ("outcome",),
+            "Versions loaded, by model and outcome (ok, failed).",
+            ("model", "outcome"),
             registry=self.registry,
         )
 
