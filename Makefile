@@ -29,7 +29,7 @@ test-tensorflow-%: $(READY)
 
 # The site into out/site; a broken link fails.
 docs: $(READY)
-	$(BIN)/python -m schemas.reference
+	$(BIN)/python -m skewless.schemas.spec.reference
 	$(BIN)/zensical build --strict --clean
 
 # Figures and a chart into benchmarks/results/.

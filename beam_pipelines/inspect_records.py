@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from beam_pipelines import arguments
-from schemas.errors import DatasetMismatchError, UsageError, nearest
-from schemas.id_contract import PADDING_ID
-from schemas.id_words import IdWords
-from schemas.label import MultilabelLabel
-from schemas.manifest import SPEC, TRANSFORM, Manifest, file_sha256, load_manifest
-from schemas.records import KEY, LABEL, parse_rows
-from schemas.spec import Spec, load
+from skewless.beam_pipelines import arguments
+from skewless.schemas.errors import DatasetMismatchError, UsageError, nearest
+from skewless.schemas.records.id_contract import PADDING_ID
+from skewless.schemas.records.id_words import IdWords
+from skewless.schemas.records.manifest import SPEC, TRANSFORM, Manifest, file_sha256, load_manifest
+from skewless.schemas.records.records import KEY, LABEL, parse_rows
+from skewless.schemas.spec.label import MultilabelLabel
+from skewless.schemas.spec.spec import Spec, load
 
 __all__ = ["check_shards", "execute", "meaning", "records_in_words", "run"]
 
@@ -140,7 +140,7 @@ def execute(known: argparse.Namespace) -> int:
 def run(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m beam_pipelines.inspect_records", description=__doc__
+        prog="python -m skewless.beam_pipelines.inspect_records", description=__doc__
     )
     arguments.inspect(parser)
     return execute(parser.parse_args(argv))

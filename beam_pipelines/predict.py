@@ -26,21 +26,29 @@ import pyarrow.parquet
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import AsSingleton
 
-from beam_pipelines import arguments
-from beam_pipelines.accounting import account, check_rejected
-from beam_pipelines.local_runner import pipeline_options, runner_name
-from beam_pipelines.outcome import Outcome
-from beam_pipelines.output_directory import OutputDirectory
-from beam_pipelines.progress import Tally, Watch, progress_of
-from beam_pipelines.rows import Rows, rows_of
-from beam_pipelines.sinks import SINK_FOLDERS, Part, RejectedSink, create, new_path, place
-from beam_pipelines.sources import WorkUnit, as_seen_from_anywhere, plan
-from beam_pipelines.write_rows import ACCOUNTS, PARTS, UnitAccount, kind_of, tagged
-from schemas.errors import DataError
-from schemas.exported_files import EXTRA, check_exported
-from schemas.manifest import SPEC
-from schemas.row_encoding import examples
-from schemas.spec import Spec, load
+from skewless.beam_pipelines import arguments
+from skewless.beam_pipelines.records.accounting import UnitAccount, account, check_rejected, kind_of
+from skewless.beam_pipelines.records.outcome import Outcome
+from skewless.beam_pipelines.records.sinks import (
+    SINK_FOLDERS,
+    Part,
+    RejectedSink,
+    create,
+    new_path,
+    place,
+)
+from skewless.beam_pipelines.records.write_rows import ACCOUNTS, PARTS
+from skewless.beam_pipelines.rows.read_rows import Rows, rows_of
+from skewless.beam_pipelines.running.job_progress import Tally, Watch, progress_of
+from skewless.beam_pipelines.running.local_runner import pipeline_options, runner_name
+from skewless.beam_pipelines.running.output_directory import OutputDirectory
+from skewless.beam_pipelines.running.tagged import tagged
+from skewless.beam_pipelines.sources import WorkUnit, as_seen_from_anywhere, plan
+from skewless.schemas.errors import DataError
+from skewless.schemas.records.exported_files import EXTRA, check_exported
+from skewless.schemas.records.manifest import SPEC
+from skewless.schemas.rows.row_encoding import examples
+from skewless.schemas.spec.spec import Spec, load
 
 __all__ = ["MARKER", "execute", "predict", "run"]
 
@@ -299,7 +307,9 @@ def execute(known: argparse.Namespace, beam_arguments: Sequence[str]) -> int:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m beam_pipelines.predict", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m skewless.beam_pipelines.predict", description=__doc__
+    )
     arguments.predict(parser)
     return execute(*parser.parse_known_args(argv))
 

@@ -24,47 +24,40 @@ import tensorflow_transform.beam as tft_beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pvalue import AsSingleton
 
-from beam_pipelines import arguments
-from beam_pipelines.accounting import account, check_rejected
-from beam_pipelines.analyse import ANALYSING, Analyse, AnalyseWithTransform
-from beam_pipelines.analysis import Constants
-from beam_pipelines.analysis_cache import AnalysisCache
-from beam_pipelines.duplicates import COMPARING_KEYS, FindDuplicates
-from beam_pipelines.fitted_transform import check_fitted, write_declaration
-from beam_pipelines.grow import check_growable, tell_growth
-from beam_pipelines.histograms import add_histograms
-from beam_pipelines.local_runner import pipeline_options, runner_name
-from beam_pipelines.outcome import CountedUnit, Outcome
-from beam_pipelines.output_directory import OutputDirectory
-from beam_pipelines.preprocessing_fn import check_declared
-from beam_pipelines.progress import Tally, Watch
-from beam_pipelines.rows import rows_of
-from beam_pipelines.seen_labels import count_labels, most_seen, tell_labels
-from beam_pipelines.sinks import SINK_FOLDERS, Part, place
-from beam_pipelines.sources import WorkUnit, as_seen_from_anywhere, plan, wanted_columns
-from beam_pipelines.split_changes import tell_split_changes
-from beam_pipelines.statistics import SplitStatistics, merge_statistics
-from beam_pipelines.transform_graph import write_transform_graph
-from beam_pipelines.transform_metadata import record_entries
-from beam_pipelines.write_rows import (
+from skewless.beam_pipelines import arguments
+from skewless.beam_pipelines.analysis.cache import AnalysisCache
+from skewless.beam_pipelines.analysis.duplicates import COMPARING_KEYS, FindDuplicates
+from skewless.beam_pipelines.analysis.grow import check_growable, tell_growth
+from skewless.beam_pipelines.analysis.stage import ANALYSING, Analyse, AnalyseWithTransform
+from skewless.beam_pipelines.records.accounting import UnitAccount, account, check_rejected
+from skewless.beam_pipelines.records.outcome import CountedUnit, Outcome
+from skewless.beam_pipelines.records.sinks import SINK_FOLDERS, Part, place
+from skewless.beam_pipelines.records.write_rows import (
     ACCOUNTS,
     PARTS,
     STATISTICS,
     WRITING,
-    UnitAccount,
     WriteRows,
 )
-from schemas.errors import DataError, UsageError
-from schemas.manifest import (
-    MANIFEST,
-    TRANSFORM,
-    Manifest,
-    Shard,
-    SplitEntry,
-)
-from schemas.spec import Spec, load
-from schemas.splits import SPLITS
-from schemas.transform_digest import transform_sha256
+from skewless.beam_pipelines.rows.read_rows import rows_of
+from skewless.beam_pipelines.rows.seen_labels import count_labels, most_seen, tell_labels
+from skewless.beam_pipelines.rows.split_changes import tell_split_changes
+from skewless.beam_pipelines.running.job_progress import Tally, Watch
+from skewless.beam_pipelines.running.local_runner import pipeline_options, runner_name
+from skewless.beam_pipelines.running.output_directory import OutputDirectory
+from skewless.beam_pipelines.sources import WorkUnit, as_seen_from_anywhere, plan, wanted_columns
+from skewless.beam_pipelines.statistics.histograms import add_histograms
+from skewless.beam_pipelines.statistics.split_statistics import SplitStatistics, merge_statistics
+from skewless.beam_pipelines.transform.constants import Constants
+from skewless.beam_pipelines.transform.fitted_transform import check_fitted, write_declaration
+from skewless.beam_pipelines.transform.graph import write_transform_graph
+from skewless.beam_pipelines.transform.preprocessing_fn import check_declared
+from skewless.beam_pipelines.transform.record_entries import record_entries
+from skewless.schemas.errors import DataError, UsageError
+from skewless.schemas.records.manifest import MANIFEST, TRANSFORM, Manifest, Shard, SplitEntry
+from skewless.schemas.records.transform_digest import transform_sha256
+from skewless.schemas.spec.spec import Spec, load
+from skewless.schemas.spec.splits import SPLITS
 
 __all__ = ["execute", "preprocess", "run"]
 
@@ -98,9 +91,9 @@ def preprocess(
       output: The directory to leave.
       transform: A fitted transform to apply instead of analysing the training split.
       grow_from: A fitted transform whose IDs and constants are kept; new entries come after the
-        old ones of each vocabulary (beam_pipelines/grow.py).
+        old ones of each vocabulary (beam_pipelines/analysis/grow.py).
       cache: A directory that keeps what was found of each work unit for later jobs
-        (beam_pipelines/analysis_cache.py); the result is the same without.
+        (beam_pipelines/analysis/cache.py); the result is the same without.
       max_rejected: The largest share of rejected rows that still counts as success.
       overwrite: Replaces a finished output.
       compression: `none` or `gzip`, of the records.
@@ -471,7 +464,7 @@ def _summary(manifest: Manifest, output: str) -> str:
 def run(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m beam_pipelines.preprocess", description=__doc__
+        prog="python -m skewless.beam_pipelines.preprocess", description=__doc__
     )
     arguments.preprocess(parser)
     return execute(*parser.parse_known_args(argv))

@@ -3,7 +3,7 @@
     rows -> segments -> windows -> sealed panes -> panes in their place
 
 On a runner with checkpoints this is one endless pipeline; on this machine, rounds of batch work
-(`beam_pipelines.local_stream`). Rows are checked, transformed and encoded as by the batch job, with
+(`skewless.beam_pipelines.streaming.local`). Rows are checked, transformed and encoded as by the batch job, with
 the transform that it fitted.
 """
 
@@ -22,17 +22,16 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.runners.runner import PipelineState
 
-from beam_pipelines import arguments
-from beam_pipelines.drift import load_reference
-from beam_pipelines.drift_gate import DriftGate
-from beam_pipelines.event_time import SECOND, Windowing, parse_duration
-from beam_pipelines.fitted_transform import check_fitted, write_declaration
-from beam_pipelines.leftovers import remove_leftovers
-from beam_pipelines.local_runner import LOCAL_RUNNER, pipeline_options
-from beam_pipelines.local_stream import stream_files
-from beam_pipelines.segments import StreamJob
-from beam_pipelines.stream_sources import Source, parse_source
-from beam_pipelines.stream_steps import (
+from skewless.beam_pipelines import arguments
+from skewless.beam_pipelines.running.local_runner import LOCAL_RUNNER, pipeline_options
+from skewless.beam_pipelines.statistics.drift import load_reference
+from skewless.beam_pipelines.streaming.drift_gate import DriftGate
+from skewless.beam_pipelines.streaming.event_time import SECOND, Windowing, parse_duration
+from skewless.beam_pipelines.streaming.leftovers import remove_leftovers
+from skewless.beam_pipelines.streaming.local import stream_files
+from skewless.beam_pipelines.streaming.segments import StreamJob
+from skewless.beam_pipelines.streaming.source_uri import Source, parse_source
+from skewless.beam_pipelines.streaming.steps import (
     CommitPanes,
     Message,
     MessageFormat,
@@ -40,12 +39,13 @@ from beam_pipelines.stream_steps import (
     Stable,
     WriteMessages,
 )
-from beam_pipelines.transform_metadata import record_entries
-from schemas.errors import DatasetMismatchError, DriftError, UsageError
-from schemas.manifest import MANIFEST, SPEC, TRANSFORM, Rows
-from schemas.spec import Spec, load
-from schemas.transform_digest import transform_sha256
-from schemas.windows import WindowManifest
+from skewless.beam_pipelines.transform.fitted_transform import check_fitted, write_declaration
+from skewless.beam_pipelines.transform.record_entries import record_entries
+from skewless.schemas.errors import DatasetMismatchError, DriftError, UsageError
+from skewless.schemas.records.manifest import MANIFEST, SPEC, TRANSFORM, Rows
+from skewless.schemas.records.transform_digest import transform_sha256
+from skewless.schemas.records.windows import WindowManifest
+from skewless.schemas.spec.spec import Spec, load
 
 __all__ = ["execute", "prepare", "run", "stream", "stream_pipeline"]
 
@@ -71,7 +71,7 @@ def stream(
 
     Args:
       spec: The declaration.
-      source: Where rows come from (`beam_pipelines.stream_sources`).
+      source: Where rows come from (`skewless.beam_pipelines.streaming.source_uri`).
       transform: The `transform/` folder that `preprocess` left.
       output: The directory of windows; one begun by an earlier run is gone on with.
       windowing: How rows fall into windows.
@@ -321,7 +321,9 @@ def _counts(rows: Sequence[Rows]) -> str:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m beam_pipelines.stream", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m skewless.beam_pipelines.stream", description=__doc__
+    )
     arguments.stream(parser)
     return execute(*parser.parse_known_args(argv))
 

@@ -46,12 +46,12 @@ def constants(days: Path, cache: Path | None, output: Path) -> None:
     import apache_beam as beam
     from apache_beam.pvalue import AsSingleton
 
-    from beam_pipelines.analyse import Analyse
-    from beam_pipelines.analysis_cache import AnalysisCache
-    from beam_pipelines.duplicates import FindDuplicates
-    from beam_pipelines.local_runner import pipeline_options
-    from beam_pipelines.sources import plan
-    from schemas.spec import load
+    from skewless.beam_pipelines.analysis.cache import AnalysisCache
+    from skewless.beam_pipelines.analysis.duplicates import FindDuplicates
+    from skewless.beam_pipelines.analysis.stage import Analyse
+    from skewless.beam_pipelines.running.local_runner import pipeline_options
+    from skewless.beam_pipelines.sources import plan
+    from skewless.schemas.spec.spec import load
 
     spec = load(SPEC)
     units = plan([f"{days}/*.parquet"], spec)
@@ -65,8 +65,8 @@ def constants(days: Path, cache: Path | None, output: Path) -> None:
 
 def job(days: Path, cache: Path | None, output: Path) -> None:
     """Runs the whole job."""
-    from beam_pipelines.preprocess import preprocess
-    from schemas.spec import load
+    from skewless.beam_pipelines.preprocess import preprocess
+    from skewless.schemas.spec.spec import load
 
     options = ["--direct_num_workers=1"]
     preprocess(load(SPEC), [f"{days}/*.parquet"], output, cache=cache, options=options)

@@ -25,9 +25,9 @@ import pyarrow as pa
 import tensorflow as tf
 from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
-from model.inputs import Records
-from schemas.manifest import FeatureEntry, Manifest, Rows, Shard, SplitEntry
-from schemas.records import KEY, LABEL, record_feature_spec
+from skewless.model.training.records import Records
+from skewless.schemas.records.manifest import FeatureEntry, Manifest, Rows, Shard, SplitEntry
+from skewless.schemas.records.records import KEY, LABEL, record_feature_spec
 
 __all__ = ["main", "write_records"]
 

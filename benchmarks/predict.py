@@ -5,7 +5,7 @@
 Rows are generated reviews (schemas/examples/reviews.yaml) in Parquet and CSV; the model is the
 demo's, made anew by the real jobs or taken from `--model`. Three ways, each given the same rows:
 
-- job: `beam_pipelines.predict` to Parquet, rows checked, rejected and accounted for;
+- job: `skewless.beam_pipelines.predict` to Parquet, rows checked, rejected and accounted for;
 - loop: the signature over tf.Examples that lie encoded in memory, nothing read and nothing written;
 - script: the loop with what a script must do as well: read the file, encode, write the predictions.
 
@@ -31,12 +31,12 @@ import pyarrow.csv
 import pyarrow.parquet
 import tensorflow as tf
 
-from beam_pipelines.predict import predict
 from benchmarks.serving import exported
-from schemas.examples.reviews import generate
-from schemas.raw_columns import raw_columns
-from schemas.row_encoding import examples
-from schemas.spec import Spec, load
+from skewless.beam_pipelines.predict import predict
+from skewless.schemas.examples.reviews import generate
+from skewless.schemas.rows.raw_columns import raw_columns
+from skewless.schemas.rows.row_encoding import examples
+from skewless.schemas.spec.spec import Spec, load
 
 __all__ = ["main"]
 

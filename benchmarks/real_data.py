@@ -25,16 +25,16 @@ from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-from beam_pipelines.preprocess import preprocess
-from beam_pipelines.rows import rows_of
-from beam_pipelines.sources import plan
-from model.evaluate import evaluate
-from model.export import export
-from model.train import train
-from schemas import Spec, load
-from schemas.features import NumericFeature, TextFeature
-from schemas.label import BinaryLabel
-from schemas.splits import SPLITS
+from skewless.beam_pipelines.preprocess import preprocess
+from skewless.beam_pipelines.rows.read_rows import rows_of
+from skewless.beam_pipelines.sources import plan
+from skewless.model.evaluate import evaluate
+from skewless.model.export import export
+from skewless.model.train import train
+from skewless.schemas import Spec, load
+from skewless.schemas.spec.features import NumericFeature, TextFeature
+from skewless.schemas.spec.label import BinaryLabel
+from skewless.schemas.spec.splits import SPLITS
 
 SPECS = Path(__file__).parent / "real"
 INPUTS = {

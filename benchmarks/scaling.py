@@ -36,7 +36,7 @@ import numpy as np
 from benchmarks.preprocessing import data
 from benchmarks.preprocessing.checks import read_vocabularies
 from benchmarks.preprocessing.measure import MEMORY, Measured, measure
-from schemas.manifest import MANIFEST, load_manifest
+from skewless.schemas.records.manifest import MANIFEST, load_manifest
 
 __all__ = ["fitted_line", "main"]
 

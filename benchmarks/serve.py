@@ -32,8 +32,8 @@ from tensorflow_serving.apis import predict_pb2
 
 from benchmarks.load_generator import Load, generate
 from benchmarks.serving import column_arguments, exported, raw_batch
-from schemas.row_encoding import examples
-from schemas.spec import load
+from skewless.schemas.rows.row_encoding import examples
+from skewless.schemas.spec.spec import load
 
 __all__ = ["main"]
 

@@ -25,10 +25,10 @@ import pyarrow as pa
 import tensorflow as tf
 
 from benchmarks.training import demo_records
-from model.verify import sample_rows
-from schemas.raw_columns import raw_columns
-from schemas.row_encoding import examples
-from schemas.spec import Spec, load
+from skewless.model.verify import sample_rows
+from skewless.schemas.rows.raw_columns import raw_columns
+from skewless.schemas.rows.row_encoding import examples
+from skewless.schemas.spec.spec import Spec, load
 
 __all__ = ["column_arguments", "exported", "main"]
 
@@ -40,8 +40,8 @@ _MISSING: dict[str, Any] = {"string": b"", "int64": tf.int64.min, "float32": flo
 
 def exported(root: Path, rows: int) -> tuple[Path, Path]:
     """Returns a model and its records, both made anew."""
-    from model.export import export
-    from model.train import train
+    from skewless.model.export import export
+    from skewless.model.train import train
 
     records = demo_records(root, rows)
     train(records, root / "run", epochs=1)

@@ -39,11 +39,11 @@ from typing import Any
 
 import numpy as np
 
-from beam_pipelines.leftovers import SOURCES
-from beam_pipelines.preprocess import preprocess
 from benchmarks.preprocessing import data
-from schemas.spec import load
-from schemas.windows import finished_panes
+from skewless.beam_pipelines.preprocess import preprocess
+from skewless.beam_pipelines.streaming.leftovers import SOURCES
+from skewless.schemas.records.windows import finished_panes
+from skewless.schemas.spec.spec import load
 
 __all__ = ["main"]
 

@@ -6,7 +6,7 @@ The model and the rows are the demo's (schemas/examples/reviews.yaml), preproces
 into a temporary directory, or taken from `--records`. Measured, in rounds that alternate so that a
 busy machine slows all alike:
 
-- feed: an epoch fed from records through `model.inputs`, the time spent in `next(iterator)` beside
+- feed: an epoch fed from records through `skewless.model.training.records`, the time spent in `next(iterator)` beside
   the time of whole steps, and the same steps on batches kept in memory;
 - variants: with an XLA-compiled step and without, on batches in memory, for the demo model and for
   the same model with a masked GRU, LSTM or another encoder over the body. Losses after the same steps
@@ -30,10 +30,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from model.compiled import compiled_model
-from model.inputs import Records, open_records
-from schemas.manifest import SPEC
-from schemas.spec import Spec, load, parse
+from skewless.model.training.compiled import compiled_model
+from skewless.model.training.records import Records, open_records
+from skewless.schemas.records.manifest import SPEC
+from skewless.schemas.spec.spec import Spec, load, parse
 
 __all__ = ["demo_records", "main"]
 
@@ -44,8 +44,8 @@ ENCODERS = ("mean", "gru", "lstm", "bidirectional_lstm", "cnn", "attention", "tr
 
 def demo_records(root: Path, rows: int) -> Path:
     """Writes the demo's rows and preprocesses them with the real job."""
-    from beam_pipelines.preprocess import preprocess
-    from schemas.examples.reviews import generate, write_csv
+    from skewless.beam_pipelines.preprocess import preprocess
+    from skewless.schemas.examples.reviews import generate, write_csv
 
     write_csv(generate(rows, 1).table, root / "reviews.csv")
     preprocess(load(_SPEC), [str(root / "reviews.csv")], root / "records")

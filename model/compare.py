@@ -20,25 +20,32 @@ from typing import Any
 
 import keras
 
-from model import arguments
-from model.comparison import ArmResult, Comparison
-from model.inputs import Records, open_records
-from model.network import build
-from model.run_directory import METRICS, RunDirectory, write_json
-from model.train import declared_spec, train
-from model.variations import Arm, arms_of, read_values, with_values
-from schemas.errors import DatasetMismatchError, SpecError, TrainingError, UsageError, nearest
-from schemas.label import (
+from skewless.model import arguments
+from skewless.model.comparison.arms import Arm, arms_of, read_values, with_values
+from skewless.model.comparison.result import ArmResult, Comparison
+from skewless.model.network.build import build
+from skewless.model.train import train
+from skewless.model.training.records import Records, open_records
+from skewless.model.training.run_directory import METRICS, RunDirectory, write_json
+from skewless.model.training.start import declared_spec
+from skewless.schemas.errors import (
+    DatasetMismatchError,
+    SpecError,
+    TrainingError,
+    UsageError,
+    nearest,
+)
+from skewless.schemas.progress import duration
+from skewless.schemas.records.manifest import SPEC
+from skewless.schemas.spec.label import (
     BinaryLabel,
     MulticlassLabel,
     MultilabelLabel,
     RegressionLabel,
     SequenceLabel,
 )
-from schemas.manifest import SPEC
-from schemas.network import TowersSpec
-from schemas.progress import duration
-from schemas.spec import Spec, load
+from skewless.schemas.spec.network import TowersSpec
+from skewless.schemas.spec.spec import Spec, load
 
 __all__ = ["compare", "execute", "run"]
 
@@ -328,7 +335,7 @@ def execute(known: argparse.Namespace) -> int:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m model.compare", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m skewless.model.compare", description=__doc__)
     arguments.compare(parser)
     return execute(parser.parse_args(argv))
 

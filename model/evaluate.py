@@ -13,20 +13,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from model import arguments
-from model.confidence import confidence_intervals
-from model.curves import compute_curves
-from model.inputs import Records, open_records
-from model.metrics import compute_metrics
-from model.run_directory import MODEL, RunDirectory, load_trained, write_json
-from model.seq2seq import DECODER_INPUT, Generator
-from model.slices import check_column, slice_rows
-from model.transform import Transform, to_own_unit
-from schemas.label import SequenceLabel
-from schemas.manifest import TRANSFORM
-from schemas.network import Seq2SeqSpec
-from schemas.records import KEY, LABEL
-from schemas.spec import Spec
+from skewless.model import arguments
+from skewless.model.exported.transform import Transform, to_own_unit
+from skewless.model.metrics.compute import compute_metrics
+from skewless.model.metrics.confidence import confidence_intervals
+from skewless.model.metrics.curves import compute_curves
+from skewless.model.metrics.slices import check_column, slice_rows
+from skewless.model.network.seq2seq import DECODER_INPUT, Generator
+from skewless.model.training.records import Records, open_records
+from skewless.model.training.run_directory import MODEL, RunDirectory, load_trained, write_json
+from skewless.schemas.records.manifest import TRANSFORM
+from skewless.schemas.records.records import KEY, LABEL
+from skewless.schemas.spec.label import SequenceLabel
+from skewless.schemas.spec.network import Seq2SeqSpec
+from skewless.schemas.spec.spec import Spec
 
 __all__ = ["Predictions", "evaluate", "evaluate_model", "execute", "run"]
 
@@ -197,7 +197,7 @@ def execute(known: argparse.Namespace) -> int:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m model.evaluate", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m skewless.model.evaluate", description=__doc__)
     arguments.evaluate(parser)
     return execute(parser.parse_args(argv))
 

@@ -1,7 +1,7 @@
 """Explaining: one raw row through an exported model, from its values to its score.
 
 IDs and numbers are those of `transform_features`, the score that of `serving_default`. Tokens come
-from the functions that the transform graph was traced from (schemas/prepare.py). What a feature did
+from the functions that the transform graph was traced from (schemas/rows/prepare.py). What a feature did
 is the change of the score when its columns are missing and all others stay: leave one covariate out
 (Lei et al. 2018, "Distribution-Free Predictive Inference for Regression", section 6), here for one
 row and without training anew. Features that say the same hide each other in it.
@@ -18,20 +18,31 @@ from typing import Any
 
 import numpy as np
 
-from model.explanation import Explanation, FeatureExplanation, Step
-from model.served_model import ServedModel
-from schemas.errors import UsageError, nearest
-from schemas.features import CategoricalFeature, Feature, NumericFeature, TextFeature
-from schemas.id_contract import MISSING_ID, PADDING_ID
-from schemas.json_rows import canonical_rows
-from schemas.label import BinaryLabel, MulticlassLabel, MultilabelLabel, RegressionLabel
-from schemas.prepare import prepare
-from schemas.raw_columns import feature_columns, raw_columns
-from schemas.records import LABEL, missing_name
-from schemas.row_encoding import sparse_tensors
-from schemas.spec import is_sequence
-from schemas.tokenizers import piece_tokenizer
-from schemas.vocabulary_file import file_table
+from skewless.model.explained.row import Explanation, FeatureExplanation, Step
+from skewless.model.exported.served_model import ServedModel
+from skewless.schemas.errors import UsageError, nearest
+from skewless.schemas.records.id_contract import MISSING_ID, PADDING_ID
+from skewless.schemas.records.records import LABEL, missing_name
+from skewless.schemas.records.vocabulary_file import file_table
+from skewless.schemas.rows.json_rows import canonical_rows
+from skewless.schemas.rows.prepare import prepare
+from skewless.schemas.rows.raw_columns import raw_columns
+from skewless.schemas.rows.row_encoding import sparse_tensors
+from skewless.schemas.rows.tokenizers import piece_tokenizer
+from skewless.schemas.spec.features import (
+    CategoricalFeature,
+    Feature,
+    NumericFeature,
+    TextFeature,
+    feature_columns,
+)
+from skewless.schemas.spec.label import (
+    BinaryLabel,
+    MulticlassLabel,
+    MultilabelLabel,
+    RegressionLabel,
+)
+from skewless.schemas.spec.spec import is_sequence
 
 __all__ = ["execute", "explain"]
 

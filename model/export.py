@@ -17,17 +17,17 @@ import keras
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from model import arguments
-from model.inputs import open_records
-from model.run_directory import METRICS, MODEL, RunDirectory, load_trained
-from model.signatures import ServingFunctions
-from model.transform import Transform
-from model.verify import Report, check_predictions, verify
-from schemas.errors import ParityError, UsageError
-from schemas.exported_files import DESCRIPTION, EXTRA, write_description
-from schemas.manifest import MANIFEST, SPEC, TRANSFORM
-from schemas.records import LABEL
-from schemas.vocabulary_file import read_vocabulary
+from skewless.model import arguments
+from skewless.model.exported.signatures import ServingFunctions
+from skewless.model.exported.transform import Transform
+from skewless.model.training.records import open_records
+from skewless.model.training.run_directory import METRICS, MODEL, RunDirectory, load_trained
+from skewless.model.verify import Report, check_predictions, verify
+from skewless.schemas.errors import ParityError, UsageError
+from skewless.schemas.records.exported_files import DESCRIPTION, EXTRA, write_description
+from skewless.schemas.records.manifest import MANIFEST, SPEC, TRANSFORM
+from skewless.schemas.records.records import LABEL
+from skewless.schemas.records.vocabulary_file import read_vocabulary
 
 __all__ = ["execute", "export", "export_model", "run"]
 
@@ -218,7 +218,7 @@ def execute(known: argparse.Namespace) -> int:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m model.export", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m skewless.model.export", description=__doc__)
     arguments.export(parser)
     return execute(parser.parse_args(argv))
 

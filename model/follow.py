@@ -23,18 +23,18 @@ from typing import Any
 
 import keras
 
-from model.callbacks import CheckpointWithinEpoch, StopOnNonFinite, check_weights
-from model.checkpoints import Checkpoints, Progress
-from model.compiled import strategy
-from model.export import export_model
-from model.inputs import Records, open_records
-from model.run_directory import METRICS, MODEL, RunDirectory, write_json
-from model.slices import raw_files
-from model.train import declared_spec, resumed_run
-from model.warm_start import initial_model
-from schemas.errors import DataError, UsageError
-from schemas.spec import Spec
-from schemas.windows import finished_panes
+from skewless.model.export import export_model
+from skewless.model.metrics.slices import raw_files
+from skewless.model.training.callbacks import CheckpointWithinEpoch, StopOnNonFinite, check_weights
+from skewless.model.training.checkpoints import Checkpoints, Progress
+from skewless.model.training.compiled import strategy
+from skewless.model.training.records import Records, open_records
+from skewless.model.training.run_directory import METRICS, MODEL, RunDirectory, write_json
+from skewless.model.training.start import declared_spec, resumed_run
+from skewless.model.training.warm_start import initial_model
+from skewless.schemas.errors import DataError, UsageError
+from skewless.schemas.records.windows import finished_panes
+from skewless.schemas.spec.spec import Spec
 
 __all__ = ["WINDOWS", "Followed", "follow"]
 
@@ -115,7 +115,7 @@ def follow(
         run stops before it, and can be resumed.
       TrainingError: If the loss or a weight is no longer finite; the run stops before that pane.
       ParityError: If a version does not reproduce a window's records; it is not left.
-      UsageError: As `model.train.train` does; if parity can be proved on no window; or if a number
+      UsageError: As `skewless.model.train.train` does; if parity can be proved on no window; or if a number
         is out of its range.
     """
     for option, value in (

@@ -17,20 +17,24 @@ from typing import Any
 
 import keras
 
-from model import arguments
-from model.callbacks import CheckpointWithinEpoch, StopOnNonFinite, TellProgress, check_weights
-from model.checkpoints import Checkpoints, Progress
-from model.compiled import strategy
-from model.evaluate import evaluate_model
-from model.inputs import Records, open_records
-from model.run_directory import METRICS, MODEL, RunDirectory, write_json
-from model.warm_start import initial_model
-from schemas.errors import DatasetMismatchError, TrainingError, UsageError
-from schemas.id_meaning import record_differences
-from schemas.manifest import SPEC
-from schemas.spec import Spec, load
+from skewless.model import arguments
+from skewless.model.evaluate import evaluate_model
+from skewless.model.training.callbacks import (
+    CheckpointWithinEpoch,
+    StopOnNonFinite,
+    TellProgress,
+    check_weights,
+)
+from skewless.model.training.checkpoints import Checkpoints, Progress
+from skewless.model.training.compiled import strategy
+from skewless.model.training.records import Records, open_records
+from skewless.model.training.run_directory import METRICS, MODEL, RunDirectory, write_json
+from skewless.model.training.start import _with_epochs, declared_spec, resumed_run
+from skewless.model.training.warm_start import initial_model
+from skewless.schemas.errors import DatasetMismatchError, TrainingError, UsageError
+from skewless.schemas.spec.spec import Spec, load
 
-__all__ = ["declared_spec", "execute", "resumed_run", "run", "train"]
+__all__ = ["execute", "run", "train"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -58,7 +62,7 @@ def train(
       overwrite: Replaces a run.
       cache: `memory` or a file's path, to keep serialized records in after the first epoch.
       checkpoint_steps: Steps between checkpoints within an epoch.
-      warm_start: A finished run whose weights training begins with (model/warm_start.py).
+      warm_start: A finished run whose weights training begins with (model/training/warm_start.py).
 
     Returns:
       What `metrics.json` holds.
@@ -183,47 +187,6 @@ def _stops_early(spec: Spec, progress: Progress) -> bool:
     return patience is not None and progress.epochs_without_gain >= patience
 
 
-def resumed_run(path: Path, spec: Spec | None) -> RunDirectory:
-    """Returns the run to go on with.
-
-    Raises:
-      UsageError: If there is none, or it was started with another spec than the one given.
-    """
-    if not (path / SPEC).is_file():
-        raise UsageError(f"{path}: there is no run to resume; leave --resume out to start one")
-    directory = RunDirectory(path)
-    started = directory.spec
-    if spec is not None and _with_epochs(spec, started.training.epochs) != started:
-        raise UsageError(f"{path}: was started with another spec; leave --spec out to resume it")
-    return directory
-
-
-def declared_spec(records: Records, spec: Spec | None) -> Spec:
-    """Returns the spec to train with: the one given, else the records' own.
-
-    Raises:
-      DatasetMismatchError: If the one given shapes records otherwise.
-    """
-    own = load(records.root / SPEC)
-    if spec is None:
-        return own
-    differences = record_differences(own, spec)
-    if differences:
-        raise DatasetMismatchError(
-            f"{records.directory}: was preprocessed with another spec ({'; '.join(differences[:3])}); "
-            "only embeddings, encoders and the model and training sections may differ. Preprocess "
-            "again with this spec"
-        )
-    return spec
-
-
-def _with_epochs(spec: Spec, epochs: int | None) -> Spec:
-    if epochs is None:
-        return spec
-    training = spec.training.model_copy(update={"epochs": epochs})
-    return spec.model_copy(update={"training": training})
-
-
 def _finish(
     directory: RunDirectory, spec: Spec, records: Records, model: keras.Model, progress: Progress
 ) -> dict[str, Any]:
@@ -274,7 +237,7 @@ def execute(known: argparse.Namespace) -> int:
 
 
 def _follow(known: argparse.Namespace, spec: Spec | None) -> int:
-    from model.follow import Exports, follow  # It imports from here.
+    from skewless.model.follow import Exports, follow  # It imports from here.
 
     for option in ("records", "epochs", "cache"):
         if getattr(known, option) is not None:
@@ -311,7 +274,7 @@ def _follow(known: argparse.Namespace, spec: Spec | None) -> int:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m model.train", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m skewless.model.train", description=__doc__)
     arguments.train(parser)
     return execute(parser.parse_args(argv))
 

@@ -18,20 +18,25 @@ import pyarrow as pa
 import pyarrow.parquet
 import tensorflow as tf
 
-from model import arguments
-from model.inputs import Records, open_records
-from model.parity import compare, key_digest
-from model.parity_report import Difference, Report
-from model.slices import raw_files
-from model.transform import load_graph
-from schemas.errors import DataError, DatasetMismatchError, UsageError
-from schemas.exported_files import DESCRIPTION, EXTRA, differing_files, load_description
-from schemas.manifest import MANIFEST, SPEC, TRANSFORM, load_manifest
-from schemas.records import KEY, LABEL, WEIGHT
-from schemas.row_encoding import examples
-from schemas.spec import Spec, load
-from schemas.splits import SPLITS
-from schemas.transform_digest import is_of_transform
+from skewless.model import arguments
+from skewless.model.exported.transform import load_graph
+from skewless.model.metrics.slices import raw_files
+from skewless.model.parity.matching import compare, key_digest
+from skewless.model.parity.report import Difference, Report
+from skewless.model.training.records import Records, open_records
+from skewless.schemas.errors import DataError, DatasetMismatchError, UsageError
+from skewless.schemas.records.exported_files import (
+    DESCRIPTION,
+    EXTRA,
+    differing_files,
+    load_description,
+)
+from skewless.schemas.records.manifest import MANIFEST, SPEC, TRANSFORM, load_manifest
+from skewless.schemas.records.records import KEY, LABEL, WEIGHT
+from skewless.schemas.records.transform_digest import is_of_transform
+from skewless.schemas.rows.row_encoding import examples
+from skewless.schemas.spec.spec import Spec, load
+from skewless.schemas.spec.splits import SPLITS
 
 __all__ = [
     "Difference",
@@ -252,7 +257,7 @@ def run(argv: Sequence[str] | None = None) -> int:
 
     `skewless verify` takes `--input` as well.
     """
-    parser = argparse.ArgumentParser(prog="python -m model.verify", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m skewless.model.verify", description=__doc__)
     arguments.verify(parser)
     known = parser.parse_args(argv)
     if known.input:

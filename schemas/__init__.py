@@ -1,6 +1,6 @@
 """The declared side of Skewless: the spec, the ID contract, records, manifest and errors."""
 
-from schemas.errors import SkewlessError, SpecError
-from schemas.spec import Spec, load, parse
+from skewless.schemas.errors import SkewlessError, SpecError
+from skewless.schemas.spec.spec import Spec, load, parse
 
 __all__ = ["SkewlessError", "Spec", "SpecError", "load", "parse"]

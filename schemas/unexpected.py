@@ -10,7 +10,7 @@ import errno
 import re
 from collections.abc import Iterator
 
-from schemas.errors import SkewlessError
+from skewless.schemas.errors import SkewlessError
 
 __all__ = ["told"]
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from beam_pipelines.local_runner import pipeline_options
+from skewless.beam_pipelines.running.local_runner import pipeline_options
 
 ROOT = Path(__file__).parent.parent
 REST = "http://localhost:8081"

@@ -16,7 +16,7 @@ import hypothesis
 import numpy as np
 import pytest
 
-from schemas import Spec, parse
+from skewless.schemas import Spec, parse
 
 hypothesis.settings.register_profile("dev", deadline=None, max_examples=50)
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=100, derandomize=True)
@@ -79,7 +79,7 @@ def shop_csv(path: Path, rows: int = 400, seed: int = 1) -> Path:
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
     """The shop data set, written by the real job on the DirectRunner."""
-    from beam_pipelines.preprocess import preprocess
+    from skewless.beam_pipelines.preprocess import preprocess
 
     root = tmp_path_factory.mktemp("shop")
     source = shop_csv(root / "shop.csv")
@@ -91,7 +91,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
 @pytest.fixture(scope="session")
 def grown_shop(shop: DataSet, tmp_path_factory: pytest.TempPathFactory) -> DataSet:
     """The shop data set and a day more, whose words, users and tags are partly new."""
-    from beam_pipelines.preprocess import preprocess
+    from skewless.beam_pipelines.preprocess import preprocess
 
     root = tmp_path_factory.mktemp("grown")
     text = shop_csv(root / "next.csv", rows=200, seed=2).read_text(encoding="utf-8")
@@ -106,7 +106,7 @@ def grown_shop(shop: DataSet, tmp_path_factory: pytest.TempPathFactory) -> DataS
 @pytest.fixture(scope="session")
 def shop_run(shop: DataSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run on the shop data set."""
-    from model.train import train
+    from skewless.model.train import train
 
     run = tmp_path_factory.mktemp("run") / "run"
     train(shop.directory, run)
@@ -116,7 +116,7 @@ def shop_run(shop: DataSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def shop_model(shop_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run's exported model."""
-    from model.export import export
+    from skewless.model.export import export
 
     model = tmp_path_factory.mktemp("model") / "served"
     export(shop_run, model)

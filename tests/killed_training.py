@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from model.callbacks import CheckpointWithinEpoch
+from skewless.model.training.callbacks import CheckpointWithinEpoch
 
 
 class KilledError(Exception):

@@ -91,7 +91,7 @@ def _specs() -> dict[str, dict[str, Any]]:
 
 def export_models(root: Path) -> None:
     """Leaves models, untrained, with requests beside them."""
-    from model.export import export
+    from skewless.model.export import export
     from tests.conftest import shop_csv
     from tests.test_signatures import table, untrained
 
@@ -111,9 +111,9 @@ def _requests(made: Path, served: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     import numpy as np
     import tensorflow as tf
 
-    from model.verify import sample_rows
-    from schemas.row_encoding import examples
-    from schemas.spec import load
+    from skewless.model.verify import sample_rows
+    from skewless.schemas.rows.row_encoding import examples
+    from skewless.schemas.spec.spec import load
 
     rows = next(sample_rows(made / "records")).columns[:_ROWS]
     encoded = examples(rows, load(made / "run" / "spec.yaml"))

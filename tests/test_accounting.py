@@ -7,12 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from beam_pipelines.accounting import account, check_rejected
-from beam_pipelines.sinks import Part
-from beam_pipelines.sources import WorkUnit
-from beam_pipelines.write_rows import UnitAccount
-from schemas.errors import AccountingError, DataError, TooManyRejectedError
-from schemas.manifest import Rows
+from skewless.beam_pipelines.records.accounting import UnitAccount, account, check_rejected
+from skewless.beam_pipelines.records.sinks import Part
+from skewless.beam_pipelines.sources import WorkUnit
+from skewless.schemas.errors import AccountingError, DataError, TooManyRejectedError
+from skewless.schemas.records.manifest import Rows
 
 UNITS = [
     WorkUnit("a.csv", "csv", end=90, first_row=1, order=0),

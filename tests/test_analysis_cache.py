@@ -16,15 +16,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beam_pipelines.analyse import _CountTrainingRows
-from beam_pipelines.analysis import Analysis
-from beam_pipelines.analysis_cache import AnalysisCache, UnitCounts
-from beam_pipelines.duplicates import _hashed_keys, _later_rows
-from beam_pipelines.preprocess import preprocess
-from beam_pipelines.sources import WorkUnit, plan
-from beam_pipelines.sources.digest import unit_sha256
-from schemas import Spec, parse
-from schemas.errors import AccountingError, UsageError
+from skewless.beam_pipelines.analysis.cache import AnalysisCache, UnitCounts
+from skewless.beam_pipelines.analysis.counts import Analysis
+from skewless.beam_pipelines.analysis.duplicates import _hashed_keys, _later_rows
+from skewless.beam_pipelines.analysis.stage import _CountTrainingRows
+from skewless.beam_pipelines.preprocess import preprocess
+from skewless.beam_pipelines.sources import WorkUnit, plan
+from skewless.beam_pipelines.sources.digest import unit_sha256
+from skewless.schemas import Spec, parse
+from skewless.schemas.errors import AccountingError, UsageError
 from tests.conftest import SHOP, shop_csv
 from tests.test_preprocess import records_of
 

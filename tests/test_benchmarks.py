@@ -15,7 +15,7 @@ import pytest
 from benchmarks.preprocessing import data
 from benchmarks.preprocessing.checks import Reference, count_records, read_vocabularies
 from benchmarks.preprocessing.peers import job
-from schemas.splits import Split
+from skewless.schemas.spec.splits import Split
 
 ROWS = 400
 ODD_TEXTS = (
@@ -66,7 +66,7 @@ def _problems(rows: Path, output: Path) -> list[str]:
 
 
 def test_split_is_the_pipelines() -> None:
-    from beam_pipelines.splits import assign_splits
+    from skewless.beam_pipelines.rows.assign_splits import assign_splits
 
     keys = [f"r{place}" for place in range(9_999_000, 10_003_000)]
     keys += ["sixteen bytes ö", "eight by"]

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from model.layer_names import layer_called, layer_name
-from model.signatures import _argument_names
-from schemas import SpecError, load, parse
-from schemas.json_schema import PUBLISHED
+from skewless.model.exported.signatures import _argument_names
+from skewless.model.network.layer_names import layer_called, layer_name
+from skewless.schemas import SpecError, load, parse
+from skewless.schemas.spec.json_schema import PUBLISHED
 
 NUMERIC = {"type": "numeric"}
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -126,8 +126,8 @@ def test_layers_of_a_run_of_before_are_found_by_their_names_then() -> None:
 
 
 def test_odd_names_build_a_network() -> None:
-    from model.network import build
-    from schemas.manifest import FeatureEntry
+    from skewless.model.network.build import build
+    from skewless.schemas.records.manifest import FeatureEntry
 
     plain = ["class", "self", "merge", "predictions", "hidden_0", "stack", "add", "examples"]
     features: dict[str, Any] = dict.fromkeys(plain, NUMERIC)

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from schemas import parse
-from schemas.canonical import Faults, canonical
-from schemas.raw_columns import Kind, RawColumn
+from skewless.schemas import parse
+from skewless.schemas.rows.canonical import Faults, canonical
+from skewless.schemas.rows.raw_columns import RawColumn
+from skewless.schemas.spec.features import Kind
 
 SPEC = parse({"name": "t", "features": {"x": {"type": "numeric"}}})
 CELLS = st.one_of(

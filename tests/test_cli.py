@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import skewless
+from skewless import cli
 from tests.conftest import DataSet
 
 ROOT = Path(__file__).parent.parent
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(ROOT / "skewless.py"), *arguments],
+        [sys.executable, "-m", "skewless", *arguments],
         capture_output=True,
         text=True,
         timeout=300,
@@ -24,11 +24,11 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("command", ["", *skewless.COMMANDS])
+@pytest.mark.parametrize("command", ["", *cli.COMMANDS])
 def test_help_imports_nothing_heavy(command: str) -> None:
     code = (
-        "import sys, skewless\n"
-        f"try: skewless.main({[*([command] if command else []), '--help']!r})\n"
+        "import sys, skewless.cli\n"
+        f"try: skewless.cli.main({[*([command] if command else []), '--help']!r})\n"
         "except SystemExit: pass\n"
         "heavy = {'tensorflow', 'apache_beam', 'keras', 'pyarrow', 'sklearn'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
@@ -38,7 +38,7 @@ def test_help_imports_nothing_heavy(command: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     if command:
-        for example in skewless.COMMANDS[command].examples:
+        for example in cli.COMMANDS[command].examples:
             assert example in done.stdout
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
-from beam_pipelines.local_runner import pipeline_options
-from beam_pipelines.predict import predict
-from beam_pipelines.preprocess import preprocess
-from schemas.manifest import load_manifest
+from skewless.beam_pipelines.predict import predict
+from skewless.beam_pipelines.preprocess import preprocess
+from skewless.beam_pipelines.running.local_runner import pipeline_options
+from skewless.schemas.records.manifest import load_manifest
 from tests.cluster import (
     BROKER,
     ROOT,

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import scipy.stats
 
-import skewless
-from model.compare import compare
-from model.comparison import ArmResult, Comparison, differences_of
-from model.run_directory import RunDirectory
-from model.train import train
-from model.variations import arms_of, read_values, with_values
-from schemas import Spec, load, parse
-from schemas.errors import SpecError, UsageError
+from skewless import cli
+from skewless.model.compare import compare
+from skewless.model.comparison.arms import arms_of, read_values, with_values
+from skewless.model.comparison.result import ArmResult, Comparison, differences_of
+from skewless.model.train import train
+from skewless.model.training.run_directory import RunDirectory
+from skewless.schemas import Spec, load, parse
+from skewless.schemas.errors import SpecError, UsageError
 from tests.conftest import SHOP, DataSet
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "schemas/examples").glob("*.yaml"))
@@ -70,17 +70,17 @@ def test_finished_runs_are_taken_as_they_are(
     made = {path: path.stat().st_mtime_ns for path in output.glob("*/*/model.keras")}
     arguments = ["compare", str(shop.directory), "--merge", "multiply,concatenate", "--seeds", "2"]
     arguments += ["--set", "model.projection=8", "--epochs", "3", "--output", str(output)]
-    assert skewless.main([*arguments, "--json"]) == 0
+    assert cli.main([*arguments, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert [arm["scores"] for arm in document["arms"]] == [
         list(arm.scores) for arm in reversed(result.arms)
     ]
     assert {path: path.stat().st_mtime_ns for path in output.glob("*/*/model.keras")} == made
-    assert skewless.main(arguments) == 0
+    assert cli.main(arguments) == 0
     shown = capsys.readouterr().out
     assert "test auc, 2 seeds, 3 epochs each" in shown
     assert f"{result.arms[0].mean:.5f}" in shown
-    assert skewless.main([*arguments[:-4], "--epochs", "2", "--output", str(output)]) == 2
+    assert cli.main([*arguments[:-4], "--epochs", "2", "--output", str(output)]) == 2
     assert "holds a run of another spec" in capsys.readouterr().err
 
 

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import sklearn.metrics as sk
 
-from model.confidence import (
+from skewless.model.metrics.compute import compute_metrics
+from skewless.model.metrics.confidence import (
     confidence_intervals,
     interval_of_auc,
     interval_of_mean,
     interval_of_share,
 )
-from model.curves import compute_curves
-from model.metrics import compute_metrics
-from schemas.label import BinaryLabel, MulticlassLabel, RegressionLabel
+from skewless.model.metrics.curves import compute_curves
+from skewless.schemas.spec.label import BinaryLabel, MulticlassLabel, RegressionLabel
 
 BINARY = BinaryLabel(column="y")
 

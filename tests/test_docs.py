@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-import skewless
-from schemas import parse
-from schemas.examples.generators import EXAMPLES, spec_path, write_table
-from schemas.examples.reviews import generate
+from skewless import cli
+from skewless.schemas import parse
+from skewless.schemas.examples.generators import EXAMPLES, spec_path, write_table
+from skewless.schemas.examples.reviews import generate
 from tests.documented import ROOT, Block, blocks, commands, given, pages, run_script
 
 BASH = blocks("bash")
@@ -34,7 +34,7 @@ def _named(found: list[Block]) -> list[object]:
 
 
 def _parser(command: str) -> argparse.ArgumentParser:
-    return skewless._parser([command])
+    return cli._parser([command])
 
 
 def _options(command: str) -> set[str]:
@@ -64,7 +64,7 @@ def test_skewless_commands_parse(block: Block) -> None:
         known, unknown = _parser(words[1]).parse_known_args(words[1:])
         assert known.command == words[1]
         if unknown:
-            assert skewless.COMMANDS[words[1]].beam, f"{words[1]} has no {unknown[0]}"
+            assert cli.COMMANDS[words[1]].beam, f"{words[1]} has no {unknown[0]}"
             assert all(word.startswith("--") for word in unknown), unknown
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from beam_pipelines.analyzers.numeric_summary import NumericSummary
-from beam_pipelines.distribution import (
+from skewless.beam_pipelines.statistics.distribution import (
     id_cells,
     id_distribution,
     number_cells,
     number_distribution,
 )
-from beam_pipelines.drift import jensen_shannon, worst
+from skewless.beam_pipelines.statistics.drift import jensen_shannon, worst
+from skewless.beam_pipelines.statistics.numeric_summary import NumericSummary
 
 
 def test_the_same_shares_do_not_diverge() -> None:

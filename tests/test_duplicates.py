@@ -12,10 +12,10 @@ from apache_beam.testing.util import assert_that
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beam_pipelines.duplicates import FindDuplicates, _hashed_keys, _later_rows
-from beam_pipelines.local_runner import LOCAL_RUNNER
-from beam_pipelines.sources import plan
-from schemas import parse
+from skewless.beam_pipelines.analysis.duplicates import FindDuplicates, _hashed_keys, _later_rows
+from skewless.beam_pipelines.running.local_runner import LOCAL_RUNNER
+from skewless.beam_pipelines.sources import plan
+from skewless.schemas import parse
 
 SPEC = parse(
     {

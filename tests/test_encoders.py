@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model.network import build
-from schemas import parse
-from schemas.manifest import FeatureEntry
-from schemas.records import KEY, LABEL
+from skewless.model.network.build import build
+from skewless.schemas import parse
+from skewless.schemas.records.manifest import FeatureEntry
+from skewless.schemas.records.records import KEY, LABEL
 
 ENCODERS: list[Any] = [
     "mean", "max", "gru", "lstm", "bidirectional_gru", "bidirectional_lstm", "cnn", "attention",

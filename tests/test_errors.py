@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-import schemas.errors
-from schemas.errors import SkewlessError
+from skewless import schemas
+from skewless.schemas.errors import SkewlessError
 
 ROOT = Path(__file__).parent.parent
 ERRORS = {

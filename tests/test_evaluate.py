@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from model import evaluate as module
-from model.evaluate import evaluate, run
-from model.train import train
-from schemas import parse
-from schemas.errors import DatasetMismatchError, UsageError
+from skewless.model import evaluate as module
+from skewless.model.evaluate import evaluate, run
+from skewless.model.train import train
+from skewless.schemas import parse
+from skewless.schemas.errors import DatasetMismatchError, UsageError
 from tests.conftest import DataSet
 
 HOUSES = {
@@ -36,7 +36,7 @@ HOUSES = {
 @pytest.fixture(scope="module", params=["none", "z_score", "log1p"])
 def houses(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A regression run of each scale on weighted rows, some of which weigh nothing."""
-    from beam_pipelines.preprocess import preprocess
+    from skewless.beam_pipelines.preprocess import preprocess
 
     root = tmp_path_factory.mktemp("houses")
     rng = np.random.default_rng(3)
@@ -63,7 +63,7 @@ def _raw(root: Path, split: str) -> dict[str, np.ndarray]:
 
 
 def _scale(root: Path) -> str:
-    from schemas.spec import load
+    from skewless.schemas.spec.spec import load
 
     label = load(root / "records" / "spec.yaml").label
     assert label is not None

@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from schemas import Spec, load
-from schemas.examples import reviews
-from schemas.examples.generators import EXAMPLES, generate, spec_path, write
-from schemas.features import CategoricalFeature, NumericFeature, TextFeature
-from schemas.raw_columns import raw_columns
+from skewless.schemas import Spec, load
+from skewless.schemas.examples import reviews
+from skewless.schemas.examples.generators import EXAMPLES, generate, spec_path, write
+from skewless.schemas.rows.raw_columns import raw_columns
+from skewless.schemas.spec.features import CategoricalFeature, NumericFeature, TextFeature
 
 ROWS = 2_000
 # Name -> the held-out AUC (binary) or R squared (regression) that a linear model passes.

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import skewless
-from model.explain import explain
-from model.served_model import ServedModel
-from schemas.errors import DataError, UsageError
+from skewless import cli
+from skewless.model.explain import explain
+from skewless.model.exported.served_model import ServedModel
+from skewless.schemas.errors import DataError, UsageError
 from tests.conftest import DataSet
 from tests.test_signatures import SPECS, first_rows, table, untrained
 
@@ -153,11 +153,11 @@ def test_what_is_no_row_is_refused(
 def test_the_command_walks_a_row_through(
     alone: Path, shop: DataSet, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert skewless.main(["inspect", str(alone), "--row", json.dumps(ROW), "--json"]) == 0
+    assert cli.main(["inspect", str(alone), "--row", json.dumps(ROW), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document == explain(alone, ROW).as_json()
     assert document["not_read"] == ["rating"]
-    assert skewless.main(["inspect", str(alone), "--row", json.dumps(ROW)]) == 0
+    assert cli.main(["inspect", str(alone), "--row", json.dumps(ROW)]) == 0
     shown = capsys.readouterr().out
     assert 'raw text: "The GREAT zebra, été; and one more word"' in shown
     assert "the probability that rating is positive" in shown
@@ -167,13 +167,13 @@ def test_the_command_walks_a_row_through(
         ([str(alone), "--row", "[]"], "got list"),
         ([str(shop.directory), "--row", "{}"], "leave --row out to see records"),
     ):
-        assert skewless.main(["inspect", *arguments]) == 2
+        assert cli.main(["inspect", *arguments]) == 2
         assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["multiclass", "z_score", "sequence"])
 def test_other_labels(name: str, tmp_path: Path) -> None:
-    from model.export import export
+    from skewless.model.export import export
 
     root = untrained(SPECS[name], table(tmp_path / "table.jsonl"), tmp_path)
     export(root / "run", root / "served", check=False)
@@ -193,7 +193,7 @@ def test_other_labels(name: str, tmp_path: Path) -> None:
 
 def test_pieces_and_tokens_cut_and_padded_at_the_start(tmp_path: Path) -> None:
     pytest.importorskip("tensorflow_text")
-    from model.export import export
+    from skewless.model.export import export
 
     text = {"type": "text", "column": "words", "embedding": 4}
     vocabulary = {"max_size": 40, "min_count": 1}

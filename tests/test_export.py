@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model.export import export
-from model.export import run as export_command
-from schemas.errors import DatasetMismatchError, ParityError, UsageError
+from skewless.model.export import export
+from skewless.model.export import run as export_command
+from skewless.schemas.errors import DatasetMismatchError, ParityError, UsageError
 from tests.conftest import DataSet
 from tests.test_verify import rewrite
 
@@ -252,7 +252,7 @@ def test_nothing_is_left_when_predictions_differ(
     shop_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Features that agree do not excuse an exported model with other weights."""
-    from model.signatures import ServingFunctions
+    from skewless.model.exported.signatures import ServingFunctions
 
     trained = ServingFunctions.predictions
 
@@ -272,7 +272,7 @@ def test_records_of_another_run(shop_run: Path, shop: DataSet, tmp_path: Path) -
     path = records / "manifest.json"
     manifest = json.loads(path.read_text())
     (records / "transform" / "extra").write_text("another")
-    from schemas.transform_digest import transform_sha256
+    from skewless.schemas.records.transform_digest import transform_sha256
 
     manifest["transform_sha256"] = transform_sha256(records / "transform")
     path.write_text(json.dumps(manifest))

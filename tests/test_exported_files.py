@@ -11,14 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from beam_pipelines.predict import predict
-from model.explain import explain
-from model.serve.models.registry import Models
-from model.serve.monitoring.metrics import Metrics
-from model.serve.replies import status_reply
-from model.served_model import ServedModel
-from schemas.errors import DataError, UsageError
-from schemas.exported_files import check_exported, load_description, write_description
+from skewless.beam_pipelines.predict import predict
+from skewless.model.explain import explain
+from skewless.model.exported.served_model import ServedModel
+from skewless.model.serve.models.registry import Models
+from skewless.model.serve.monitoring.metrics import Metrics
+from skewless.model.serve.replies import status_reply
+from skewless.schemas.errors import DataError, UsageError
+from skewless.schemas.records.exported_files import (
+    check_exported,
+    load_description,
+    write_description,
+)
 from tests.conftest import DataSet
 
 DESCRIPTION = Path("assets.extra", "skewless.json")

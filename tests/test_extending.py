@@ -41,7 +41,7 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_changes_fit_and_the_spec_loads(extended: Path) -> None:
     (spec,) = (block.text for block in PAGE if block.language == "yaml")
     (extended / "extended.yaml").write_text(spec, encoding="utf-8")
-    code = "from schemas import load; print(load('extended.yaml').features['hour'].period)"
+    code = "from skewless.schemas import load; print(load('extended.yaml').features['hour'].period)"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=extended,

@@ -18,16 +18,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import model.follow
-from model.checkpoints import Checkpoints
-from model.follow import WINDOWS, Exports, Followed, follow
-from model.inputs import open_records
-from model.train import train
-from model.verify import verify
-from model.warm_start import initial_model
-from schemas.errors import DataError, DatasetMismatchError, UsageError
-from schemas.windows import finished_panes
-from skewless import main
+from skewless import model
+from skewless.cli import main
+from skewless.model.follow import WINDOWS, Exports, Followed, follow
+from skewless.model.train import train
+from skewless.model.training.checkpoints import Checkpoints
+from skewless.model.training.records import open_records
+from skewless.model.training.warm_start import initial_model
+from skewless.model.verify import verify
+from skewless.schemas.errors import DataError, DatasetMismatchError, UsageError
+from skewless.schemas.records.windows import finished_panes
 from tests.conftest import DataSet
 from tests.killed_training import KilledError, kill_at
 from tests.written_windows import WindowWriter
@@ -113,8 +113,8 @@ def test_a_killed_run_goes_on_to_the_same_weights(
 
 _FOLLOW = """
 import sys, time
-from model.callbacks import StopOnNonFinite
-from model.follow import follow
+from skewless.model.training.callbacks import StopOnNonFinite
+from skewless.model.follow import follow
 plain = StopOnNonFinite.on_train_batch_end
 def slow(self, batch, logs=None):
     plain(self, batch, logs)
@@ -264,9 +264,9 @@ def test_versions_are_proved_numbered_and_change_nothing(
 
 
 def _examples(pane: Path) -> list[tf.train.Example]:
-    from model.verify import sample_rows
-    from schemas.row_encoding import examples
-    from schemas.spec import load
+    from skewless.model.verify import sample_rows
+    from skewless.schemas.rows.row_encoding import examples
+    from skewless.schemas.spec.spec import load
 
     spec = load(pane.parent / "spec.yaml")
     return [

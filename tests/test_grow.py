@@ -13,17 +13,18 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pipelines.analysis import Analysis, Constants
-from beam_pipelines.grow import check_growable, grown_constants, tell_growth
-from beam_pipelines.preprocess import preprocess
-from beam_pipelines.transform_metadata import vocabulary_path
-from schemas import Spec, parse
-from schemas.constants import CONSTANTS, load_numbers, write_numbers
-from schemas.errors import DataError, DatasetMismatchError, UsageError
-from schemas.id_contract import FIRST_ID, first_vocabulary_id
-from schemas.manifest import load_manifest
-from schemas.records import KEY, record_feature_spec
-from schemas.vocabulary_file import read_vocabulary, write_vocabulary
+from skewless.beam_pipelines.analysis.counts import Analysis
+from skewless.beam_pipelines.analysis.grow import check_growable, grown_constants, tell_growth
+from skewless.beam_pipelines.preprocess import preprocess
+from skewless.beam_pipelines.transform.constants import Constants
+from skewless.beam_pipelines.transform.record_entries import vocabulary_path
+from skewless.schemas import Spec, parse
+from skewless.schemas.errors import DataError, DatasetMismatchError, UsageError
+from skewless.schemas.records.constants import CONSTANTS, load_numbers, write_numbers
+from skewless.schemas.records.id_contract import FIRST_ID, first_vocabulary_id
+from skewless.schemas.records.manifest import load_manifest
+from skewless.schemas.records.records import KEY, record_feature_spec
+from skewless.schemas.records.vocabulary_file import read_vocabulary, write_vocabulary
 from tests.conftest import SHOP, DataSet, shop_csv
 from tests.test_analysis_cache import constants_of
 from tests.test_preprocess import records_of

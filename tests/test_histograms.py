@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow.csv
 import pytest
 
-from beam_pipelines.analyzers.numeric_summary import NumericSummary
-from beam_pipelines.histograms import _counts, _edges
+from skewless.beam_pipelines.statistics.histograms import _counts, _edges
+from skewless.beam_pipelines.statistics.numeric_summary import NumericSummary
 from tests.conftest import DataSet
 
 

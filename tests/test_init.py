@@ -14,13 +14,13 @@ import pytest
 import tensorflow as tf
 import zstandard
 
-from beam_pipelines import init
-from beam_pipelines.init import guess_spec, pieces
-from beam_pipelines.init.proposal import Proposal
-from beam_pipelines.init.sample import take_sample
-from schemas import load
-from schemas.errors import DataError, UsageError
-from schemas.examples import reviews
+from skewless.beam_pipelines import init
+from skewless.beam_pipelines.init import guess_spec, pieces
+from skewless.beam_pipelines.init.proposal import Proposal
+from skewless.beam_pipelines.init.sample import take_sample
+from skewless.schemas import load
+from skewless.schemas.errors import DataError, UsageError
+from skewless.schemas.examples import reviews
 from tests.test_cli import run
 
 ROWS = 600
@@ -184,8 +184,8 @@ def test_a_large_compressed_file_is_read_at_its_head(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pieces, "_UNPACKED_BYTES", 20_000)
-    monkeypatch.setattr("beam_pipelines.sources.streams.CHUNK_BYTES", 10_000)
-    monkeypatch.setattr("beam_pipelines.sources.streams._COMPRESSED_CHUNK_BYTES", 4_000)
+    monkeypatch.setattr("skewless.beam_pipelines.sources.streams.CHUNK_BYTES", 10_000)
+    monkeypatch.setattr("skewless.beam_pipelines.sources.streams._COMPRESSED_CHUNK_BYTES", 4_000)
     path = write(tmp_path / "rows.csv.gz", table(3_000))
     sample = take_sample([str(path)])
     assert sample.rows < 1_000
@@ -297,8 +297,8 @@ def test_without_an_output_the_spec_is_all_that_is_printed(
 
 
 def test_the_guess_trains_on_generated_reviews_without_an_edit(tmp_path: Path) -> None:
-    from beam_pipelines.preprocess import preprocess
-    from model.train import train
+    from skewless.beam_pipelines.preprocess import preprocess
+    from skewless.model.train import train
 
     path = tmp_path / "reviews.csv"
     reviews.write_csv(reviews.generate(3_000).table, path, bad_rows=6)

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from beam_pipelines.init.sample import take_sample
-from beam_pipelines.local_stream import FilePoll
-from beam_pipelines.sources import plan, read
-from schemas.errors import DataError, SkewlessError, UsageError
-from schemas.spec import parse
+from skewless.beam_pipelines.init.sample import take_sample
+from skewless.beam_pipelines.sources import plan, read
+from skewless.beam_pipelines.streaming.local import FilePoll
+from skewless.schemas.errors import DataError, SkewlessError, UsageError
+from skewless.schemas.spec.spec import parse
 
 SPEC = parse({"name": "t", "features": {"a": {"type": "categorical"}}})
 ROWS = b"a,b\n1,x\n2,y\n"

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from beam_pipelines.inspect_records import records_in_words
-from beam_pipelines.preprocess import preprocess
-from model.inputs import Records, open_records
-from schemas.errors import DatasetMismatchError
-from schemas.id_contract import end_id, start_id
-from schemas.manifest import FeatureEntry, Manifest, Rows, Shard, SplitEntry
-from schemas.records import KEY
+from skewless.beam_pipelines.inspect_records import records_in_words
+from skewless.beam_pipelines.preprocess import preprocess
+from skewless.model.training.records import Records, open_records
+from skewless.schemas.errors import DatasetMismatchError
+from skewless.schemas.records.id_contract import end_id, start_id
+from skewless.schemas.records.manifest import FeatureEntry, Manifest, Rows, Shard, SplitEntry
+from skewless.schemas.records.records import KEY
 from tests.conftest import DataSet
 
 

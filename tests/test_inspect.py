@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from beam_pipelines.inspect_records import check_shards, meaning, records_in_words, run
-from schemas.errors import DatasetMismatchError, UsageError
-from schemas.manifest import load_manifest
-from schemas.records import KEY
+from skewless.beam_pipelines.inspect_records import check_shards, meaning, records_in_words, run
+from skewless.schemas.errors import DatasetMismatchError, UsageError
+from skewless.schemas.records.manifest import load_manifest
+from skewless.schemas.records.records import KEY
 from tests.conftest import DataSet
 
 

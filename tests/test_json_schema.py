@@ -8,8 +8,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from schemas import SpecError, parse
-from schemas.json_schema import PUBLISHED
+from skewless.schemas import SpecError, parse
+from skewless.schemas.spec.json_schema import PUBLISHED
 
 VALIDATOR = jsonschema.Draft202012Validator(json.loads(PUBLISHED.read_text()))
 

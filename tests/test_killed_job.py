@@ -25,7 +25,7 @@ PHASES = {
 
 
 def job(shop: DataSet, output: Path) -> list[str]:
-    job_module = [sys.executable, "-m", "beam_pipelines.preprocess"]
+    job_module = [sys.executable, "-m", "skewless.beam_pipelines.preprocess"]
     spec = str(shop.directory / "spec.yaml")
     return [*job_module, spec, "--input", str(shop.source), "--output", str(output)]
 

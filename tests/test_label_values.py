@@ -16,14 +16,14 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pipelines.analysis import Constants
-from beam_pipelines.label_transform import transform_label
-from beam_pipelines.rows import rows_of
-from beam_pipelines.sources import plan
-from beam_pipelines.vocabularies import VocabularyFiles
-from schemas import Spec, SpecError, load, parse
-from schemas.label import BinaryLabel
-from schemas.label_values import label_text, label_texts
+from skewless.beam_pipelines.rows.read_rows import rows_of
+from skewless.beam_pipelines.sources import plan
+from skewless.beam_pipelines.transform.constants import Constants
+from skewless.beam_pipelines.transform.labels import transform_label
+from skewless.beam_pipelines.transform.vocabulary_files import VocabularyFiles
+from skewless.schemas import Spec, SpecError, load, parse
+from skewless.schemas.rows.label_values import label_text, label_texts
+from skewless.schemas.spec.label import BinaryLabel
 from tests.test_validation import check
 
 RULE: list[tuple[Any, str]] = [

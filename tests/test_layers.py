@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from model.layers import (
+from skewless.model.network.layers import (
     AttentionPooling,
     Cross,
     MaskedMax,

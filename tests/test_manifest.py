@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from schemas.errors import DatasetMismatchError
-from schemas.manifest import (
+from skewless.schemas.errors import DatasetMismatchError
+from skewless.schemas.records.manifest import (
     MANIFEST,
     FeatureEntry,
     Manifest,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from model.merges import merge_towers
-from schemas.network import TowersSpec
+from skewless.model.network.merges import merge_towers
+from skewless.schemas.spec.network import TowersSpec
 
 
 def test_a_product_of_many_projected_towers_does_not_vanish() -> None:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.metrics import compute_metrics, expected_calibration_error
-from schemas.errors import TrainingError
-from schemas.label import (
+from skewless.model.metrics.compute import compute_metrics, expected_calibration_error
+from skewless.schemas.errors import TrainingError
+from skewless.schemas.spec.label import (
     BinaryLabel,
     Label,
     MulticlassLabel,

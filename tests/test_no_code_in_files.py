@@ -17,18 +17,19 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pipelines import analysis_cache, leftovers
-from beam_pipelines.analysis import Constants
-from beam_pipelines.analyzers.numeric import NumericConstants, numbers_of
-from beam_pipelines.checked_file import read_checked, write_checked
-from beam_pipelines.outcome import CountedUnit, Outcome
-from beam_pipelines.segments import read_records, read_segment
-from beam_pipelines.sinks import Part
-from beam_pipelines.statistics import IdStatistics, SplitStatistics
-from beam_pipelines.write_rows import UnitAccount
-from model.run_directory import load_trained
-from schemas import yaml_document
-from schemas.errors import DataError
+from skewless.beam_pipelines.analysis import cache as analysis_cache
+from skewless.beam_pipelines.records.accounting import UnitAccount
+from skewless.beam_pipelines.records.outcome import CountedUnit, Outcome
+from skewless.beam_pipelines.records.sinks import Part
+from skewless.beam_pipelines.running.checked_file import read_checked, write_checked
+from skewless.beam_pipelines.statistics.split_statistics import IdStatistics, SplitStatistics
+from skewless.beam_pipelines.streaming import leftovers
+from skewless.beam_pipelines.streaming.segments import read_records, read_segment
+from skewless.beam_pipelines.transform.constants import Constants
+from skewless.beam_pipelines.transform.numeric import NumericConstants, numbers_of
+from skewless.model.training.run_directory import load_trained
+from skewless.schemas.errors import DataError
+from skewless.schemas.spec import yaml_document
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("schemas", "beam_pipelines", "model")

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pipelines.analyzers.numeric import numeric_constants
-from beam_pipelines.analyzers.numeric_summary import NumericSummary, SummaryCoder, merged
-from beam_pipelines.analyzers.pattern_counts import MOST_BINS, bins_allowed
-from schemas.spec import parse
+from skewless.beam_pipelines.analysis.numeric_constants import numeric_constants
+from skewless.beam_pipelines.statistics.numeric_summary import NumericSummary, SummaryCoder, merged
+from skewless.beam_pipelines.statistics.pattern_counts import MOST_BINS, bins_allowed
+from skewless.schemas.spec.spec import parse
 
 _FLOATS = st.lists(st.floats(width=32, allow_infinity=True, allow_nan=True), max_size=60)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from beam_pipelines.output_directory import OutputDirectory
-from schemas.errors import UsageError
+from skewless.beam_pipelines.running.output_directory import OutputDirectory
+from skewless.schemas.errors import UsageError
 
 ROOT = Path(__file__).parent.parent
 MARKER = "manifest.json"
@@ -20,7 +20,7 @@ MARKER = "manifest.json"
 JOB = """
 import os, shutil, signal, sys
 from pathlib import Path
-from beam_pipelines.output_directory import OutputDirectory
+from skewless.beam_pipelines.running.output_directory import OutputDirectory
 
 left = int(sys.argv[3])
 

@@ -10,12 +10,12 @@ import pyarrow.csv
 import pytest
 import tensorflow as tf
 
-from beam_pipelines.preprocess import preprocess
-from model.export import export
-from model.inputs import open_records
-from model.train import train
-from model.verify import verify
-from schemas.spec import Spec, parse
+from skewless.beam_pipelines.preprocess import preprocess
+from skewless.model.export import export
+from skewless.model.train import train
+from skewless.model.training.records import open_records
+from skewless.model.verify import verify
+from skewless.schemas.spec.spec import Spec, parse
 
 ROWS = 300
 

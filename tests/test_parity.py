@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.parity import Side, compare, key_digest
-from model.parity_report import Report
+from skewless.model.parity.matching import Side, compare, key_digest
+from skewless.model.parity.report import Report
 
 Rows = list[tuple[str, int, float]]
 NAMES = ["id", "x"]
@@ -145,7 +145,7 @@ def test_many_differences_show_the_first_few() -> None:
 
 
 def test_more_differing_rows_than_are_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model.parity._HELD", 7)
+    monkeypatch.setattr("skewless.model.parity.matching._HELD", 7)
     served: Rows = [(f"k{i}", i, 1.0 + (i % 2) * 1e-7) for i in range(50)]
     stored: Rows = [(f"k{i}", i, 1.0) for i in range(50)]
     report = report_of(served, stored)

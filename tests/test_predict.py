@@ -12,12 +12,12 @@ import pyarrow.parquet
 import pytest
 import tensorflow as tf
 
-from beam_pipelines.local_runner import pipeline_options
-from beam_pipelines.predict import predict
-from beam_pipelines.predict import run as predict_command
-from model.verify import sample_rows
-from schemas.errors import TooManyRejectedError, UsageError
-from schemas.row_encoding import examples
+from skewless.beam_pipelines.predict import predict
+from skewless.beam_pipelines.predict import run as predict_command
+from skewless.beam_pipelines.running.local_runner import pipeline_options
+from skewless.model.verify import sample_rows
+from skewless.schemas.errors import TooManyRejectedError, UsageError
+from skewless.schemas.rows.row_encoding import examples
 from tests.conftest import DataSet
 
 

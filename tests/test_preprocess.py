@@ -16,12 +16,12 @@ import pyarrow.parquet
 import pytest
 import tensorflow as tf
 
-from beam_pipelines.inspect_records import check_shards, meaning, records_in_words
-from beam_pipelines.preprocess import preprocess
-from schemas import parse
-from schemas.errors import DatasetMismatchError, TooManyRejectedError, UsageError
-from schemas.manifest import load_manifest
-from schemas.records import KEY
+from skewless.beam_pipelines.inspect_records import check_shards, meaning, records_in_words
+from skewless.beam_pipelines.preprocess import preprocess
+from skewless.schemas import parse
+from skewless.schemas.errors import DatasetMismatchError, TooManyRejectedError, UsageError
+from skewless.schemas.records.manifest import load_manifest
+from skewless.schemas.records.records import KEY
 from tests.conftest import SHOP, DataSet, shop_csv
 
 ROOT = Path(__file__).parent.parent
@@ -108,7 +108,7 @@ def test_same_records_from_any_cut_and_format(shop: DataSet, tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_two_workers_leave_the_same_records(shop: DataSet, tmp_path: Path) -> None:
-    from beam_pipelines.local_runner import pipeline_options
+    from skewless.beam_pipelines.running.local_runner import pipeline_options
 
     lines = shop.source.read_text().splitlines()
     for part in range(6):
@@ -206,7 +206,7 @@ def test_killed_anywhere_then_rerun_leaves_the_same_records(
     command = [
         sys.executable,
         "-m",
-        "beam_pipelines.preprocess",
+        "skewless.beam_pipelines.preprocess",
         str(shop.directory / "spec.yaml"),
         "--input",
         str(shop.source),

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from beam_pipelines.preprocessing_fn import check_declared
-from beam_pipelines.transform_metadata import vocabulary_of
-from schemas import parse
-from schemas.errors import SpecError
-from schemas.label import SequenceLabel
-from schemas.records import LABEL
+from skewless.beam_pipelines.transform.preprocessing_fn import check_declared
+from skewless.beam_pipelines.transform.record_entries import vocabulary_of
+from skewless.schemas import parse
+from skewless.schemas.errors import SpecError
+from skewless.schemas.records.records import LABEL
+from skewless.schemas.spec.label import SequenceLabel
 from tests.transform_rows import transform_rows
 
 Records = dict[str, dict[str, Any]]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from beam_pipelines.progress import Progress, Tally, Watch, progress_of
-from beam_pipelines.sources import WorkUnit
-from schemas.progress import Status, duration
+from skewless.beam_pipelines.running.job_progress import Progress, Tally, Watch, progress_of
+from skewless.beam_pipelines.sources import WorkUnit
+from skewless.schemas.progress import Status, duration
 
 
 def test_lines_come_at_intervals_with_the_rate_so_far(caplog: pytest.LogCaptureFixture) -> None:
@@ -74,7 +74,7 @@ def test_a_retried_unit_is_no_more_than_the_whole(tmp_path: Path) -> None:
 def test_a_watch_logs_while_work_goes_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("schemas.progress._PLAIN_SECONDS", 0.0)
+    monkeypatch.setattr("skewless.schemas.progress._PLAIN_SECONDS", 0.0)
     tally = Tally(str(tmp_path / "tally"))
     unit = units(tmp_path)[2]
     with caplog.at_level(logging.INFO), Watch(tally, [unit], ["predicting"]) as watch:

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from schemas import parse
-from schemas.raw_columns import RawColumn, raw_columns, raw_feature_spec, raw_schema, row_columns
+from skewless.schemas import parse
+from skewless.schemas.rows.raw_columns import (
+    RawColumn,
+    raw_columns,
+    raw_feature_spec,
+    raw_schema,
+    row_columns,
+)
 
 SPEC = parse(
     {

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import tensorflow as tf
 
-from schemas import SpecError, parse
-from schemas.manifest import FeatureEntry, Manifest, Rows
-from schemas.records import (
+from skewless.schemas import SpecError, parse
+from skewless.schemas.records.manifest import FeatureEntry, Manifest, Rows
+from skewless.schemas.records.records import (
     KEY,
     LABEL,
     LABEL_MEAN,

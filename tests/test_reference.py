@@ -8,11 +8,11 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
-from schemas.declared import Declared
-from schemas.encoders import Encoder
-from schemas.network import ModelSpec
-from schemas.reference import PUBLISHED, SECTIONS, example_of, reference
-from schemas.spec import Spec
+from skewless.schemas.spec.declared import Declared
+from skewless.schemas.spec.encoders import Encoder
+from skewless.schemas.spec.network import ModelSpec
+from skewless.schemas.spec.reference import PUBLISHED, SECTIONS, example_of, reference
+from skewless.schemas.spec.spec import Spec
 
 KEYS = [
     (declared, key) for _, types in SECTIONS for declared in types for key in declared.model_fields
@@ -21,11 +21,13 @@ KEYS = [
 
 def _all_types(base: type[Declared]) -> set[type[Declared]]:
     below = {kind for child in base.__subclasses__() for kind in {child, *_all_types(child)}}
-    return {kind for kind in below if kind.__module__.startswith("schemas.")}
+    return {kind for kind in below if kind.__module__.startswith("skewless.schemas.")}
 
 
 def test_the_page_is_what_the_types_say() -> None:
-    assert PUBLISHED.read_text(encoding="utf-8") == reference(), "run: python -m schemas.reference"
+    assert PUBLISHED.read_text(encoding="utf-8") == reference(), (
+        "run: python -m skewless.schemas.spec.reference"
+    )
 
 
 def test_every_declared_type_is_on_it() -> None:

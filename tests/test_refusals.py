@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from schemas import SpecError, load, parse
+from skewless.schemas import SpecError, load, parse
 
 BINARY = {"column": "y", "type": "binary"}
 SEQUENCES = {

@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.curves import compute_curves
-from model.evaluate import evaluate
-from model.report import write_report
-from model.report.divergence import divergences
-from model.report.findings import of_records, of_run
-from model.report.run_charts import curve_charts, surely_worse
-from model.report.sources import open_directories
-from model.run_directory import write_json
-from schemas.errors import DatasetMismatchError, UsageError
-from schemas.label import MulticlassLabel, RegressionLabel
+from skewless.model.evaluate import evaluate
+from skewless.model.metrics.curves import compute_curves
+from skewless.model.report import write_report
+from skewless.model.report.divergence import divergences
+from skewless.model.report.findings import of_records, of_run
+from skewless.model.report.run_charts import curve_charts, surely_worse
+from skewless.model.report.sources import open_directories
+from skewless.model.training.run_directory import write_json
+from skewless.schemas.errors import DatasetMismatchError, UsageError
+from skewless.schemas.spec.label import MulticlassLabel, RegressionLabel
 from tests.conftest import SHOP, DataSet
 from tests.test_cli import run
 

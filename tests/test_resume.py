@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import model.train
-from model.callbacks import StopOnNonFinite
-from model.train import train
-from schemas import parse
-from schemas.errors import TrainingError, UsageError
+from skewless import model
+from skewless.model.train import train
+from skewless.model.training.callbacks import StopOnNonFinite
+from skewless.schemas import parse
+from skewless.schemas.errors import TrainingError, UsageError
 from tests.conftest import SHOP, DataSet
 from tests.killed_training import KilledError, kill_at
 
@@ -154,8 +154,8 @@ def test_spoiled_weights_never_replace_a_checkpoint(
 
 _TRAIN = """
 import sys, time
-from model.callbacks import StopOnNonFinite
-from model.train import train
+from skewless.model.training.callbacks import StopOnNonFinite
+from skewless.model.train import train
 plain = StopOnNonFinite.on_train_batch_end
 def slow(self, batch, logs=None):
     plain(self, batch, logs)

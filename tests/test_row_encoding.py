@@ -6,16 +6,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from beam_pipelines.validation import canonical_schema
-from schemas.raw_columns import raw_feature_spec
-from schemas.row_encoding import (
+from skewless.beam_pipelines.rows.validation import canonical_schema
+from skewless.schemas.rows.raw_columns import raw_feature_spec
+from skewless.schemas.rows.row_encoding import (
     examples,
     list_batch,
     list_schema,
     sparse_arrays,
     sparse_tensors,
 )
-from schemas.spec import parse
+from skewless.schemas.spec.spec import parse
 
 SPEC = parse(
     {

@@ -21,10 +21,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
-from beam_pipelines.local_runner import pipeline_options
-from schemas import parse
-from schemas.features import TextFeature
-from schemas.tokenizers import clean_values, tokenize
+from skewless.beam_pipelines.running.local_runner import pipeline_options
+from skewless.schemas import parse
+from skewless.schemas.rows.tokenizers import clean_values, tokenize
+from skewless.schemas.spec.features import TextFeature
 from tests.transform_rows import transform_rows
 
 LENGTH, WORDS, MIN_COUNT = 5, 12, 2

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from beam_pipelines.preprocess import preprocess, run
-from beam_pipelines.seen_labels import label_problems
-from beam_pipelines.split_changes import tell_split_changes
-from schemas import parse
-from schemas.errors import TooManyRejectedError
-from schemas.manifest import load_manifest
+from skewless.beam_pipelines.preprocess import preprocess, run
+from skewless.beam_pipelines.rows.seen_labels import label_problems
+from skewless.beam_pipelines.rows.split_changes import tell_split_changes
+from skewless.schemas import parse
+from skewless.schemas.errors import TooManyRejectedError
+from skewless.schemas.records.manifest import load_manifest
 from tests.conftest import DataSet
 
 
@@ -129,7 +129,7 @@ def test_records_split_by_the_columns_read_are_known_as_such(
 def test_init_says_that_there_is_no_key(tmp_path: Path) -> None:
     source = tmp_path / "rows.csv"
     source.write_text("a,b,label\n" + "".join(f"{r % 7},{r % 5},{r % 2}\n" for r in range(300)))
-    from beam_pipelines.init import guess_spec
+    from skewless.beam_pipelines.init import guess_spec
 
     proposal, text = guess_spec([str(source)], "label")
     assert "key" not in proposal.document

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model.seq2seq import Generator, build_seq2seq, decoder_input
-from schemas import parse
-from schemas.id_contract import end_id, start_id
-from schemas.manifest import FeatureEntry
-from schemas.network import Seq2SeqSpec
+from skewless.model.network.seq2seq import Generator, build_seq2seq, decoder_input
+from skewless.schemas import parse
+from skewless.schemas.records.id_contract import end_id, start_id
+from skewless.schemas.records.manifest import FeatureEntry
+from skewless.schemas.spec.network import Seq2SeqSpec
 
 LENGTH, OOV, VOCABULARY = 3, 2, 3
 FIRST = 2 + OOV

@@ -29,11 +29,11 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from model.serve.batching_parameters import load
-from model.serve.models.registry import Models
-from model.serve.monitoring.metrics import Metrics
-from model.serve.server import listening_at
-from schemas.errors import UsageError
+from skewless.model.serve.batching_parameters import load
+from skewless.model.serve.models.registry import Models
+from skewless.model.serve.monitoring.metrics import Metrics
+from skewless.model.serve.server import listening_at
+from skewless.schemas.errors import UsageError
 from tests.served_process import Server, serving
 from tests.test_cli import run
 

@@ -17,13 +17,13 @@ from tensorflow_serving.apis import (
 )
 from tensorflow_serving.config import model_server_config_pb2
 
-from model.serve.models.config_file import watch_config_file
-from model.serve.models.model_config import load, model_configs
-from model.serve.models.registry import Models
-from model.serve.monitoring.metrics import Metrics
-from model.serve.server import Options
-from model.serve.status import ServingError
-from schemas.errors import UsageError
+from skewless.model.serve.models.config_file import watch_config_file
+from skewless.model.serve.models.model_config import load, model_configs
+from skewless.model.serve.models.registry import Models
+from skewless.model.serve.monitoring.metrics import Metrics
+from skewless.model.serve.server import Options
+from skewless.model.serve.status import ServingError
+from skewless.schemas.errors import UsageError
 from tests.served_process import Server, serving
 from tests.test_serve import b64, examples, post, predict_request, refused
 

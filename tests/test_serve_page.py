@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from model.explain import explain
+from skewless.model.explain import explain
 from tests.conftest import SHOP
 from tests.served_process import Server, serving
 from tests.test_serve import refused

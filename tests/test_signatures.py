@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from beam_pipelines.preprocess import preprocess
-from model.export import export
-from model.inputs import open_records
-from model.network import build
-from model.run_directory import METRICS, MODEL, RunDirectory
-from model.verify import RawRows, sample_rows
-from schemas import parse
-from schemas.records import KEY
-from schemas.row_encoding import examples
+from skewless.beam_pipelines.preprocess import preprocess
+from skewless.model.export import export
+from skewless.model.network.build import build
+from skewless.model.training.records import open_records
+from skewless.model.training.run_directory import METRICS, MODEL, RunDirectory
+from skewless.model.verify import RawRows, sample_rows
+from skewless.schemas import parse
+from skewless.schemas.records.records import KEY
+from skewless.schemas.rows.row_encoding import examples
 from tests.conftest import DataSet
 
 FEATURES: dict[str, Any] = {
@@ -269,7 +269,7 @@ def test_columns_of_unlike_length_are_refused(served: dict[str, Path]) -> None:
 
 
 def test_two_columns_may_look_alike_as_arguments() -> None:
-    from model.signatures import _argument_names
+    from skewless.model.exported.signatures import _argument_names
 
     assert _argument_names(["a b", "a_b", "a-b", "9"]) == {
         "a_b": "a b",
@@ -291,7 +291,14 @@ def test_normalized_text_needs_and_says_it_needs_tensorflow_text(
     root = untrained(document, source, tmp_path)
     # A process of its own: nothing has imported tensorflow-text before.
     done = subprocess.run(
-        [sys.executable, "-m", "model.export", str(root / "run"), "--output", str(root / "served")],
+        [
+            sys.executable,
+            "-m",
+            "skewless.model.export",
+            str(root / "run"),
+            "--output",
+            str(root / "served"),
+        ],
         cwd=Path(__file__).parent.parent,
         capture_output=True,
         text=True,

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from beam_pipelines.sources import WorkUnit, as_seen_from_anywhere, plan, read
-from schemas.errors import DataError, UsageError
-from schemas.spec import Spec, parse
+from skewless.beam_pipelines.sources import WorkUnit, as_seen_from_anywhere, plan, read
+from skewless.schemas.errors import DataError, UsageError
+from skewless.schemas.spec.spec import Spec, parse
 
 SPEC = parse(
     {
@@ -128,7 +128,7 @@ JSON_LINES = st.one_of(
 def test_jsonl_cut_anywhere_gives_the_same_rows(
     tmp_path: Path, lines: list[str], size: int
 ) -> None:
-    from beam_pipelines.validation import validate
+    from skewless.beam_pipelines.rows.validation import validate
 
     path = tmp_path / "x.jsonl"
     path.write_text("\n".join(lines), encoding="utf-8")

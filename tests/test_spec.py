@@ -15,9 +15,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import SpecError, load, parse
-from schemas.examples.generators import EXAMPLES, spec_path
-from schemas.json_schema import PUBLISHED, json_schema
+from skewless.schemas import SpecError, load, parse
+from skewless.schemas.examples.generators import EXAMPLES, spec_path
+from skewless.schemas.spec.json_schema import PUBLISHED, json_schema
 
 CONTRACT = yaml.safe_load("""
 name: reviews
@@ -170,7 +170,9 @@ def test_examples_load_and_fit_the_published_schema(name: str) -> None:
 
 
 def test_the_published_schema_is_current() -> None:
-    assert PUBLISHED.read_text() == json_schema(), "run: python -m schemas.json_schema"
+    assert PUBLISHED.read_text() == json_schema(), (
+        "run: python -m skewless.schemas.spec.json_schema"
+    )
 
 
 def test_the_published_schema_refuses_unknown_keys() -> None:

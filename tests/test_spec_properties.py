@@ -10,9 +10,10 @@ import pytest
 import yaml
 from hypothesis import given
 
-from schemas import SpecError, parse
-from schemas.json_schema import PUBLISHED
-from schemas.raw_columns import feature_columns, raw_columns
+from skewless.schemas import SpecError, parse
+from skewless.schemas.rows.raw_columns import raw_columns
+from skewless.schemas.spec.features import feature_columns
+from skewless.schemas.spec.json_schema import PUBLISHED
 from tests.strategies import specs
 
 SCHEMA = jsonschema.Draft202012Validator(json.loads(PUBLISHED.read_text()))

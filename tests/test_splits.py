@@ -17,12 +17,12 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pipelines.keys import fingerprint, wide_fingerprint
-from beam_pipelines.rows import rows_of
-from beam_pipelines.sources import plan, row_contents
-from beam_pipelines.splits import assign_splits
-from schemas import parse
-from schemas.splits import SPLITS, Split
+from skewless.beam_pipelines.rows.assign_splits import assign_splits
+from skewless.beam_pipelines.rows.keys import fingerprint, wide_fingerprint
+from skewless.beam_pipelines.rows.read_rows import rows_of
+from skewless.beam_pipelines.sources import plan, row_contents
+from skewless.schemas import parse
+from skewless.schemas.spec.splits import SPLITS, Split
 
 KEYS = pa.array([f"row-{number}" for number in range(20_000)])
 

@@ -8,8 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pipelines.statistics import IdStatistics, SplitStatistics, merge_statistics
-from schemas import parse
+from skewless.beam_pipelines.statistics.split_statistics import (
+    IdStatistics,
+    SplitStatistics,
+    merge_statistics,
+)
+from skewless.schemas import parse
 
 SPEC = parse(
     {

@@ -21,14 +21,21 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.test_stream import TestStream as EventStream
 from apache_beam.transforms.window import TimestampedValue
 
-import skewless
-from beam_pipelines import leftovers, local_stream
-from beam_pipelines.event_time import SECOND, Windowing, event_times, parse_duration
-from beam_pipelines.leftovers import SOURCES, remove_leftovers
-from beam_pipelines.local_stream import FilePoll
-from beam_pipelines.panes import SealedPane, commit_pane, seal_pane
-from beam_pipelines.preprocess import preprocess
-from beam_pipelines.segments import (
+from skewless import cli
+from skewless.beam_pipelines.preprocess import preprocess
+from skewless.beam_pipelines.stream import prepare, stream
+from skewless.beam_pipelines.streaming import leftovers
+from skewless.beam_pipelines.streaming import local as local_stream
+from skewless.beam_pipelines.streaming.event_time import (
+    SECOND,
+    Windowing,
+    event_times,
+    parse_duration,
+)
+from skewless.beam_pipelines.streaming.leftovers import SOURCES, remove_leftovers
+from skewless.beam_pipelines.streaming.local import FilePoll
+from skewless.beam_pipelines.streaming.panes import SealedPane, commit_pane, seal_pane
+from skewless.beam_pipelines.streaming.segments import (
     Arrivals,
     Segment,
     StreamJob,
@@ -37,9 +44,8 @@ from beam_pipelines.segments import (
     statistics_of,
     write_segments,
 )
-from beam_pipelines.stream import prepare, stream
-from beam_pipelines.stream_sources import Source, parse_source
-from beam_pipelines.stream_steps import (
+from skewless.beam_pipelines.streaming.source_uri import Source, parse_source
+from skewless.beam_pipelines.streaming.steps import (
     CommitPanes,
     Message,
     SealPanes,
@@ -47,11 +53,11 @@ from beam_pipelines.stream_steps import (
     WriteMessages,
     parse_messages,
 )
-from schemas import parse
-from schemas.errors import AccountingError, DatasetMismatchError, UsageError
-from schemas.manifest import file_sha256
-from schemas.transform_digest import transform_sha256
-from schemas.windows import WindowManifest, finished_panes
+from skewless.schemas import parse
+from skewless.schemas.errors import AccountingError, DatasetMismatchError, UsageError
+from skewless.schemas.records.manifest import file_sha256
+from skewless.schemas.records.transform_digest import transform_sha256
+from skewless.schemas.records.windows import WindowManifest, finished_panes
 from tests.conftest import SHOP, DataSet
 from tests.test_preprocess import records_of
 
@@ -653,11 +659,11 @@ def test_command(
     command = ["stream", str(shop.directory / "spec.yaml")]
     common = [f"--transform={shop.directory}/transform", f"--output={tmp_path}/out"]
     more = ["--timestamp-column=at", "--window=30s", "--until-idle=0"]
-    assert skewless.main([*command, f"--source=dir://{tmp_path}/*.jsonl", *common, *more]) == 0
+    assert cli.main([*command, f"--source=dir://{tmp_path}/*.jsonl", *common, *more]) == 0
     assert capsys.readouterr().out == (
         "4 panes finished: 100 records; 100 rows read, 0 rejected, 0 duplicate\n"
     )
-    assert skewless.main([*command, "--source=here", *common, "--window=0.5s"]) == 2
+    assert cli.main([*command, "--source=here", *common, "--window=0.5s"]) == 2
     assert "--window: expected whole seconds" in capsys.readouterr().err
 
 
@@ -689,7 +695,7 @@ def test_drift_against_the_training_rows(
         more = ["--until-idle=0", "--fail-on-drift"]
         hook = f"--drift-webhook=http://127.0.0.1:{server.server_port}/"
         given = [*command, f"--source=dir://{source}/*.jsonl", *common, *more, hook]
-        assert skewless.main(given) == 1
+        assert cli.main(given) == 1
         server.shutdown()
     captured = capsys.readouterr()
     assert "2 panes finished: 600 records" in captured.out

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from model.follow import WINDOWS
-from model.verify import verify
-from schemas.windows import finished_panes
+from skewless.model.follow import WINDOWS
+from skewless.model.verify import verify
+from skewless.schemas.records.windows import finished_panes
 from tests.cluster import ROOT, within
 from tests.conftest import DataSet
 from tests.test_follow import assert_same

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from beam_pipelines.leftovers import SOURCES
-from schemas.manifest import Rows
-from schemas.windows import finished_panes
+from skewless.beam_pipelines.streaming.leftovers import SOURCES
+from skewless.schemas.records.manifest import Rows
+from skewless.schemas.records.windows import finished_panes
 from tests.cluster import (
     BROKER,
     EXPANSION,

@@ -15,14 +15,14 @@ from tests.conftest import DataSet
 from tests.terminal import on_a_terminal
 
 ROOT = Path(__file__).parent.parent
-COMMAND = [sys.executable, str(ROOT / "skewless.py")]
+COMMAND = [sys.executable, "-m", "skewless"]
 COLOUR = re.compile(r"\x1b\[[0-9;]*[34][0-9][0-9;]*m")
 TOLD = re.compile(r"\d rows/s.*left")
 WORK = """
 import itertools, logging, sys
 sys.path.insert(0, {root!r})
 logging.basicConfig(level=logging.INFO, format="%(message)s")
-from schemas.progress import ProgressLine, Status
+from skewless.schemas.progress import ProgressLine, Status
 seconds = itertools.count(0, 11)
 with ProgressLine(clock=lambda: next(seconds)) as line:
     for rows in range(1000, 4000, 1000):

@@ -16,13 +16,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from beam_pipelines.init.sample import take_sample
-from beam_pipelines.sources import csv_blocks, jsonl_reader, plan, read, text_blocks
-from beam_pipelines.sources.jsonl_reader import MAX_DEPTH, parse_lines
-from beam_pipelines.sources.units import WorkUnit
-from schemas.canonical import canonical
-from schemas.raw_columns import RawColumn
-from schemas.spec import parse
+from skewless.beam_pipelines.init.sample import take_sample
+from skewless.beam_pipelines.sources import csv_blocks, jsonl_reader, plan, read, text_blocks
+from skewless.beam_pipelines.sources.jsonl_reader import MAX_DEPTH, parse_lines
+from skewless.beam_pipelines.sources.units import WorkUnit
+from skewless.schemas.rows.canonical import canonical
+from skewless.schemas.rows.raw_columns import RawColumn
+from skewless.schemas.spec.spec import parse
 
 LIMIT, QUOTED = 24, 40
 SPEC = parse({"name": "t", "features": {name: {"type": "categorical"} for name in "ab"}})

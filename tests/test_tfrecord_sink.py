@@ -11,10 +11,16 @@ import pyarrow.parquet
 import pytest
 import tensorflow as tf
 
-from beam_pipelines.sinks import SINK_FOLDERS, RawRowSink, RecordSink, RejectedSink, place
-from beam_pipelines.sources import Rejected
-from schemas.manifest import file_sha256
-from schemas.records import KEY
+from skewless.beam_pipelines.records.sinks import (
+    SINK_FOLDERS,
+    RawRowSink,
+    RecordSink,
+    RejectedSink,
+    place,
+)
+from skewless.beam_pipelines.sources import Rejected
+from skewless.schemas.records.manifest import file_sha256
+from skewless.schemas.records.records import KEY
 
 ENDINGS = {"records": ".tfrecord", "raw": ".parquet", "rejected": ".jsonl"}
 

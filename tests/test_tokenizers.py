@@ -9,8 +9,8 @@ import tensorflow as tf
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from schemas.features import TextFeature
-from schemas.tokenizers import between_spaces, cuts_at_spaces, tokenize
+from skewless.schemas.rows.tokenizers import between_spaces, cuts_at_spaces, tokenize
+from skewless.schemas.spec.features import TextFeature
 
 _TEXTS = st.lists(
     st.one_of(

@@ -14,12 +14,12 @@ from typing import Any
 import keras
 import pytest
 
-from model.compiled import compiled_model
-from model.evaluate import as_table, evaluate
-from model.inputs import open_records
-from model.train import train
-from schemas import parse
-from schemas.errors import DatasetMismatchError, TrainingError, UsageError
+from skewless.model.evaluate import as_table, evaluate
+from skewless.model.train import train
+from skewless.model.training.compiled import compiled_model
+from skewless.model.training.records import open_records
+from skewless.schemas import parse
+from skewless.schemas.errors import DatasetMismatchError, TrainingError, UsageError
 from tests.conftest import SHOP, DataSet
 
 ROOT = Path(__file__).parent.parent
@@ -141,7 +141,7 @@ def test_mirrors_over_several_devices(shop: DataSet, tmp_path: Path) -> None:
         "import sys, tensorflow as tf\n"
         "cpu = tf.config.list_physical_devices('CPU')[0]\n"
         "tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)\n"
-        "from model.train import train\n"
+        "from skewless.model.train import train\n"
         "print(train(sys.argv[1], sys.argv[2])['eval']['auc'])"
     )
     done = subprocess.run(
@@ -163,7 +163,7 @@ def test_long_training_is_compiled_to_the_same_losses(
     spec = parse({**SHOP, "model": {"hidden": [16]}})
     plain = train(shop.directory, tmp_path / "plain", spec=spec)
     # 400 rows at 0.7, over two epochs, are about 560.
-    monkeypatch.setattr("model.compiled._ROWS_WORTH_COMPILING", 500)
+    monkeypatch.setattr("skewless.model.training.compiled._ROWS_WORTH_COMPILING", 500)
     compiled = train(shop.directory, tmp_path / "compiled", spec=spec)
     assert keras.saving.load_model(tmp_path / "compiled" / "model.keras").jit_compile is True
     for before, after in zip(plain["history"], compiled["history"], strict=True):
@@ -185,7 +185,7 @@ def test_long_training_is_compiled_to_the_same_losses(
 def test_only_what_gains_is_compiled(
     shop: DataSet, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], expected: bool
 ) -> None:
-    monkeypatch.setattr("model.compiled._ROWS_WORTH_COMPILING", 500)
+    monkeypatch.setattr("skewless.model.training.compiled._ROWS_WORTH_COMPILING", 500)
     declared: dict[str, Any] = copy.deepcopy(SHOP)
     if encoder := change.get("text_encoder"):
         declared["features"]["text"]["encoder"] = encoder

@@ -14,16 +14,20 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from beam_pipelines.analysis import Constants
-from beam_pipelines.analyzers.numeric import constants_of
-from beam_pipelines.transform_graph import write_transform_graph
-from model.inputs import open_records
-from model.run_directory import RunDirectory
-from model.verify import verify
-from schemas.constants import load_numbers
-from schemas.errors import DatasetMismatchError
-from schemas.manifest import load_manifest
-from schemas.transform_digest import _sha256_of_bytes, is_of_transform, transform_sha256
+from skewless.beam_pipelines.transform.constants import Constants
+from skewless.beam_pipelines.transform.graph import write_transform_graph
+from skewless.beam_pipelines.transform.numeric import constants_of
+from skewless.model.training.records import open_records
+from skewless.model.training.run_directory import RunDirectory
+from skewless.model.verify import verify
+from skewless.schemas.errors import DatasetMismatchError
+from skewless.schemas.records.constants import load_numbers
+from skewless.schemas.records.manifest import load_manifest
+from skewless.schemas.records.transform_digest import (
+    _sha256_of_bytes,
+    is_of_transform,
+    transform_sha256,
+)
 from tests.conftest import DataSet
 
 SAVED_MODEL = Path("transform_fn", "saved_model.pb")

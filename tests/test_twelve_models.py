@@ -12,13 +12,13 @@ import pyarrow.parquet
 import pytest
 import tensorflow as tf
 
-from beam_pipelines.preprocess import preprocess
-from model.evaluate import evaluate
-from model.export import export
-from model.train import train
-from schemas import load
-from schemas.examples.generators import EXAMPLES, spec_path, write
-from schemas.row_encoding import examples
+from skewless.beam_pipelines.preprocess import preprocess
+from skewless.model.evaluate import evaluate
+from skewless.model.export import export
+from skewless.model.train import train
+from skewless.schemas import load
+from skewless.schemas.examples.generators import EXAMPLES, spec_path, write
+from skewless.schemas.rows.row_encoding import examples
 
 # Name -> (rows, format, metric, the value that chance does not reach).
 EXPECTED: dict[str, tuple[int, str, str, float]] = {

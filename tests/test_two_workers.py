@@ -1,6 +1,6 @@
 """Local workers side by side: no row and no element is lost, however often it is tried.
 
-Beam's own flush by time drops what is written while it runs (`beam_pipelines.local_runner`).
+Beam's own flush by time drops what is written while it runs (`skewless.beam_pipelines.running.local_runner`).
 Elements that are large, many and slowly made meet it in every run, so the plain pipeline here
 is the sharper test; the job itself sends few elements, and checks its own accounts besides.
 """
@@ -16,9 +16,9 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions
 
-from beam_pipelines.local_runner import pipeline_options
-from beam_pipelines.preprocess import preprocess
-from schemas.manifest import load_manifest
+from skewless.beam_pipelines.preprocess import preprocess
+from skewless.beam_pipelines.running.local_runner import pipeline_options
+from skewless.schemas.records.manifest import load_manifest
 from tests.conftest import DataSet
 from tests.test_preprocess import records_of
 

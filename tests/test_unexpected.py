@@ -13,10 +13,10 @@ from pathlib import Path
 import apache_beam as beam
 import pytest
 
-import skewless
-from beam_pipelines.local_runner import pipeline_options
-from schemas.errors import DataError
-from schemas.unexpected import told
+from skewless import cli
+from skewless.beam_pipelines.running.local_runner import pipeline_options
+from skewless.schemas.errors import DataError
+from skewless.schemas.unexpected import told
 
 ROOT = Path(__file__).parent.parent
 SPEC = "name: t\nfeatures:\n  a: {type: numeric}\n"
@@ -76,7 +76,7 @@ def test_an_output_inside_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[s
     (tmp_path / "spec.yaml").write_text(SPEC)
     (tmp_path / "rows.csv").write_text("a\n1\n")
     rows, spec = str(tmp_path / "rows.csv"), str(tmp_path / "spec.yaml")
-    assert skewless.main(["preprocess", spec, "--input", rows, "--output", f"{rows}/out"]) == 1
+    assert cli.main(["preprocess", spec, "--input", rows, "--output", f"{rows}/out"]) == 1
     told_to_a_person = capsys.readouterr().err.strip()
     assert told_to_a_person.endswith(
         f"{rows}: a file is in the way; choose another path, or remove it"
@@ -86,16 +86,16 @@ def test_an_output_inside_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_an_interrupted_training_names_resume(tmp_path: Path) -> None:
     known = argparse.Namespace(command="train", output=str(tmp_path))
-    assert "--resume" in skewless._left(known)
+    assert "--resume" in cli._left(known)
     known.output = str(tmp_path / "none")
-    assert skewless._left(known) == "nothing half-written is left"
+    assert cli._left(known) == "nothing half-written is left"
 
 
 def test_a_job_asked_to_end_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text(SPEC)
     (tmp_path / "rows.csv").write_text("a\n" + "1\n" * 400_000)
     job = subprocess.Popen(
-        [sys.executable, str(ROOT / "skewless.py"), "preprocess", "spec.yaml", "--input", "rows.csv", "--output", "out"],
+        [sys.executable, "-m", "skewless", "preprocess", "spec.yaml", "--input", "rows.csv", "--output", "out"],
         cwd=tmp_path, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     deadline = time.monotonic() + 120

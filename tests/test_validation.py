@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pipelines.sources import RawBatch, WorkUnit
-from beam_pipelines.validation import ValidBatch, canonical_schema, validate
-from schemas.spec import Spec, parse
+from skewless.beam_pipelines.rows.validation import ValidBatch, canonical_schema, validate
+from skewless.beam_pipelines.sources import RawBatch, WorkUnit
+from skewless.schemas.spec.spec import Spec, parse
 
 
 def spec_of(features: dict[str, Any], **more: Any) -> Spec:

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from beam_pipelines.preprocess import preprocess
-from beam_pipelines.rows import rows_of
-from beam_pipelines.sources import plan
-from model import verify as verify_command
-from model.verify import RawRows, verify
-from schemas import Spec, parse
-from schemas.errors import DatasetMismatchError
-from schemas.exported_files import load_description, write_description
-from schemas.manifest import file_sha256
+from skewless.beam_pipelines.preprocess import preprocess
+from skewless.beam_pipelines.rows.read_rows import rows_of
+from skewless.beam_pipelines.sources import plan
+from skewless.model import verify as verify_command
+from skewless.model.verify import RawRows, verify
+from skewless.schemas import Spec, parse
+from skewless.schemas.errors import DatasetMismatchError
+from skewless.schemas.records.exported_files import load_description, write_description
+from skewless.schemas.records.manifest import file_sha256
 from tests.conftest import SHOP, DataSet, shop_csv
 
 

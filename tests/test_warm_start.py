@@ -11,16 +11,16 @@ import keras
 import numpy as np
 import pytest
 
-from model.inputs import open_records
-from model.layer_names import layer_name
-from model.network import build
-from model.run_directory import RunDirectory
-from model.train import train
-from model.warm_start import carry_over, check_warm_start, initial_model
-from schemas import Spec, parse
-from schemas.errors import DatasetMismatchError, UsageError
-from schemas.manifest import FeatureEntry
-from schemas.records import LABEL
+from skewless.model.network.build import build
+from skewless.model.network.layer_names import layer_name
+from skewless.model.train import train
+from skewless.model.training.records import open_records
+from skewless.model.training.run_directory import RunDirectory
+from skewless.model.training.warm_start import carry_over, check_warm_start, initial_model
+from skewless.schemas import Spec, parse
+from skewless.schemas.errors import DatasetMismatchError, UsageError
+from skewless.schemas.records.manifest import FeatureEntry
+from skewless.schemas.records.records import LABEL
 from tests.conftest import SHOP, DataSet
 from tests.killed_training import KilledError
 

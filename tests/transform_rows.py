@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from beam_pipelines.preprocess import preprocess
-from model.inputs import open_records
-from schemas import Spec
-from schemas.manifest import Manifest
-from schemas.records import KEY, LABEL
+from skewless.beam_pipelines.preprocess import preprocess
+from skewless.model.training.records import open_records
+from skewless.schemas import Spec
+from skewless.schemas.records.manifest import Manifest
+from skewless.schemas.records.records import KEY, LABEL
 
 __all__ = ["transform_rows"]
 

@@ -11,11 +11,19 @@ import pyarrow as pa
 import pyarrow.parquet
 import tensorflow as tf
 
-from beam_pipelines.rows import rows_of
-from beam_pipelines.sources import plan
-from schemas.manifest import MANIFEST, SPEC, TRANSFORM, Rows, Shard, file_sha256, load_manifest
-from schemas.records import KEY
-from schemas.windows import WindowManifest, pane_folder
+from skewless.beam_pipelines.rows.read_rows import rows_of
+from skewless.beam_pipelines.sources import plan
+from skewless.schemas.records.manifest import (
+    MANIFEST,
+    SPEC,
+    TRANSFORM,
+    Rows,
+    Shard,
+    file_sha256,
+    load_manifest,
+)
+from skewless.schemas.records.records import KEY
+from skewless.schemas.records.windows import WindowManifest, pane_folder
 from tests.conftest import DataSet
 
 __all__ = ["WindowWriter"]

@@ -14,13 +14,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from beam_pipelines import arguments
-from beam_pipelines.init.document import as_json, as_table, as_yaml
-from beam_pipelines.init.proposal import Proposal, propose
-from beam_pipelines.init.sample import take_sample
-from schemas.errors import DataError, UsageError
-from schemas.spec import parse
-from schemas.yaml_document import read_yaml
+from skewless.beam_pipelines import arguments
+from skewless.beam_pipelines.init.document import as_json, as_table, as_yaml
+from skewless.beam_pipelines.init.proposal import Proposal, propose
+from skewless.beam_pipelines.init.sample import take_sample
+from skewless.schemas.errors import DataError, UsageError
+from skewless.schemas.spec.spec import parse
+from skewless.schemas.spec.yaml_document import read_yaml
 
 __all__ = ["execute", "guess_spec", "run"]
 
@@ -69,7 +69,9 @@ def execute(known: argparse.Namespace) -> int:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m beam_pipelines.init", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m skewless.beam_pipelines.init", description=__doc__
+    )
     parser.set_defaults(quiet=False)
     arguments.init(parser)
     return execute(parser.parse_args(argv))

@@ -1,6 +1,6 @@
-"""`python -m beam_pipelines.init`."""
+"""`python -m skewless.beam_pipelines.init`."""
 
-from beam_pipelines.init import run
+from skewless.beam_pipelines.init import run
 
 if __name__ == "__main__":
     raise SystemExit(run())

@@ -8,9 +8,9 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from beam_pipelines.init.features import Guess
-from beam_pipelines.init.proposal import NO_KEY, Proposal
-from schemas.yaml_document import read_yaml
+from skewless.beam_pipelines.init.features import Guess
+from skewless.beam_pipelines.init.proposal import NO_KEY, Proposal
+from skewless.schemas.spec.yaml_document import read_yaml
 
 __all__ = ["as_json", "as_table", "as_yaml"]
 

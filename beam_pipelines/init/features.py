@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from beam_pipelines.init.profile import Profile
-from beam_pipelines.init.vocabulary import (
+from skewless.beam_pipelines.init.profile import Profile
+from skewless.beam_pipelines.init.vocabulary import (
     Vocabulary,
     entries_of_text,
     entries_of_values,

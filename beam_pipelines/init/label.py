@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from beam_pipelines.init.features import percent
-from beam_pipelines.init.profile import Profile
-from schemas.errors import DataError
-from schemas.label_values import NEGATIVE_WORDS, POSITIVE_WORDS, label_text
+from skewless.beam_pipelines.init.features import percent
+from skewless.beam_pipelines.init.profile import Profile
+from skewless.schemas.errors import DataError
+from skewless.schemas.rows.label_values import NEGATIVE_WORDS, POSITIVE_WORDS, label_text
 
 __all__ = ["LabelGuess", "guess_label", "likely_label"]
 

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_pipelines.init.features import percent
-from beam_pipelines.init.profile import Profile
+from skewless.beam_pipelines.init.features import percent
+from skewless.beam_pipelines.init.profile import Profile
 
 __all__ = ["Leak", "duplicates", "leaks"]
 

@@ -18,14 +18,19 @@ from pathlib import Path
 import google_crc32c
 import numpy as np
 
-from beam_pipelines.sources.csv_blocks import blocks
-from beam_pipelines.sources.files import file_bytes
-from beam_pipelines.sources.parquet_reader import open_parquet
-from beam_pipelines.sources.read import read
-from beam_pipelines.sources.streams import BrokenStreamError, chunks, decompressed, open_raw
-from beam_pipelines.sources.units import WorkUnit
-from schemas.raw_columns import RawColumn
-from schemas.spec import Spec
+from skewless.beam_pipelines.sources.csv_blocks import blocks
+from skewless.beam_pipelines.sources.files import file_bytes
+from skewless.beam_pipelines.sources.parquet_reader import open_parquet
+from skewless.beam_pipelines.sources.read import read
+from skewless.beam_pipelines.sources.streams import (
+    BrokenStreamError,
+    chunks,
+    decompressed,
+    open_raw,
+)
+from skewless.beam_pipelines.sources.units import WorkUnit
+from skewless.schemas.rows.raw_columns import RawColumn
+from skewless.schemas.spec.spec import Spec
 
 __all__ = ["Text", "pieces_of_parquet", "pieces_of_text", "unpacked"]
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.canonical import without_missing
+from skewless.schemas.rows.canonical import without_missing
 
 __all__ = ["Profile", "missing_texts", "profile"]
 

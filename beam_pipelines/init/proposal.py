@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from beam_pipelines.init.features import Guess, guess_feature, is_identifier, left_out
-from beam_pipelines.init.label import LabelGuess, guess_label, likely_label
-from beam_pipelines.init.overlap import duplicates, leaks
-from beam_pipelines.init.profile import Profile, missing_texts, profile
-from beam_pipelines.init.sample import Sample
-from schemas.errors import DataError, UsageError, nearest
-from schemas.splits import SPLITS
+from skewless.beam_pipelines.init.features import Guess, guess_feature, is_identifier, left_out
+from skewless.beam_pipelines.init.label import LabelGuess, guess_label, likely_label
+from skewless.beam_pipelines.init.overlap import duplicates, leaks
+from skewless.beam_pipelines.init.profile import Profile, missing_texts, profile
+from skewless.beam_pipelines.init.sample import Sample
+from skewless.schemas.errors import DataError, UsageError, nearest
+from skewless.schemas.spec.splits import SPLITS
 
 __all__ = ["NO_KEY", "Proposal", "propose"]
 

@@ -12,20 +12,20 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_pipelines.init.pieces import Text, pieces_of_parquet, pieces_of_text, unpacked
-from beam_pipelines.sources.csv_reader import read_header
-from beam_pipelines.sources.files import file_bytes, whole_files
-from beam_pipelines.sources.jsonl_reader import parsed_object
-from beam_pipelines.sources.parquet_reader import open_parquet
-from beam_pipelines.sources.read import read
-from beam_pipelines.sources.streams import chunks
-from beam_pipelines.sources.text_blocks import lines_of
-from beam_pipelines.sources.tfrecord_reader import names_of_examples
-from beam_pipelines.sources.units import WorkUnit
-from schemas.canonical import canonical
-from schemas.errors import DataError
-from schemas.raw_columns import RawColumn
-from schemas.spec import Spec, parse
+from skewless.beam_pipelines.init.pieces import Text, pieces_of_parquet, pieces_of_text, unpacked
+from skewless.beam_pipelines.sources.csv_reader import read_header
+from skewless.beam_pipelines.sources.files import file_bytes, whole_files
+from skewless.beam_pipelines.sources.jsonl_reader import parsed_object
+from skewless.beam_pipelines.sources.parquet_reader import open_parquet
+from skewless.beam_pipelines.sources.read import read
+from skewless.beam_pipelines.sources.streams import chunks
+from skewless.beam_pipelines.sources.text_blocks import lines_of
+from skewless.beam_pipelines.sources.tfrecord_reader import names_of_examples
+from skewless.beam_pipelines.sources.units import WorkUnit
+from skewless.schemas.errors import DataError
+from skewless.schemas.rows.canonical import canonical
+from skewless.schemas.rows.raw_columns import RawColumn
+from skewless.schemas.spec.spec import Spec, parse
 
 __all__ = ["Sample", "take_sample"]
 

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-from beam_pipelines.init.profile import Profile
-from schemas.features import TextFeature
-from schemas.tokenizers import clean_values, tokenize
+from skewless.beam_pipelines.init.profile import Profile
+from skewless.schemas.rows.tokenizers import clean_values, tokenize
+from skewless.schemas.spec.features import TextFeature
 
 __all__ = ["Entries", "Vocabulary", "entries_of_text", "entries_of_values", "vocabulary"]
 

@@ -6,11 +6,11 @@ Every record of a unit is either in a batch or among its rejections, and its num
 depend on how the file was cut.
 """
 
-from beam_pipelines.sources.contents import row_contents
-from beam_pipelines.sources.files import file_bytes, matched
-from beam_pipelines.sources.plan import as_seen_from_anywhere, plan, wanted_columns
-from beam_pipelines.sources.read import read
-from beam_pipelines.sources.units import RawBatch, Rejected, WorkUnit
+from skewless.beam_pipelines.sources.contents import row_contents
+from skewless.beam_pipelines.sources.files import file_bytes, matched
+from skewless.beam_pipelines.sources.plan import as_seen_from_anywhere, plan, wanted_columns
+from skewless.beam_pipelines.sources.read import read
+from skewless.beam_pipelines.sources.units import RawBatch, Rejected, WorkUnit
 
 __all__ = [
     "RawBatch",

@@ -19,7 +19,12 @@ from typing import IO
 
 import numpy as np
 
-from beam_pipelines.sources.text_blocks import KEPT_BYTES, MAX_RECORD_BYTES, TOO_LONG, Block
+from skewless.beam_pipelines.sources.text_blocks import (
+    KEPT_BYTES,
+    MAX_RECORD_BYTES,
+    TOO_LONG,
+    Block,
+)
 
 __all__ = ["blocks", "fields_of", "record_pattern", "records"]
 

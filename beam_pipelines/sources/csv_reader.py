@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from beam_pipelines.sources.csv_blocks import blocks, fields_of, record_pattern, records
-from beam_pipelines.sources.streams import BrokenStreamError, chunks, stretches
-from beam_pipelines.sources.text_blocks import KEPT_BYTES, Block
-from beam_pipelines.sources.units import RawBatch, Rejected, WorkUnit, clipped
-from schemas.errors import DataError
+from skewless.beam_pipelines.sources.csv_blocks import blocks, fields_of, record_pattern, records
+from skewless.beam_pipelines.sources.streams import BrokenStreamError, chunks, stretches
+from skewless.beam_pipelines.sources.text_blocks import KEPT_BYTES, Block
+from skewless.beam_pipelines.sources.units import RawBatch, Rejected, WorkUnit, clipped
+from skewless.schemas.errors import DataError
 
 __all__ = ["read_csv", "read_header"]
 

@@ -6,9 +6,9 @@ import hashlib
 import os
 from collections.abc import Iterator
 
-from beam_pipelines.sources.parquet_reader import open_parquet
-from beam_pipelines.sources.streams import chunks, open_raw
-from beam_pipelines.sources.units import WorkUnit
+from skewless.beam_pipelines.sources.parquet_reader import open_parquet
+from skewless.beam_pipelines.sources.streams import chunks, open_raw
+from skewless.beam_pipelines.sources.units import WorkUnit
 
 __all__ = ["unit_sha256"]
 

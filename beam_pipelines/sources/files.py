@@ -15,10 +15,10 @@ from typing import Any
 import google_crc32c
 from apache_beam.io.filesystems import FileSystems
 
-from beam_pipelines.sources.streams import BrokenStreamError, beginning
-from beam_pipelines.sources.units import Format, WorkUnit
-from schemas.errors import DataError, UsageError, nearest
-from schemas.splits import SPLITS, SplitName
+from skewless.beam_pipelines.sources.streams import BrokenStreamError, beginning
+from skewless.beam_pipelines.sources.units import Format, WorkUnit
+from skewless.schemas.errors import DataError, UsageError, nearest
+from skewless.schemas.spec.splits import SPLITS, SplitName
 
 __all__ = ["ENDINGS", "file_bytes", "matched", "whole_files"]
 

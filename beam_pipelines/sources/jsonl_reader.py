@@ -16,10 +16,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.json
 
-from beam_pipelines.sources.streams import BrokenStreamError, chunks
-from beam_pipelines.sources.text_blocks import lines_of
-from beam_pipelines.sources.units import RawBatch, Rejected, WorkUnit, clipped
-from schemas.raw_columns import RawColumn
+from skewless.beam_pipelines.sources.streams import BrokenStreamError, chunks
+from skewless.beam_pipelines.sources.text_blocks import lines_of
+from skewless.beam_pipelines.sources.units import RawBatch, Rejected, WorkUnit, clipped
+from skewless.schemas.rows.raw_columns import RawColumn
 
 __all__ = ["number_text", "parse_lines", "parsed_object", "read_jsonl"]
 

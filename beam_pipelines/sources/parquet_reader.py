@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from beam_pipelines.sources.streams import open_raw
-from beam_pipelines.sources.units import RawBatch, WorkUnit, clipped
-from schemas.errors import DataError
+from skewless.beam_pipelines.sources.streams import open_raw
+from skewless.beam_pipelines.sources.units import RawBatch, WorkUnit, clipped
+from skewless.schemas.errors import DataError
 
 __all__ = ["open_parquet", "read_parquet"]
 

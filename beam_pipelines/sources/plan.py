@@ -10,17 +10,17 @@ import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 
-from beam_pipelines.sources.csv_blocks import blocks
-from beam_pipelines.sources.csv_reader import read_header
-from beam_pipelines.sources.files import file_bytes, whole_files
-from beam_pipelines.sources.parquet_reader import open_parquet
-from beam_pipelines.sources.streams import chunks
-from beam_pipelines.sources.text_blocks import Block, lines_of
-from beam_pipelines.sources.units import Format, WorkUnit
-from schemas.errors import DataError, nearest
-from schemas.raw_columns import RawColumn, raw_columns, row_columns
-from schemas.spec import Spec
-from schemas.splits import SplitName
+from skewless.beam_pipelines.sources.csv_blocks import blocks
+from skewless.beam_pipelines.sources.csv_reader import read_header
+from skewless.beam_pipelines.sources.files import file_bytes, whole_files
+from skewless.beam_pipelines.sources.parquet_reader import open_parquet
+from skewless.beam_pipelines.sources.streams import chunks
+from skewless.beam_pipelines.sources.text_blocks import Block, lines_of
+from skewless.beam_pipelines.sources.units import Format, WorkUnit
+from skewless.schemas.errors import DataError, nearest
+from skewless.schemas.rows.raw_columns import RawColumn, raw_columns, row_columns
+from skewless.schemas.spec.spec import Spec
+from skewless.schemas.spec.splits import SplitName
 
 __all__ = [
     "UNIT_BYTES",

@@ -6,15 +6,15 @@ import dataclasses
 import functools
 from collections.abc import Iterator, Mapping
 
-from beam_pipelines.sources.contents import row_contents
-from beam_pipelines.sources.csv_reader import read_csv
-from beam_pipelines.sources.jsonl_reader import read_jsonl
-from beam_pipelines.sources.parquet_reader import open_parquet, read_parquet
-from beam_pipelines.sources.plan import delimiter, wanted_columns
-from beam_pipelines.sources.tfrecord_reader import read_tfrecord
-from beam_pipelines.sources.units import RawBatch, WorkUnit
-from schemas.raw_columns import RawColumn
-from schemas.spec import Spec
+from skewless.beam_pipelines.sources.contents import row_contents
+from skewless.beam_pipelines.sources.csv_reader import read_csv
+from skewless.beam_pipelines.sources.jsonl_reader import read_jsonl
+from skewless.beam_pipelines.sources.parquet_reader import open_parquet, read_parquet
+from skewless.beam_pipelines.sources.plan import delimiter, wanted_columns
+from skewless.beam_pipelines.sources.tfrecord_reader import read_tfrecord
+from skewless.beam_pipelines.sources.units import RawBatch, WorkUnit
+from skewless.schemas.rows.raw_columns import RawColumn
+from skewless.schemas.spec.spec import Spec
 
 __all__ = ["read"]
 

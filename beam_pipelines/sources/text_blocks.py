@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from beam_pipelines.sources.units import MAX_RAW_CHARACTERS
+from skewless.beam_pipelines.sources.units import MAX_RAW_CHARACTERS
 
 __all__ = ["KEPT_BYTES", "MAX_RECORD_BYTES", "TOO_LONG", "Block", "lines_of"]
 

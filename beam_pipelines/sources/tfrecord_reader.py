@@ -12,9 +12,9 @@ import google_crc32c
 import numpy as np
 import pyarrow as pa
 
-from beam_pipelines.sources.jsonl_reader import number_text
-from beam_pipelines.sources.streams import BrokenStreamError, chunks
-from beam_pipelines.sources.units import RawBatch, Rejected, WorkUnit, clipped
+from skewless.beam_pipelines.sources.jsonl_reader import number_text
+from skewless.beam_pipelines.sources.streams import BrokenStreamError, chunks
+from skewless.beam_pipelines.sources.units import RawBatch, Rejected, WorkUnit, clipped
 
 __all__ = ["decode_examples", "names_of_examples", "read_tfrecord"]
 

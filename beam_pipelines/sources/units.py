@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from schemas.splits import SplitName
+from skewless.schemas.spec.splits import SplitName
 
 __all__ = ["MAX_RAW_CHARACTERS", "Format", "RawBatch", "Rejected", "WorkUnit", "clipped"]
 

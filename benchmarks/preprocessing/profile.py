@@ -20,14 +20,15 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from beam_pipelines.analysis import AnalysisTotals
-from beam_pipelines.record_encoding import RecordEncoder
-from beam_pipelines.rows import rows_of
-from beam_pipelines.sources import plan, read
-from beam_pipelines.statistics import SplitStatistics
-from beam_pipelines.transform_graph import AnalysisGraph, TransformGraph, write_transform_graph
 from benchmarks.preprocessing import data
-from schemas.spec import load
+from skewless.beam_pipelines.analysis.counts import AnalysisTotals
+from skewless.beam_pipelines.analysis.graph import AnalysisGraph
+from skewless.beam_pipelines.records.encoding import RecordEncoder
+from skewless.beam_pipelines.rows.read_rows import rows_of
+from skewless.beam_pipelines.sources import plan, read
+from skewless.beam_pipelines.statistics.split_statistics import SplitStatistics
+from skewless.beam_pipelines.transform.graph import TransformGraph, write_transform_graph
+from skewless.schemas.spec.spec import load
 
 __all__ = ["main"]
 

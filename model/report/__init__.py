@@ -13,9 +13,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from model import arguments
-from model.report.page import render
-from model.report.sources import open_directories
+from skewless.model import arguments
+from skewless.model.report.page import render
+from skewless.model.report.sources import open_directories
 
 __all__ = ["execute", "run", "write_report"]
 
@@ -50,6 +50,6 @@ def execute(known: argparse.Namespace) -> int:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m model.report", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m skewless.model.report", description=__doc__)
     arguments.report(parser)
     return execute(parser.parse_args(argv))

@@ -1,6 +1,6 @@
-"""`python -m model.report`."""
+"""`python -m skewless.model.report`."""
 
-from model.report import run
+from skewless.model.report import run
 
 if __name__ == "__main__":
     raise SystemExit(run())

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from model.report.divergence import Divergence
-from model.report.drawing import FIRST, SECOND, WARNING, Chart, draw, number
+from skewless.model.report.divergence import Divergence
+from skewless.model.report.drawing import FIRST, SECOND, WARNING, Chart, draw, number
 
 __all__ = ["difference_chart", "frequent_chart", "histogram_chart", "label_chart", "length_chart"]
 

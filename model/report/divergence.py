@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from schemas.divergence import jensen_shannon_bits
+from skewless.schemas.divergence import jensen_shannon_bits
 
 __all__ = ["Divergence", "cells", "divergences"]
 

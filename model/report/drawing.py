@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.errors import UsageError
+from skewless.schemas.errors import UsageError
 
 __all__ = ["FIRST", "SECOND", "WARNING", "Chart", "draw", "number"]
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from model.report.divergence import divergences
-from model.report.run_charts import LOWER_IS_BETTER, main_metric, surely_worse
-from model.report.sources import Records, Run
-from schemas.features import CategoricalFeature, NumericFeature, TextFeature
-from schemas.label import BinaryLabel, MulticlassLabel
-from schemas.spec import Spec, is_sequence
+from skewless.model.report.divergence import divergences
+from skewless.model.report.run_charts import LOWER_IS_BETTER, main_metric, surely_worse
+from skewless.model.report.sources import Records, Run
+from skewless.schemas.spec.features import CategoricalFeature, NumericFeature, TextFeature
+from skewless.schemas.spec.label import BinaryLabel, MulticlassLabel
+from skewless.schemas.spec.spec import Spec, is_sequence
 
 __all__ = ["Finding", "of_records", "of_run"]
 

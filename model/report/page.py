@@ -7,20 +7,20 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
-from model.report.data_charts import (
+from skewless.model.report.data_charts import (
     difference_chart,
     frequent_chart,
     histogram_chart,
     label_chart,
     length_chart,
 )
-from model.report.divergence import divergences
-from model.report.drawing import Chart, number
-from model.report.findings import Finding, of_records, of_run
-from model.report.run_charts import curve_charts, history_charts, main_metric, slice_chart
-from model.report.sources import Records, Run
-from schemas.errors import UsageError
-from schemas.label import BinaryLabel
+from skewless.model.report.divergence import divergences
+from skewless.model.report.drawing import Chart, number
+from skewless.model.report.findings import Finding, of_records, of_run
+from skewless.model.report.run_charts import curve_charts, history_charts, main_metric, slice_chart
+from skewless.model.report.sources import Records, Run
+from skewless.schemas.errors import UsageError
+from skewless.schemas.spec.label import BinaryLabel
 
 __all__ = ["render"]
 
@@ -67,7 +67,7 @@ def render(records: Sequence[Records], runs: Sequence[Run]) -> str:
         sections.append(_comparison(runs))
     todo = [(section, finding) for section in sections for finding in section.findings]
     todo.sort(key=lambda pair: pair[1].level != "act")
-    folder = resources.files("model.report")
+    folder = resources.files("skewless.model.report")
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )

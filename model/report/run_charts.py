@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 from typing import Any
 
-from model.report.drawing import FIRST, SECOND, WARNING, Chart, draw, number
+from skewless.model.report.drawing import FIRST, SECOND, WARNING, Chart, draw, number
 
 __all__ = [
     "LOWER_IS_BETTER",

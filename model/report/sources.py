@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from schemas.errors import DatasetMismatchError, UsageError
-from schemas.manifest import MANIFEST, SPEC, Manifest, load_manifest
-from schemas.spec import Spec, load
+from skewless.schemas.errors import DatasetMismatchError, UsageError
+from skewless.schemas.records.manifest import MANIFEST, SPEC, Manifest, load_manifest
+from skewless.schemas.spec.spec import Spec, load
 
 __all__ = ["Reason", "Records", "Run", "open_directories"]
 

@@ -14,12 +14,12 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from model import arguments
-from schemas.errors import UsageError
+from skewless.model import arguments
+from skewless.schemas.errors import UsageError
 
 try:
-    from model.serve.batching_parameters import BatchingParameters, load
-    from model.serve.server import Options, serve
+    from skewless.model.serve.batching_parameters import BatchingParameters, load
+    from skewless.model.serve.server import Options, serve
 except ImportError as error:
     raise UsageError(
         f"serve needs {error.name}; install it with: pip install 'skewless[serve]'"
@@ -58,6 +58,6 @@ def execute(known: argparse.Namespace) -> int:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m model.serve", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m skewless.model.serve", description=__doc__)
     arguments.serve(parser)
     return execute(parser.parse_args(argv))

@@ -1,8 +1,8 @@
-"""`python -m model.serve`."""
+"""`python -m skewless.model.serve`."""
 
 import logging
 
-from model.serve import run
+from skewless.model.serve import run
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")

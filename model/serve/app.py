@@ -20,13 +20,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from model.serve.batching import Batcher
-from model.serve.exchange import answered
-from model.serve.models.registry import Models
-from model.serve.monitoring.metrics import Metrics
-from model.serve.monitoring.observing import ObservedApp, Observer
-from model.serve.page import explanations, page
-from model.serve.rest import rest_api
+from skewless.model.serve.batching import Batcher
+from skewless.model.serve.exchange import answered
+from skewless.model.serve.models.registry import Models
+from skewless.model.serve.monitoring.metrics import Metrics
+from skewless.model.serve.monitoring.observing import ObservedApp, Observer
+from skewless.model.serve.page import explanations, page
+from skewless.model.serve.rest import rest_api
 
 __all__ = ["application"]
 

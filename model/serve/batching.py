@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from model.serve.batching_parameters import BatchingParameters
-from model.serve.models.servable import Arrays, Servable
-from model.serve.monitoring.metrics import Metrics
-from model.serve.status import ServingError
+from skewless.model.serve.batching_parameters import BatchingParameters
+from skewless.model.serve.models.servable import Arrays, Servable
+from skewless.model.serve.monitoring.metrics import Metrics
+from skewless.model.serve.status import ServingError
 
 __all__ = ["Batcher"]
 

@@ -19,7 +19,7 @@ from google.protobuf import (
     wrappers_pb2,
 )
 
-from schemas.errors import UsageError
+from skewless.schemas.errors import UsageError
 
 __all__ = ["BatchingParameters", "load"]
 

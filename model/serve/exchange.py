@@ -10,8 +10,8 @@ import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from model.serve.monitoring.observing import Observer
-from model.serve.status import ServingError
+from skewless.model.serve.monitoring.observing import Observer
+from skewless.model.serve.status import ServingError
 
 __all__ = ["Endpoint", "answered", "body_of", "error_response"]
 

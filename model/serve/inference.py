@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from model.serve.batching import Batcher
-from model.serve.models.servable import Arrays, Servable
-from model.serve.status import ServingError
+from skewless.model.serve.batching import Batcher
+from skewless.model.serve.models.servable import Arrays, Servable
+from skewless.model.serve.status import ServingError
 
 __all__ = ["DEFAULT_SIGNATURE", "classify", "predict", "regress"]
 

@@ -19,8 +19,8 @@ import orjson
 import tensorflow as tf
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
-from model.serve.models.servable import Arrays
-from model.serve.status import ServingError
+from skewless.model.serve.models.servable import Arrays
+from skewless.model.serve.status import ServingError
 
 __all__ = ["dumps", "example", "loads", "of_columns", "of_rows", "to_columns", "to_rows", "to_text"]
 

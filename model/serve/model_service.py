@@ -12,12 +12,12 @@ from tensorflow_serving.apis import (
     model_service_pb2_grpc,
 )
 
-from model.serve.models.model_config import model_configs
-from model.serve.models.registry import Models
-from model.serve.monitoring.observing import Observer
-from model.serve.replies import status_reply
-from model.serve.rpc import Service, version_of
-from model.serve.status import ServingError
+from skewless.model.serve.models.model_config import model_configs
+from skewless.model.serve.models.registry import Models
+from skewless.model.serve.monitoring.observing import Observer
+from skewless.model.serve.replies import status_reply
+from skewless.model.serve.rpc import Service, version_of
+from skewless.model.serve.status import ServingError
 
 __all__ = ["ModelService"]
 

@@ -1,6 +1,6 @@
 """The page: a person types a row, sees the prediction, what each value became, and what moved the score.
 
-The form is made from the model's own spec; the walk through the model is `model.explain`, as in
+The form is made from the model's own spec; the walk through the model is `skewless.model.explain`, as in
 `skewless inspect MODEL --row`. Nothing is fetched from elsewhere, and the headers forbid it.
 """
 
@@ -20,18 +20,23 @@ import jinja2
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from model.explain import explain
-from model.serve import json_tensors
-from model.serve.exchange import Endpoint, body_of
-from model.serve.models.registry import Models
-from model.serve.models.servable import Servable
-from model.serve.models.versions import Versions
-from model.serve.status import ServingError
-from schemas.errors import DataError, UsageError
-from schemas.exported_files import EXTRA
-from schemas.features import CategoricalFeature, NumericFeature, TextFeature
-from schemas.raw_columns import feature_columns, raw_columns
-from schemas.spec import Spec
+from skewless.model.explain import explain
+from skewless.model.serve import json_tensors
+from skewless.model.serve.exchange import Endpoint, body_of
+from skewless.model.serve.models.registry import Models
+from skewless.model.serve.models.servable import Servable
+from skewless.model.serve.models.versions import Versions
+from skewless.model.serve.status import ServingError
+from skewless.schemas.errors import DataError, UsageError
+from skewless.schemas.records.exported_files import EXTRA
+from skewless.schemas.rows.raw_columns import raw_columns
+from skewless.schemas.spec.features import (
+    CategoricalFeature,
+    NumericFeature,
+    TextFeature,
+    feature_columns,
+)
+from skewless.schemas.spec.spec import Spec
 
 __all__ = ["explanations", "page"]
 
@@ -65,7 +70,7 @@ def page(models: Models) -> Endpoint:
     """Returns what answers GET /: the page of the only model, or of `?model=`, or a list of models."""
     pages: weakref.WeakKeyDictionary[Servable, str] = weakref.WeakKeyDictionary()
     style, script = _file("page.css"), _file("page.js")
-    shared = (resources.files("model.report") / "page.css").read_text(encoding="utf-8")
+    shared = (resources.files("skewless.model.report") / "page.css").read_text(encoding="utf-8")
     style = shared + style
     policy = (
         f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
@@ -206,7 +211,7 @@ def _declared(spec: Spec) -> Iterator[tuple[str, CategoricalFeature]]:
 
 
 def _file(name: str) -> str:
-    return (resources.files("model.serve") / name).read_text(encoding="utf-8")
+    return (resources.files("skewless.model.serve") / name).read_text(encoding="utf-8")
 
 
 def _digest(text: str) -> str:

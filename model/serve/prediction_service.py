@@ -21,15 +21,15 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from model.serve import inference
-from model.serve.batching import Batcher
-from model.serve.model_service import ModelService
-from model.serve.models.registry import Models
-from model.serve.models.servable import Arrays, Servable
-from model.serve.monitoring.observing import Observer
-from model.serve.replies import SIGNATURES, model_spec, signatures_of
-from model.serve.rpc import Service, version_of
-from model.serve.status import ServingError
+from skewless.model.serve import inference
+from skewless.model.serve.batching import Batcher
+from skewless.model.serve.model_service import ModelService
+from skewless.model.serve.models.registry import Models
+from skewless.model.serve.models.servable import Arrays, Servable
+from skewless.model.serve.monitoring.observing import Observer
+from skewless.model.serve.replies import SIGNATURES, model_spec, signatures_of
+from skewless.model.serve.rpc import Service, version_of
+from skewless.model.serve.status import ServingError
 
 __all__ = ["add_services"]
 

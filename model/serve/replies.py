@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2
 
-from model.serve.models.servable import Servable
-from model.serve.models.versions import VersionStatus
+from skewless.model.serve.models.servable import Servable
+from skewless.model.serve.models.versions import VersionStatus
 
 __all__ = ["SIGNATURES", "model_spec", "signatures_of", "status_reply"]
 

@@ -18,13 +18,13 @@ from google.protobuf import json_format
 from starlette.requests import Request
 from starlette.responses import Response
 
-from model.serve import inference, json_tensors
-from model.serve.batching import Batcher
-from model.serve.exchange import Endpoint, body_of
-from model.serve.models.registry import Models
-from model.serve.models.servable import Servable
-from model.serve.replies import model_spec, signatures_of, status_reply
-from model.serve.status import ServingError
+from skewless.model.serve import inference, json_tensors
+from skewless.model.serve.batching import Batcher
+from skewless.model.serve.exchange import Endpoint, body_of
+from skewless.model.serve.models.registry import Models
+from skewless.model.serve.models.servable import Servable
+from skewless.model.serve.replies import model_spec, signatures_of, status_reply
+from skewless.model.serve.status import ServingError
 
 __all__ = ["rest_api"]
 

@@ -11,8 +11,8 @@ from typing import Any
 import grpc
 from tensorflow_serving.apis import model_pb2
 
-from model.serve.monitoring.observing import Observer
-from model.serve.status import ServingError
+from skewless.model.serve.monitoring.observing import Observer
+from skewless.model.serve.status import ServingError
 
 __all__ = ["Service", "version_of"]
 

@@ -18,17 +18,17 @@ from pathlib import Path
 import grpc
 import uvicorn
 
-from model.serve.app import application
-from model.serve.batching import Batcher
-from model.serve.batching_parameters import BatchingParameters
-from model.serve.models.config_file import watch_config_file
-from model.serve.models.model_config import load
-from model.serve.models.registry import Models
-from model.serve.monitoring.event_log import log
-from model.serve.monitoring.metrics import Metrics
-from model.serve.monitoring.observing import Observer
-from model.serve.prediction_service import add_services
-from schemas.errors import DataError, UsageError
+from skewless.model.serve.app import application
+from skewless.model.serve.batching import Batcher
+from skewless.model.serve.batching_parameters import BatchingParameters
+from skewless.model.serve.models.config_file import watch_config_file
+from skewless.model.serve.models.model_config import load
+from skewless.model.serve.models.registry import Models
+from skewless.model.serve.monitoring.event_log import log
+from skewless.model.serve.monitoring.metrics import Metrics
+from skewless.model.serve.monitoring.observing import Observer
+from skewless.model.serve.prediction_service import add_services
+from skewless.schemas.errors import DataError, UsageError
 
 __all__ = ["Options", "listening_at", "serve"]
 

@@ -1,4 +1,4 @@
-"""`python -m schemas.examples NAME --output DIR`: an example's spec, and rows that fit it."""
+"""`python -m skewless.schemas.examples NAME --output DIR`: an example's spec, and rows that fit it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from schemas.examples import generators, reviews
+from skewless.schemas.examples import generators, reviews
 
 __all__ = ["run"]
 
@@ -16,7 +16,9 @@ FORMATS = ("csv", "jsonl", "parquet")
 
 def run(argv: Sequence[str] | None = None) -> None:
     """Writes DIR/NAME.yaml and DIR/NAME.csv, .jsonl or .parquet, and tells what comes next."""
-    parser = argparse.ArgumentParser(prog="python -m schemas.examples", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m skewless.schemas.examples", description=__doc__
+    )
     parser.add_argument("name", choices=("reviews", *generators.EXAMPLES), metavar="NAME")
     parser.add_argument("--output", default=".", metavar="DIR", help="(default: here)")
     parser.add_argument("--rows", type=int, default=4_000, help="(default: %(default)s)")

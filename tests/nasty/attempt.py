@@ -14,18 +14,18 @@ from typing import Any
 import pyarrow as pa
 import tensorflow  # noqa: F401  (imported once, before workers fork)
 
-from beam_pipelines.init import guess_spec
-from beam_pipelines.rows import rows_of
-from beam_pipelines.sources import (
+from skewless.beam_pipelines.init import guess_spec
+from skewless.beam_pipelines.rows.read_rows import rows_of
+from skewless.beam_pipelines.sources import (
     csv_reader,
     jsonl_reader,
     parquet_reader,
     plan,
     tfrecord_reader,
 )
-from beam_pipelines.sources.files import ENDINGS
-from schemas.errors import SkewlessError, SpecError
-from schemas.spec import Spec, parse
+from skewless.beam_pipelines.sources.files import ENDINGS
+from skewless.schemas.errors import SkewlessError, SpecError
+from skewless.schemas.spec.spec import Spec, parse
 from tests.nasty.oracles import Delimited, delimited, json_objects, same_text, text_of
 from tests.nasty.outcomes import Outcome
 
@@ -371,7 +371,7 @@ def preprocess_alone(path: Path, family: str) -> Outcome:
     """Runs init and the whole of preprocess over one file."""
     import tempfile
 
-    from beam_pipelines.preprocess import preprocess
+    from skewless.beam_pipelines.preprocess import preprocess
 
     begin = time.monotonic()
     try:

@@ -6,11 +6,11 @@ import asyncio
 import logging
 from pathlib import Path
 
-from model.serve.models.model_config import load
-from model.serve.models.registry import Models
-from model.serve.monitoring.event_log import log
-from model.serve.status import ServingError
-from schemas.errors import UsageError
+from skewless.model.serve.models.model_config import load
+from skewless.model.serve.models.registry import Models
+from skewless.model.serve.monitoring.event_log import log
+from skewless.model.serve.status import ServingError
+from skewless.schemas.errors import UsageError
 
 __all__ = ["watch_config_file"]
 

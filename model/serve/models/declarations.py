@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from model.serve.models.servable import Servable
-from schemas.raw_columns import raw_columns
-from schemas.spec import Spec
+from skewless.model.serve.models.servable import Servable
+from skewless.schemas.rows.raw_columns import raw_columns
+from skewless.schemas.spec.spec import Spec
 
 __all__ = ["another_declaration"]
 

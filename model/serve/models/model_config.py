@@ -18,8 +18,8 @@ from pathlib import Path
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from model.serve.status import ServingError
-from schemas.errors import UsageError
+from skewless.model.serve.status import ServingError
+from skewless.schemas.errors import UsageError
 
 __all__ = ["ModelConfig", "VersionPolicy", "load", "model_configs"]
 

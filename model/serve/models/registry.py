@@ -12,13 +12,13 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from model.serve.models.model_config import ModelConfig
-from model.serve.models.servable import Servable
-from model.serve.models.versions import Versions, VersionStatus
-from model.serve.monitoring.event_log import log
-from model.serve.monitoring.metrics import Metrics
-from model.serve.status import ServingError
-from schemas.errors import UsageError
+from skewless.model.serve.models.model_config import ModelConfig
+from skewless.model.serve.models.servable import Servable
+from skewless.model.serve.models.versions import Versions, VersionStatus
+from skewless.model.serve.monitoring.event_log import log
+from skewless.model.serve.monitoring.metrics import Metrics
+from skewless.model.serve.status import ServingError
+from skewless.schemas.errors import UsageError
 
 __all__ = ["Models"]
 

@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from model.serve.status import of_tensorflow
-from model.served_model import ServedModel
+from skewless.model.exported.served_model import ServedModel
+from skewless.model.serve.status import of_tensorflow
 
 __all__ = ["SAVED_MODEL", "Arrays", "Servable"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from model.serve.models.servable import SAVED_MODEL
-from model.serve.monitoring.event_log import log
+from skewless.model.serve.models.servable import SAVED_MODEL
+from skewless.model.serve.monitoring.event_log import log
 
 __all__ = ["found_versions", "traces_of"]
 

@@ -16,13 +16,13 @@ import weakref
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.serve.models.declarations import another_declaration
-from model.serve.models.model_config import ModelConfig
-from model.serve.models.servable import SAVED_MODEL, Servable
-from model.serve.models.version_folders import found_versions, traces_of
-from model.serve.monitoring.event_log import log
-from model.serve.monitoring.metrics import Metrics
-from schemas.errors import DataError
+from skewless.model.serve.models.declarations import another_declaration
+from skewless.model.serve.models.model_config import ModelConfig
+from skewless.model.serve.models.servable import SAVED_MODEL, Servable
+from skewless.model.serve.models.version_folders import found_versions, traces_of
+from skewless.model.serve.monitoring.event_log import log
+from skewless.model.serve.monitoring.metrics import Metrics
+from skewless.schemas.errors import DataError
 
 __all__ = ["VersionStatus", "Versions"]
 

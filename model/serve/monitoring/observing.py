@@ -9,8 +9,8 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from model.serve.monitoring.event_log import log
-from model.serve.monitoring.metrics import Metrics
+from skewless.model.serve.monitoring.event_log import log
+from skewless.model.serve.monitoring.metrics import Metrics
 
 __all__ = ["ObservedApp", "Observer"]
 

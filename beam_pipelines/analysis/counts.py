@@ -1,0 +1,221 @@
+"""What a spec asks to be known of the training split: counts of tokens, summaries of numbers.
+
+Inside the graph a batch is reduced to counted tokens and to numbers (`Reduction`); a worker folds
+batches (`AnalysisTotals`) into an `Analysis`; those merge in any order and end as the `Constants`
+that the transform graph is built from.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import tensorflow as tf
+
+from skewless.beam_pipelines.analysis.learned_pieces import LearnedPieces
+from skewless.beam_pipelines.analysis.numeric_constants import numeric_constants
+from skewless.beam_pipelines.analysis.token_counts import (
+    Counts,
+    KnownPieces,
+    MostFrequent,
+    TokenCounter,
+    add_counts,
+)
+from skewless.beam_pipelines.statistics.numeric_summary import NumericSummary
+from skewless.beam_pipelines.statistics.pattern_counts import bins_allowed
+from skewless.beam_pipelines.transform.constants import Constants
+from skewless.schemas.records.records import LABEL
+from skewless.schemas.records.vocabulary_file import write_vocabulary
+from skewless.schemas.rows.prepare import Prepared
+from skewless.schemas.rows.tokenizers import cuts_at_spaces, tokenize
+from skewless.schemas.spec.features import NumericFeature, TextFeature
+from skewless.schemas.spec.label import (
+    MulticlassLabel,
+    MultilabelLabel,
+    RegressionLabel,
+    SequenceLabel,
+)
+from skewless.schemas.spec.spec import Spec
+
+__all__ = ["Analysis", "AnalysisTotals", "CountedVocabulary", "Reduction", "counted_vocabularies"]
+
+_KNOWN, _PIECES, _COUNTS, _VALUES = "known", "pieces", "counts", "values"
+
+
+@dataclass
+class Analysis:
+    """Everything counted.
+
+    Attributes:
+      counts: Tokens and their counts, by the vocabulary's owner.
+      numbers: [width] summaries, by feature; the label's under its own name.
+    """
+
+    counts: dict[str, Counts] = field(default_factory=dict)
+    numbers: dict[str, list[NumericSummary]] = field(default_factory=dict)
+
+    def merge(self, other: Analysis) -> None:
+        """Adds what another worker has counted."""
+        for name, counts in other.counts.items():
+            if name not in self.counts:
+                self.counts[name] = dict(counts)
+            else:
+                add_counts(self.counts[name], counts, counts.values())
+        for name, summaries in other.numbers.items():
+            own = self.numbers.setdefault(name, [NumericSummary() for _ in summaries])
+            for summary, more in zip(own, summaries, strict=True):
+                summary.merge(more)
+
+    def constants(self, spec: Spec, directory: str) -> Constants:
+        """Chooses vocabularies and writes their files, named for their owners, to `directory`."""
+        constants = Constants()
+        for name, vocabulary in counted_vocabularies(spec).items():
+            path = os.path.join(directory, name)
+            write_vocabulary(path, vocabulary.select(self.counts.get(name, {})))
+            constants.vocabularies[name] = path
+        for name, width in _numbers(spec).items():
+            summaries = self.numbers.get(name) or [NumericSummary() for _ in range(width)]
+            buckets = getattr(spec.features.get(name), "buckets", None) or 1
+            constants.numbers[name] = numeric_constants(summaries, buckets)
+        return constants
+
+
+class Reduction:
+    """Reduces a batch, inside the graph, to what `AnalysisTotals` adds."""
+
+    def __init__(self, spec: Spec, known: Mapping[str, KnownPieces]) -> None:
+        self._vocabularies = {
+            name: (vocabulary.members, known.get(name) or KnownPieces(()))
+            for name, vocabulary in counted_vocabularies(spec).items()
+        }
+        self._numbers = tuple(_numbers(spec))
+        # Texts that are wanted as pieces.
+        self.uncut = frozenset(
+            member
+            for members, _ in self._vocabularies.values()
+            for member in members
+            if _tokens_of(spec, members) is not None
+        )
+
+    def __call__(self, prepared: Prepared) -> dict[str, tf.Tensor]:
+        """Returns counted pieces, and [batch, width] float32 numbers."""
+        batch: dict[str, tf.Tensor] = {}
+        for name, (members, known) in self._vocabularies.items():
+            flat = tf.concat([_flat(prepared[member]) for member in members], axis=0)
+            places, pieces, counts = known.count(flat)
+            batch |= {
+                f"{_KNOWN}/{name}": places,
+                f"{_PIECES}/{name}": pieces,
+                f"{_COUNTS}/{name}": counts,
+            }
+        for name in self._numbers:
+            batch[f"{_VALUES}/{name}"] = prepared[name]
+        return batch
+
+
+class AnalysisTotals:
+    """Folds one worker's reduced batches."""
+
+    def __init__(self, spec: Spec, known: Mapping[str, KnownPieces] | None = None) -> None:
+        self._counters = {
+            name: TokenCounter(_tokens_of(spec, vocabulary.members))
+            for name, vocabulary in counted_vocabularies(spec).items()
+        }
+        for name, pieces in (known or {}).items():
+            self._counters[name].resume(pieces)
+        most = bins_allowed(spec)
+        self._numbers = {
+            name: [NumericSummary.bounded(most) for _ in range(width)]
+            for name, width in _numbers(spec).items()
+        }
+
+    def add(self, batch: Mapping[str, np.ndarray]) -> None:
+        """Adds what `Reduction` gave for a batch."""
+        for name, counter in self._counters.items():
+            counter.add(*(batch[f"{part}/{name}"] for part in (_KNOWN, _PIECES, _COUNTS)))
+        for name, summaries in self._numbers.items():
+            for column, summary in enumerate(summaries):
+                summary.add(batch[f"{_VALUES}/{name}"][:, column])
+
+    def know(self, most: int) -> dict[str, KnownPieces]:
+        """Returns the `most` frequent pieces so far, which later batches count by place."""
+        return {name: counter.know(most) for name, counter in self._counters.items()}
+
+    def analysis(self) -> Analysis:
+        """Returns everything counted so far."""
+        counts = {name: counter.total() for name, counter in self._counters.items()}
+        return Analysis(counts, self._numbers)
+
+
+@dataclass(frozen=True)
+class CountedVocabulary:
+    """A vocabulary to count, over all of its `members`, and how its entries are chosen."""
+
+    members: tuple[str, ...]
+    select: MostFrequent | LearnedPieces
+
+
+def counted_vocabularies(spec: Spec) -> dict[str, CountedVocabulary]:
+    """Returns the vocabularies that the spec wants counted, by their owners."""
+    members: dict[str, list[str]] = {}
+    for name, feature in spec.features.items():
+        vocabulary = getattr(feature, "vocabulary", None)
+        if vocabulary is not None:
+            members.setdefault(vocabulary.shared_with or name, []).append(name)
+    found = {}
+    for owner, names in members.items():
+        feature = spec.features[owner]
+        vocabulary = getattr(feature, "vocabulary", None)
+        if vocabulary is None or vocabulary.file is not None:
+            continue
+        subword = getattr(feature, "tokenizer", None) == "subword"
+        select = LearnedPieces if subword else MostFrequent
+        found[owner] = CountedVocabulary(
+            tuple(names), select(vocabulary.max_size, vocabulary.min_count)
+        )
+    label = spec.label
+    if isinstance(label, MulticlassLabel | MultilabelLabel) and label.classes is None:
+        found[LABEL] = CountedVocabulary((LABEL,), MostFrequent())
+    elif isinstance(label, SequenceLabel) and label.vocabulary.file is None:
+        select_targets = MostFrequent(label.vocabulary.max_size, label.vocabulary.min_count)
+        found[LABEL] = CountedVocabulary((LABEL,), select_targets)
+    return found
+
+
+def _numbers(spec: Spec) -> dict[str, int]:
+    """Returns the width of each numeric feature, or label, of which constants are needed."""
+    widths = {
+        name: feature.width
+        for name, feature in spec.features.items()
+        if isinstance(feature, NumericFeature)
+        and (
+            feature.buckets is not None
+            or feature.scale in ("z_score", "min_max")
+            or isinstance(feature.missing, str)
+        )
+    }
+    if isinstance(spec.label, RegressionLabel) and spec.label.scale == "z_score":
+        widths[LABEL] = 1
+    return widths
+
+
+def _tokens_of(spec: Spec, members: Sequence[str]) -> Callable[[tf.Tensor], tf.RaggedTensor] | None:
+    """Returns what cuts pieces into tokens, where that is one thing for all members."""
+    texts = [spec.features[member] for member in members if member in spec.features]
+    declared = texts[0] if texts else None
+    if not isinstance(declared, TextFeature) or not cuts_at_spaces(declared):
+        return None
+    for other in texts[1:]:
+        if not isinstance(other, TextFeature) or _cutting(other) != _cutting(declared):
+            return None
+    return lambda pieces: tokenize(pieces, declared)
+
+
+def _cutting(declared: TextFeature) -> tuple[object, ...]:
+    return declared.tokenizer, declared.lowercase, declared.normalize, declared.ngrams
+
+
+def _flat(tokens: tf.RaggedTensor | tf.Tensor) -> tf.Tensor:
+    return tokens.flat_values if isinstance(tokens, tf.RaggedTensor) else tokens

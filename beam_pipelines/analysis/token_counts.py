@@ -1,0 +1,146 @@
+"""Exact vocabularies: tokens by descending count, ties by descending bytes, as in tf.Transform.
+
+tf.Transform's own `tft.vocabulary` turns each token into a Python object and a Beam element.
+Here a batch is reduced to its unique pieces and their counts inside the graph, and those are
+folded into one dictionary of tokens per worker. A piece is a value, a token or, where tokens can be
+told from it alone, what stands between two spaces: lower-casing and cutting each piece once costs
+far less than doing so wherever it occurs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from skewless.schemas.records.vocabulary_file import NO_ENTRIES
+
+__all__ = [
+    "Counts",
+    "KnownPieces",
+    "MostFrequent",
+    "TokenCounter",
+    "add_counts",
+]
+
+Counts = dict[bytes, int]
+
+
+@dataclass(frozen=True)
+class MostFrequent:
+    """Selects the tokens counted at least `min_count` times, at most `max_size` of them."""
+
+    max_size: int | None = None
+    min_count: int = 1
+
+    def __call__(self, counts: Counts) -> list[bytes]:
+        """Returns the selected tokens by descending count, ties by descending bytes."""
+        kept = [(count, token) for token, count in counts.items() if count >= self.min_count]
+        kept.sort(reverse=True)
+        return [token for _, token in kept[: self.max_size]]
+
+
+class KnownPieces:
+    """Pieces seen before, each with a place; makes counting them a lookup.
+
+    Looking a piece up costs a third of finding the unique ones among all, and what is known
+    needs no Python object a batch.
+    """
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        self.pieces = list(pieces)
+        keys = tf.constant(self.pieces or [NO_ENTRIES], tf.string)
+        self._table = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(keys, tf.range(tf.size(keys, tf.int64))),
+            default_value=-1,
+        )
+
+    def count(self, pieces: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Counts [count] string pieces.
+
+        Returns:
+          [known] int64, how often each known piece occurs; [unique] string, the others that
+          occur; [unique] int64, how often.
+        """
+        size = len(self.pieces)
+        places = (
+            self._table.lookup(pieces)
+            if size
+            else tf.fill(tf.shape(pieces), tf.constant(-1, tf.int64))
+        )
+        known = tf.math.bincount(
+            tf.cast(places + 1, tf.int32), minlength=size + 1, maxlength=size + 1, dtype=tf.int64
+        )[1:]
+        others, _, counts = tf.unique_with_counts(
+            tf.boolean_mask(pieces, places < 0), out_idx=tf.int64
+        )
+        return known, others, counts
+
+
+class TokenCounter:
+    """Folds counted batches of pieces into one dictionary of tokens."""
+
+    def __init__(self, tokens_of: Callable[[tf.Tensor], tf.RaggedTensor] | None = None) -> None:
+        """Begins to count.
+
+        Args:
+          tokens_of: [pieces] string to [pieces, (tokens)] string; None where a piece is a token.
+        """
+        self._tokens_of = tokens_of
+        self._counts: Counts = {}
+        self._unsettled: Counts = {}
+        self._known: Sequence[bytes] = ()
+        self._known_counts = np.zeros(0, np.int64)
+
+    def know(self, most: int) -> KnownPieces:
+        """Returns the `most` frequent pieces so far, which are counted by place from here on."""
+        known = KnownPieces(MostFrequent(most)(self._unsettled))
+        self.resume(known)
+        return known
+
+    def resume(self, known: KnownPieces) -> None:
+        """Counts pieces that were known before by their place from here on."""
+        self._settle()
+        self._known = known.pieces
+        self._known_counts = np.zeros(len(known.pieces), np.int64)
+
+    def add(self, known: np.ndarray, pieces: np.ndarray, counts: np.ndarray) -> None:
+        """Adds what `KnownPieces.count` gave for a batch."""
+        self._known_counts += known
+        if len(self._known):
+            self._count(pieces, counts)
+        else:
+            add_counts(self._unsettled, pieces.tolist(), counts.tolist())
+
+    def total(self) -> Counts:
+        """Returns all tokens and their counts."""
+        self._settle()
+        return self._counts
+
+    def _settle(self) -> None:
+        places = np.flatnonzero(self._known_counts)
+        known = np.array([self._known[place] for place in places.tolist()], object)
+        self._count(known, self._known_counts[places])
+        self._known_counts = np.zeros(len(self._known), np.int64)
+        self._count(
+            np.array(list(self._unsettled), object),
+            np.fromiter(self._unsettled.values(), np.int64, len(self._unsettled)),
+        )
+        self._unsettled = {}
+
+    def _count(self, pieces: np.ndarray, counts: np.ndarray) -> None:
+        if self._tokens_of is not None and len(pieces):
+            tokens = self._tokens_of(tf.constant(pieces, tf.string))
+            counts = counts[tokens.value_rowids().numpy()]
+            pieces = tokens.flat_values.numpy()
+        add_counts(self._counts, pieces.tolist(), counts.tolist())
+
+
+def add_counts(total: Counts, tokens: Iterable[bytes], counts: Iterable[int]) -> None:
+    """Adds counted tokens to `total`; the empty one, which stands for no value, is left out."""
+    get = total.get
+    for token, count in zip(tokens, counts, strict=True):
+        total[token] = get(token, 0) + count
+    total.pop(b"", None)

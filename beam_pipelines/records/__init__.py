@@ -1,0 +1,1 @@
+"""Transformed rows to TFRecord shards, and the account of every row."""

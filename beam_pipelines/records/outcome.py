@@ -1,0 +1,125 @@
+"""The outcome of a job's pipelines: what the command needs to know of what workers did.
+
+Rows lie in files that `parts` name. The last step of a pipeline writes the rest into the staging
+directory, where the command reads it: numbers and names, no objects (beam_pipelines/running/checked_file.py).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from skewless.beam_pipelines.records.accounting import UnitAccount
+from skewless.beam_pipelines.records.sinks import Part
+from skewless.beam_pipelines.running.checked_file import (
+    json_section,
+    read_checked,
+    read_json_section,
+    write_checked,
+)
+from skewless.beam_pipelines.statistics.split_statistics import SplitStatistics
+from skewless.beam_pipelines.transform.constants import Constants
+from skewless.beam_pipelines.transform.numeric import constants_of, numbers_of
+from skewless.schemas.errors import DataError
+
+__all__ = ["CountedUnit", "Outcome"]
+
+_KIND = "outcome"
+
+
+@dataclass(frozen=True)
+class CountedUnit:
+    """A work unit that was analysed.
+
+    Attributes:
+      order: Of the unit.
+      read: Its records.
+      kept: Whether the analysis cache had it.
+    """
+
+    order: int
+    read: int
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a pipeline did.
+
+    Attributes:
+      parts: The files that hold rows.
+      accounts: What became of each unit's rows.
+      counted: The units that were analysed; empty where nothing was.
+      statistics: Of the written rows, by split.
+      constants: What the analysis found; None where nothing was analysed.
+    """
+
+    parts: Sequence[Part] = ()
+    accounts: Sequence[UnitAccount] = ()
+    counted: Sequence[CountedUnit] = ()
+    statistics: Mapping[str, SplitStatistics] = field(default_factory=dict)
+    constants: Constants | None = None
+
+    def write(self, path: str | Path) -> None:
+        """Writes the outcome."""
+        document = {
+            "parts": [asdict(part) for part in self.parts],
+            "accounts": [_account(entry) for entry in self.accounts],
+            "counted": [asdict(unit) for unit in self.counted],
+            "statistics": {split: found.encoded() for split, found in self.statistics.items()},
+            "constants": None if self.constants is None else _constants(self.constants),
+        }
+        write_checked(path, _KIND, [json_section(document)])
+
+    @classmethod
+    def read(cls, path: str | Path) -> Outcome:
+        """Reads what `write` wrote.
+
+        Raises:
+          DataError: If it is not as it was written, or nothing was.
+        """
+        try:
+            [section] = read_checked(path, _KIND, [0])
+        except FileNotFoundError as error:
+            raise DataError(
+                f"{path}: the pipeline ended and left no outcome; its workers must see the output's "
+                "directory: give --output on a file system that they share"
+            ) from error
+        document: dict[str, Any] = read_json_section(section)
+        return cls(
+            parts=[Part(**part) for part in document["parts"]],
+            accounts=[_read_account(entry) for entry in document["accounts"]],
+            counted=[CountedUnit(**unit) for unit in document["counted"]],
+            statistics={
+                split: SplitStatistics.decoded(encoded)
+                for split, encoded in document["statistics"].items()
+            },
+            constants=_read_constants(document["constants"]),
+        )
+
+
+def _account(entry: UnitAccount) -> dict[str, Any]:
+    reasons = [[column, reason, count] for (column, reason), count in entry.reasons.items()]
+    return {**vars(entry), "reasons": reasons}
+
+
+def _read_account(entry: dict[str, Any]) -> UnitAccount:
+    reasons = Counter({(column, reason): count for column, reason, count in entry["reasons"]})
+    return UnitAccount(**{**entry, "reasons": reasons, "labels": Counter(entry["labels"])})
+
+
+def _constants(found: Constants) -> dict[str, Any]:
+    return {**vars(found), "numbers": numbers_of(found.numbers)}
+
+
+def _read_constants(entry: dict[str, Any] | None) -> Constants | None:
+    if entry is None:
+        return None
+    return Constants(
+        vocabularies=entry["vocabularies"],
+        numbers=constants_of(entry["numbers"]),
+        growth={owner: (added, left) for owner, (added, left) in entry["growth"].items()},
+    )

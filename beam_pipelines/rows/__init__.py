@@ -1,0 +1,1 @@
+"""Raw batches to checked rows: keys, splits, rejections."""

@@ -1,0 +1,168 @@
+"""Rows of a work unit: read, checked, keyed, assigned to splits and freed of duplicates.
+
+The one road from a file to rows, for analysis, for writing and for whoever needs raw rows again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+
+from skewless.beam_pipelines.rows.assign_splits import assign_splits
+from skewless.beam_pipelines.rows.keys import content_keys
+from skewless.beam_pipelines.rows.validation import validate
+from skewless.beam_pipelines.sources import (
+    RawBatch,
+    Rejected,
+    WorkUnit,
+    read,
+    row_contents,
+    wanted_columns,
+)
+from skewless.schemas.rows.canonical import canonical
+from skewless.schemas.rows.raw_columns import raw_columns
+from skewless.schemas.spec.spec import Spec
+
+__all__ = ["Rows", "check_rows", "keys_of", "rows_of"]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Sound rows of one file, in file order.
+
+    Attributes:
+      columns: [rows] canonical columns: those of the graph, then key, split and kept ones.
+      numbers: [rows] int64, 1-based record numbers.
+      keys: [rows] string.
+      splits: [rows] int8, places in `skewless.schemas.spec.splits.SPLITS`.
+      rejected: Records of this stretch that were turned away.
+      read: Records that this stretch of the file holds, counted before any was checked.
+      duplicates: Rows of this stretch left out because an earlier row has their key.
+    """
+
+    unit: WorkUnit
+    columns: pa.RecordBatch
+    numbers: np.ndarray
+    keys: pa.Array
+    splits: np.ndarray
+    rejected: list[Rejected]
+    read: int
+    duplicates: int = 0
+
+    def take(self, mask: np.ndarray) -> Rows:
+        """Returns only the rows where `mask` is true, compacted."""
+        if mask.all():
+            return self
+        # filter() copies: a slice would drag its whole parent along when pickled.
+        selected = pa.array(mask)
+        return replace(
+            self,
+            columns=self.columns.filter(selected),
+            numbers=self.numbers[mask],
+            keys=self.keys.filter(selected),
+            splits=self.splits[mask],
+        )
+
+
+def rows_of(
+    unit: WorkUnit,
+    spec: Spec,
+    *,
+    duplicates: np.ndarray | None = None,
+    only: np.ndarray | None = None,
+    serving: bool = False,
+) -> Iterator[Rows]:
+    """Yields the rows of `unit`.
+
+    Args:
+      unit: What to read.
+      spec: The declaration.
+      duplicates: [count] int64, sorted record numbers to leave out.
+      only: [count] int64, sorted record numbers to look at; all by default.
+      serving: Leaves out label, weight and split.
+
+    Raises:
+      DataError: If the file cannot be read on.
+    """
+    # Predictions carry their row's place; nothing is split by what stands for a key there.
+    for batch in read(unit, spec, serving=serving, contents=spec.key is None and not serving):
+        if only is not None:
+            batch = _chosen(batch, np.isin(batch.rows, only))
+        rows = check_rows(batch, spec, serving=serving)
+        if duplicates is not None and len(duplicates):
+            repeated = np.isin(rows.numbers, duplicates)
+            rows = replace(rows.take(~repeated), duplicates=int(repeated.sum()))
+        yield rows
+
+
+def keys_of(unit: WorkUnit, spec: Spec) -> Iterator[tuple[np.ndarray, pa.Array]]:
+    """Yields [records] int64 record numbers and string keys, with nothing else of a row looked at.
+
+    Some of the records may not be valid; those without a key are left out.
+
+    Raises:
+      DataError: If the file cannot be read on.
+    """
+    assert spec.key is not None
+    column = wanted_columns(spec)[spec.key]
+    for batch in read(unit, spec, {spec.key: column}):
+        keys, _ = canonical(batch.table.column(spec.key), column, spec)
+        present = keys.is_valid().to_numpy(zero_copy_only=False)
+        yield batch.rows[present], keys.drop_null().cast(pa.string())
+
+
+def check_rows(batch: RawBatch, spec: Spec, *, serving: bool = False) -> Rows:
+    """Returns the sound rows of a raw batch, keyed and assigned to splits.
+
+    Args:
+      batch: [rows] as read.
+      spec: The declaration.
+      serving: Leaves out label, weight and split.
+    """
+    graph_columns = [
+        name
+        for name, column in raw_columns(spec).items()
+        if not serving or column.role == "feature"
+    ]
+    # Not the sum of what became of them: accounting compares the two.
+    count = len(batch.rows) + len(batch.rejected)
+    valid = validate(batch, spec, serving=serving)
+    columns = valid.columns
+
+    def text(name: str | None) -> pa.Array | None:
+        if name is None or name not in columns.schema.names:
+            return None
+        return columns.column(name).cast(pa.string())
+
+    keys = text(spec.key)
+    if keys is None:
+        if batch.contents is None or serving:
+            contents = row_contents(columns.select(graph_columns))
+        else:
+            contents = batch.contents().filter(pa.array(np.isin(batch.rows, valid.rows)))
+        keys = content_keys(contents)
+    if serving:
+        splits = np.zeros(columns.num_rows, np.int8)
+    else:
+        splits = assign_splits(
+            spec.split,
+            keys=keys,
+            hashed=text(spec.split.by),
+            named=text(spec.split.column),
+            forced=batch.unit.split,
+        )
+    return Rows(batch.unit, columns, valid.rows, keys, splits, valid.rejected, count)
+
+
+def _chosen(batch: RawBatch, mask: np.ndarray) -> RawBatch:
+    places = np.flatnonzero(mask)
+    return RawBatch(
+        batch.unit,
+        batch.table.filter(pa.array(mask)),
+        batch.rows[mask],
+        raw_text=lambda at: batch.raw_text(int(places[at])),
+        contents=batch.contents_at(places),
+    )

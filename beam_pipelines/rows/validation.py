@@ -1,0 +1,191 @@
+"""Validation: raw batches to the canonical form, the rows that do not fit rejected with a reason.
+
+Canonical form of a row: strings as UTF-8, int64 and float32 with null for missing, a
+multivalued column as a list (a text still to be split is a list of that one text). Work is by
+column; only a column in which some value fails is looked at value by value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from skewless.beam_pipelines.sources import RawBatch, Rejected, wanted_columns
+from skewless.schemas.rows.canonical import (
+    Faults,
+    canonical,
+    canonical_type,
+    shown,
+    without_missing,
+)
+from skewless.schemas.rows.label_values import (
+    NEGATIVE_WORDS,
+    POSITIVE_WORDS,
+    label_text,
+    label_texts,
+)
+from skewless.schemas.rows.raw_columns import RawColumn, raw_columns
+from skewless.schemas.spec.label import BinaryLabel, MulticlassLabel, MultilabelLabel
+from skewless.schemas.spec.spec import Spec
+from skewless.schemas.spec.splits import SPLITS
+
+__all__ = ["ValidBatch", "canonical_schema", "validate"]
+
+
+@dataclass
+class ValidBatch:
+    """The rows that passed.
+
+    Attributes:
+      columns: [rows] the columns of `canonical_schema`.
+      rows: [rows] int64, 1-based record numbers in the file.
+      rejected: All rejections of the stretch, those of the reader included, by row.
+    """
+
+    columns: pa.RecordBatch
+    rows: np.ndarray
+    rejected: list[Rejected]
+
+
+def canonical_schema(spec: Spec, *, serving: bool = False) -> pa.Schema:
+    """Returns the canonical columns: those of the graph, then key, split and kept columns."""
+    return pa.schema(
+        [
+            (name, canonical_type(column))
+            for name, column in wanted_columns(spec, serving=serving).items()
+        ]
+    )
+
+
+def validate(batch: RawBatch, spec: Spec, *, serving: bool = False) -> ValidBatch:
+    """Checks every value of `batch`; a row with any unfit value is rejected, once.
+
+    Args:
+      batch: [rows] as read.
+      spec: Declares kinds, what is required, and which texts mean missing.
+      serving: Leaves out label and weight, and the checks of the split column.
+    """
+    count = len(batch.rows)
+    graph = raw_columns(spec)
+    names = batch.table.schema.names
+    arrays: list[pa.Array] = []
+    faults: dict[int, tuple[str, str]] = {}
+    for name, column in wanted_columns(spec, serving=serving).items():
+        raw = batch.table.column(name) if name in names else pa.nulls(count)
+        array, bad = canonical(raw, column, spec)
+        is_label = name in graph and graph[name].role == "label"
+        if is_label and isinstance(spec.label, BinaryLabel | MulticlassLabel):
+            array = label_texts(array)
+        bad = {**_row_faults(array, name, column, spec, batch, serving), **bad}
+        if is_label and isinstance(spec.label, BinaryLabel):
+            bad = {**_binary_faults(array, spec.label), **bad}
+        elif is_label and isinstance(spec.label, MultilabelLabel):
+            array = _classes(array, spec.label.separator)
+        arrays.append(array)
+        for position, reason in bad.items():
+            faults.setdefault(position, (name, reason))
+    table = pa.RecordBatch.from_arrays(arrays, schema=canonical_schema(spec, serving=serving))
+    if not faults:
+        return ValidBatch(table, batch.rows, list(batch.rejected))
+    keys = table.column(spec.key) if spec.key is not None else None
+    rejected = list(batch.rejected)
+    for position, (name, reason) in sorted(faults.items()):
+        key = None if keys is None else keys[position].as_py()
+        rejected.append(
+            Rejected(
+                batch.unit.file,
+                int(batch.rows[position]),
+                None if key is None else str(key),
+                name,
+                reason,
+                batch.raw_text(position),
+            )
+        )
+    rejected.sort(key=lambda entry: entry.row)
+    keep = np.ones(count, bool)
+    keep[list(faults)] = False
+    return ValidBatch(table.filter(pa.array(keep)), batch.rows[keep], rejected)
+
+
+def _row_faults(
+    array: pa.Array, name: str, column: RawColumn, spec: Spec, batch: RawBatch, serving: bool
+) -> Faults:
+    """Returns what is wrong with values as the row's key, weight, split or required value."""
+    faults: Faults = {}
+    if column.required or name == spec.key:
+        role = "key" if name == spec.key else column.role
+        what = {"key": "the key", "label": "the label", "weight": "the weight"}.get(
+            role, "a required value"
+        )
+        missing = spec.missing_values
+        if column.role == "label":
+            missing = (*missing, *map(label_text, missing))
+        for at in _missing(array, missing):
+            faults[int(at)] = f"{what} is missing"
+    if serving:
+        return faults
+    if name == spec.weight:
+        values = array.fill_null(math.nan).to_numpy(zero_copy_only=False)
+        for at in np.flatnonzero(~(values >= 0)):
+            got = "nothing" if math.isnan(values[at]) else f"{values[at]:g}"
+            faults[int(at)] = f"expected a weight of 0 or more, got {got}"
+    if name == spec.split.column and batch.unit.split is None:
+        trimmed = pc.utf8_trim_whitespace(array)
+        known = pc.is_in(trimmed, value_set=pa.array(SPLITS, pa.string()))
+        for at in np.flatnonzero(~known.to_numpy(zero_copy_only=False)):
+            faults[int(at)] = (
+                f"expected a split of {', '.join(SPLITS)}, got {shown(array[int(at)].as_py())}"
+            )
+    return faults
+
+
+def _missing(array: pa.Array, missing_values: Iterable[str]) -> np.ndarray:
+    """Returns the positions of rows without any value."""
+    if pa.types.is_list(array.type):
+        lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
+        items = array.flatten()
+        held = np.ones(len(items), bool)
+        held[_missing(items, missing_values)] = False
+        owner = np.repeat(np.arange(len(array)), lengths)
+        return np.flatnonzero(np.bincount(owner[held], minlength=len(array)) == 0)
+    if pa.types.is_string(array.type):
+        array = without_missing(array, missing_values)
+    return np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))
+
+
+def _classes(lists: pa.Array, separator: str) -> pa.Array:
+    """Returns [rows] lists of single classes: texts cut at `separator`, none of them empty."""
+    owners, texts = pc.list_parent_indices(lists), lists.flatten()
+    parts = pc.split_pattern(texts, separator)
+    owners = pc.take(owners, pc.list_parent_indices(parts))
+    classes = label_texts(parts.flatten())
+    held = pc.not_equal(classes, "")
+    counts = np.bincount(
+        owners.filter(held).to_numpy(zero_copy_only=False).astype(np.int64), minlength=len(lists)
+    )
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), classes.filter(held), mask=lists.is_null())
+
+
+def _binary_faults(array: pa.Array, label: BinaryLabel) -> Faults:
+    """Rejects values that are neither positive nor negative, where both are known."""
+    if label.positive is not None and label.negative is None:
+        return {}
+    if label.positive is None:
+        compared, valid = pc.utf8_lower(array), frozenset((*POSITIVE_WORDS, *NEGATIVE_WORDS))
+        expected = "1, true, yes or 0, false, no"
+    else:
+        compared = array
+        valid = frozenset(map(label_text, (*label.positive, *(label.negative or ()))))
+        expected = ", ".join(sorted(valid))
+    known = pc.is_in(compared, value_set=pa.array(sorted(valid), pa.string()))
+    unknown = pc.and_(pc.invert(known), pc.is_valid(array)).to_numpy(zero_copy_only=False)
+    return {
+        int(at): f"expected a label of {expected}, got {shown(array[int(at)].as_py())}"
+        for at in np.flatnonzero(unknown)
+    }

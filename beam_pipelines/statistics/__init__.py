@@ -1,0 +1,1 @@
+"""Statistics of each split, and how far two splits are apart."""

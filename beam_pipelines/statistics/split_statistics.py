@@ -1,0 +1,230 @@
+"""Statistics of a data set, per split and feature, gathered while its records are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from skewless.beam_pipelines.statistics.distribution import id_distribution, number_distribution
+from skewless.beam_pipelines.statistics.numeric_summary import NumericSummary, SummaryCoder
+from skewless.beam_pipelines.statistics.pattern_counts import MOST_BINS, bins_allowed
+from skewless.schemas.records.id_contract import FIRST_ID, MISSING_ID, PADDING_ID
+from skewless.schemas.records.records import LABEL, tokens_name
+from skewless.schemas.spec.features import NumericFeature
+from skewless.schemas.spec.label import MulticlassLabel, RegressionLabel
+from skewless.schemas.spec.spec import Spec, is_sequence
+
+__all__ = ["IdStatistics", "SplitStatistics", "merge_statistics", "number_columns"]
+
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+_LONGEST = 10_000
+
+
+def _add(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    size = max(len(left), len(right))
+    return np.pad(left, (0, size - len(left))) + np.pad(right, (0, size - len(right)))
+
+
+@dataclass
+class IdStatistics:
+    """What is counted of an integer feature.
+
+    Attributes:
+      ids: [largest ID + 1] int64, how often each ID occurs, padding left out.
+      lengths: [longest + 1] int64, rows by their number of tokens before truncation.
+    """
+
+    rows: int = 0
+    missing: int = 0
+    truncated: int = 0
+    ids: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    lengths: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def add(self, ids: np.ndarray, tokens: np.ndarray | None) -> None:
+        """Adds [rows] or [rows, length] IDs and, for sequences, [rows] true lengths."""
+        self.rows += len(ids)
+        counts = np.bincount(ids.reshape(-1)) if ids.size else np.zeros(0, np.int64)
+        if len(counts):
+            counts[PADDING_ID] = 0
+        self.ids = _add(self.ids, counts)
+        if tokens is None:
+            self.missing += int(np.count_nonzero(ids == MISSING_ID))
+        else:
+            self.missing += int(np.count_nonzero(tokens == 0))
+            self.truncated += int(np.count_nonzero(tokens > ids.shape[1]))
+            self.lengths = _add(self.lengths, np.bincount(np.minimum(tokens, _LONGEST)))
+
+    def merge(self, other: IdStatistics) -> None:
+        """Adds what another worker has counted."""
+        self.rows += other.rows
+        self.missing += other.missing
+        self.truncated += other.truncated
+        self.ids = _add(self.ids, other.ids)
+        self.lengths = _add(self.lengths, other.lengths)
+
+    def summary(self, oov_buckets: int) -> dict[str, Any]:
+        """Returns the entry of `statistics.json`; `distinct` counts IDs in use."""
+        known = self.ids[FIRST_ID:]
+        tokens = int(known.sum())
+        result: dict[str, Any] = {
+            "rows": self.rows,
+            "missing": self.missing,
+            "distinct": int(np.count_nonzero(known)),
+            "oov_share": float(known[:oov_buckets].sum() / tokens) if tokens else 0.0,
+            "distribution": id_distribution(self.ids),
+        }
+        if len(self.lengths):
+            cumulative = np.cumsum(self.lengths)
+            result["length_quantiles"] = {
+                str(share): int(np.searchsorted(cumulative, share * cumulative[-1]))
+                for share in QUANTILES
+            }
+            result["truncated_share"] = self.truncated / self.rows if self.rows else 0.0
+        return result
+
+
+@dataclass
+class SplitStatistics:
+    """Everything counted of one split."""
+
+    rows: int = 0
+    ids: dict[str, IdStatistics] = field(default_factory=dict)
+    numbers: dict[str, NumericSummary] = field(default_factory=dict)
+    label_counts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def add(self, spec: Spec, columns: pa.RecordBatch, outputs: Mapping[str, np.ndarray]) -> None:
+        """Adds [rows] raw columns and the transform's outputs for them."""
+        self.rows += columns.num_rows
+        most = bins_allowed(spec)
+        for name, feature in spec.features.items():
+            if isinstance(feature, NumericFeature):
+                for column in feature.columns or (feature.column or name,):
+                    entry = name if not feature.columns else f"{name}.{column}"
+                    self._add_numbers(entry, columns.column(column), most)
+            else:
+                tokens = outputs.get(tokens_name(name)) if is_sequence(feature) else None
+                self.ids.setdefault(name, IdStatistics()).add(outputs[name], tokens)
+        if spec.label is not None:
+            self._add_label(spec, columns, outputs)
+
+    def _add_numbers(self, name: str, column: pa.Array, most_bins: int = MOST_BINS) -> None:
+        if pa.types.is_list(column.type):
+            column = column.flatten()
+        values = column.cast(pa.float32()).to_numpy(zero_copy_only=False).astype(np.float32)
+        if name not in self.numbers:
+            self.numbers[name] = NumericSummary.bounded(most_bins)
+        self.numbers[name].add(values)
+
+    def _add_label(
+        self, spec: Spec, columns: pa.RecordBatch, outputs: Mapping[str, np.ndarray]
+    ) -> None:
+        label = outputs[LABEL]
+        if isinstance(spec.label, RegressionLabel):
+            self._add_numbers(LABEL, columns.column(spec.label.column), bins_allowed(spec))
+        elif tokens_name(LABEL) in outputs:
+            self.ids.setdefault(LABEL, IdStatistics()).add(label, outputs[tokens_name(LABEL)])
+        elif isinstance(spec.label, MulticlassLabel):
+            self.label_counts = _add(self.label_counts, np.bincount(label))
+        elif label.ndim == 1:
+            self.label_counts = _add(self.label_counts, np.bincount(label.astype(np.int64)))
+        else:
+            self.label_counts = _add(self.label_counts, label.sum(axis=0).astype(np.int64))
+
+    def merge(self, other: SplitStatistics) -> None:
+        """Adds what another worker has counted."""
+        self.rows += other.rows
+        for name, ids in other.ids.items():
+            self.ids.setdefault(name, IdStatistics()).merge(ids)
+        for name, numbers in other.numbers.items():
+            self.numbers.setdefault(name, NumericSummary()).merge(numbers)
+        self.label_counts = _add(self.label_counts, other.label_counts)
+
+    def encoded(self) -> dict[str, Any]:
+        """Returns everything counted as JSON has it."""
+        names = list(self.numbers)
+        numbers = SummaryCoder().encode_cache([self.numbers[name] for name in names])
+        return {
+            "rows": self.rows,
+            "ids": {
+                name: {**vars(ids), "ids": ids.ids.tolist(), "lengths": ids.lengths.tolist()}
+                for name, ids in self.ids.items()
+            },
+            "numbers": {"names": names, "summaries": numbers.decode()},
+            "label_counts": self.label_counts.tolist(),
+        }
+
+    @classmethod
+    def decoded(cls, encoded: Mapping[str, Any]) -> SplitStatistics:
+        """Returns what `encoded` was called on."""
+        numbers = encoded["numbers"]
+        summaries = SummaryCoder().decode_cache(numbers["summaries"].encode())
+        return cls(
+            rows=encoded["rows"],
+            ids={
+                name: IdStatistics(
+                    **{
+                        **ids,
+                        "ids": np.array(ids["ids"], np.int64),
+                        "lengths": np.array(ids["lengths"], np.int64),
+                    }
+                )
+                for name, ids in encoded["ids"].items()
+            },
+            numbers=dict(zip(numbers["names"], summaries, strict=True)),
+            label_counts=np.array(encoded["label_counts"], np.int64),
+        )
+
+    def summary(self, spec: Spec) -> dict[str, Any]:
+        """Returns the split's entry of `statistics.json`."""
+        features: dict[str, Any] = {}
+        for name, ids in self.ids.items():
+            declared = spec.label if name == LABEL else spec.features[name]
+            hashed = getattr(declared, "hash_buckets", None)
+            features[name] = ids.summary(0 if hashed else getattr(declared, "oov_buckets", 1))
+        for name, numbers in self.numbers.items():
+            features[name] = {
+                "rows": numbers.rows,
+                "missing": numbers.rows - numbers.count,
+                "distinct": len(numbers.counts),
+                "min": numbers.low if numbers.count else None,
+                "max": numbers.high if numbers.count else None,
+                "mean": numbers.mean,
+                "standard_deviation": numbers.standard_deviation,
+                "quantiles": dict(
+                    zip(map(str, QUANTILES), numbers.quantiles(QUANTILES), strict=True)
+                ),
+                "quantile_error": numbers.patterns.relative_error,
+                "distribution": number_distribution(numbers),
+            }
+        entry: dict[str, Any] = {"rows": self.rows, "features": features}
+        if len(self.label_counts):
+            entry["label_counts"] = self.label_counts.tolist()
+        return entry
+
+
+def number_columns(spec: Spec) -> list[str]:
+    """Returns the raw columns that statistics are taken of as they are, not as transformed."""
+    columns = [
+        column
+        for name, feature in spec.features.items()
+        if isinstance(feature, NumericFeature)
+        for column in feature.columns or (feature.column or name,)
+    ]
+    if isinstance(spec.label, RegressionLabel):
+        columns.append(spec.label.column)
+    return list(dict.fromkeys(columns))
+
+
+def merge_statistics(
+    parts: Iterable[Mapping[str, SplitStatistics]],
+) -> dict[str, SplitStatistics]:
+    """Returns one set of statistics, by split, of all workers'."""
+    total: dict[str, SplitStatistics] = {}
+    for part in parts:
+        for split, statistics in part.items():
+            total.setdefault(split, SplitStatistics()).merge(statistics)
+    return total

@@ -1,0 +1,1 @@
+"""The same transform over unbounded input: sources, windows, panes."""

@@ -1,0 +1,263 @@
+"""Panes: what one writing of a window leaves, first sealed out of sight, then put in its place.
+
+Sealing gathers segments, leaves out rows whose key is there already, and writes a whole folder,
+its manifest last, under a name of its own. Committing renames it. Between the two a runner with
+checkpoints makes sure that it will not seal those rows again; so a pane that can be seen is final.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import tensorflow as tf
+
+from skewless.beam_pipelines.records.sinks import SINK_FOLDERS, RecordSink, RejectedSink, place
+from skewless.beam_pipelines.rows.keys import wide_fingerprint
+from skewless.beam_pipelines.statistics.drift import drift_of
+from skewless.beam_pipelines.statistics.split_statistics import SplitStatistics
+from skewless.beam_pipelines.streaming.leftovers import (
+    SOURCES,
+    pending_panes,
+    ranges_of,
+    remove_leftovers,
+)
+from skewless.beam_pipelines.streaming.segments import (
+    Segment,
+    SegmentContents,
+    StreamJob,
+    read_records,
+    read_segment,
+    statistics_of,
+)
+from skewless.schemas.errors import AccountingError
+from skewless.schemas.records.manifest import MANIFEST, Rows, Shard
+from skewless.schemas.records.records import KEY
+from skewless.schemas.records.windows import WindowManifest, pane_folder
+
+__all__ = ["SealedPane", "commit_pane", "seal_pane", "started"]
+
+
+@dataclass(frozen=True)
+class SealedPane:
+    """A pane that waits to be put in its place; `segments` are what it was made of."""
+
+    window: int
+    pane: int
+    id: str
+    segments: tuple[str, ...]
+
+
+def started(window: int) -> datetime:
+    """Returns a window's start as a time."""
+    return datetime.fromtimestamp(window / 1e6, timezone.utc)
+
+
+def seal_pane(
+    job: StreamJob, window: int, segments: Iterable[Segment], earlier: Sequence[str]
+) -> SealedPane:
+    """Writes a pane's folder under its pending name.
+
+    Args:
+      job: What to do.
+      window: The window's start.
+      segments: Of this window, none of them in an earlier pane.
+      earlier: The ids of this window's earlier panes, in order.
+
+    Raises:
+      AccountingError: If a segment is gone, or rows are.
+    """
+    gathered = list(segments)
+    opened = [(_open(segment), segment) for segment in gathered]
+    opened.sort(key=lambda entry: (entry[0].file, int(entry[0].numbers[0])))
+    contents = [found for found, _ in opened]
+    pane = SealedPane(
+        window, len(earlier), uuid.uuid4().hex, tuple(segment.path for segment in gathered)
+    )
+    staging = _pending(job, window, pane.id)
+    staging.mkdir(parents=True)
+    sources: dict[str, list[np.ndarray]] = {}
+    for found in contents:
+        if found.file:
+            sources.setdefault(found.file, []).append(found.numbers)
+    ranges = {file: ranges_of(np.concatenate(rows)) for file, rows in sorted(sources.items())}
+    # First, so that what an attempt leaves when it is killed can be told from what is under way.
+    (staging / SOURCES).write_text(json.dumps(ranges, indent=1) + "\n", encoding="utf-8")
+    for folder in SINK_FOLDERS:
+        (staging / folder).mkdir(parents=True)
+    keep = _first_of_each_key(job, contents, window, earlier)
+    records = RecordSink(str(staging), job.shard_bytes, job.compression)
+    rejections = RejectedSink(str(staging))
+    statistics = SplitStatistics()
+    duplicate = 0
+    for (found, segment), kept in zip(opened, keep, strict=True):
+        if kept.any():
+            encoded = read_records(segment.path)
+            records.write_encoded("", [encoded[at] for at in np.flatnonzero(kept)])
+            statistics.merge(
+                found.statistics if kept.all() else statistics_of(job, found, encoded, kept)
+            )
+        duplicate += int(np.count_nonzero(~kept))
+        rejections.write(found.rejected)
+    parts = records.close() + rejections.close()
+    rows = Rows(
+        read=sum(segment.read for segment in gathered),
+        written=sum(part.rows for part in parts if part.kind == "records"),
+        rejected=sum(part.rows for part in parts if part.kind == "rejected"),
+        duplicate=duplicate,
+    )
+    _account(rows, started(window), pane.pane)
+    placed = place(parts, staging, {"records": ".tfrecord", "rejected": ".jsonl"})
+    shards = tuple(
+        Shard(path=path, rows=part.rows, bytes=part.bytes, sha256=part.sha256)
+        for path, part in placed
+        if part.kind == "records"
+    )
+    manifest = _manifest(job, pane, rows, shards, statistics)
+    (staging / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return pane
+
+
+def commit_pane(job: StreamJob, pane: SealedPane) -> str:
+    """Puts a sealed pane in its place; one that is there already is left as it is.
+
+    Returns:
+      Its folder, relative to the directory of windows.
+
+    Raises:
+      AccountingError: If another pane is in its place, or the sealed one is gone.
+    """
+    folder = pane_folder(started(pane.window), pane.pane)
+    final = Path(job.directory) / folder
+    staging = _pending(job, pane.window, pane.id)
+    if not (final / MANIFEST).exists():
+        if not staging.exists():
+            raise AccountingError(
+                f"{staging}: sealed for {folder}, and gone; nothing was written there; "
+                "go on from the last checkpoint, or into an empty output"
+            )
+        _move(staging, final)
+    else:
+        there = WindowManifest.model_validate_json((final / MANIFEST).read_text(encoding="utf-8"))
+        if there.id != pane.id:
+            raise AccountingError(
+                f"{final}: written by another job, or by this one after the checkpoint it went on from; "
+                "go on from its last checkpoint, or into an empty output"
+            )
+    for path in pane.segments:
+        Path(path).unlink(missing_ok=True)
+    remove_leftovers(job.directory, pane.window)
+    return folder
+
+
+def _move(staging: Path, final: Path) -> None:
+    """Puts a sealed folder in its place, if need be around late panes that were there before it."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        staging.rename(final)
+    except OSError:
+        if not final.is_dir():
+            raise
+        # Until its manifest is there, which goes last, nobody takes the pane for finished.
+        for path in sorted(staging.iterdir(), key=lambda path: path.name == MANIFEST):
+            if path.is_dir() and (final / path.name).is_dir():
+                for inner in path.iterdir():
+                    inner.rename(final / path.name / inner.name)
+                path.rmdir()
+            else:
+                path.rename(final / path.name)
+        staging.rmdir()
+
+
+def _open(segment: Segment) -> SegmentContents:
+    try:
+        return read_segment(segment.path)
+    except FileNotFoundError:
+        raise AccountingError(
+            f"{segment.path}: a segment of window {started(segment.window):%FT%TZ} is gone: the job "
+            "went on from a checkpoint older than its last one; start from the last, or into an "
+            "empty output"
+        ) from None
+
+
+def _pending(job: StreamJob, window: int, pane: str) -> Path:
+    return pending_panes(job.directory) / f"{window}-{pane}"
+
+
+def _first_of_each_key(
+    job: StreamJob, contents: Sequence[SegmentContents], window: int, earlier: Sequence[str]
+) -> list[np.ndarray]:
+    """Returns [rows] bool for each segment: the earliest of each key that no pane holds yet."""
+    if job.spec.key is None:
+        return [np.ones(len(found.keys), bool) for found in contents]
+    ranking = np.argsort(np.concatenate([found.times for found in contents]), kind="stable")
+    gathered = np.concatenate([wide_fingerprint(found.keys) for found in contents])
+    there = [_hashes_of(job, window, pane, id) for pane, id in enumerate(earlier)]
+    before = sum(map(len, there))
+    _, first = np.unique(np.concatenate([*there, gathered[ranking]]), axis=0, return_index=True)
+    keep = np.zeros(len(gathered), bool)
+    keep[ranking[first[first >= before] - before]] = True
+    return np.split(keep, np.cumsum([len(found.keys) for found in contents])[:-1])
+
+
+def _hashes_of(job: StreamJob, window: int, pane: int, id: str) -> np.ndarray:
+    """Returns [rows, 2] uint64, hashes of the keys of a sealed pane, wherever it is by now."""
+    final = Path(job.directory) / pane_folder(started(window), pane)
+    pending = _pending(job, window, id)
+    # Looked for twice: it may be put in its place in between.
+    for folder in (pending, final, pending, final):
+        try:
+            manifest = WindowManifest.model_validate_json((folder / MANIFEST).read_text())
+            break
+        except FileNotFoundError:
+            continue
+    else:
+        raise AccountingError(
+            f"{final}: an earlier pane of this window is gone; put it back, or go on "
+            "into an empty output"
+        )
+    paths = [str(folder / shard.path) for shard in manifest.shards]
+    compression = "GZIP" if manifest.compression == "gzip" else ""
+    feature = {KEY: tf.io.FixedLenFeature((), tf.string)}
+    found = [np.empty((0, 2), np.uint64)]
+    for batch in tf.data.TFRecordDataset(paths, compression_type=compression).batch(8192):
+        keys = tf.io.parse_example(batch, feature)[KEY].numpy()
+        found.append(wide_fingerprint(pa.array(keys.tolist(), pa.binary())))
+    return np.concatenate(found)
+
+
+def _account(rows: Rows, start: datetime, pane: int) -> None:
+    if rows.read != rows.written + rows.rejected + rows.duplicate:
+        raise AccountingError(
+            f"window {start:%FT%TZ}, pane {pane}: rows read {rows.read} != written {rows.written} + "
+            f"rejected {rows.rejected} + duplicate {rows.duplicate}; nothing was left there. Report this"
+        )
+
+
+def _manifest(
+    job: StreamJob,
+    pane: SealedPane,
+    rows: Rows,
+    shards: tuple[Shard, ...],
+    statistics: SplitStatistics,
+) -> WindowManifest:
+    return WindowManifest(
+        id=pane.id,
+        start=started(pane.window),
+        end=started(pane.window + job.windowing.size),
+        pane=pane.pane,
+        spec_sha256=job.spec.sha256(),
+        transform_sha256=job.transform_sha256,
+        rows=rows,
+        shards=shards,
+        features=dict(job.features),
+        compression=job.compression,
+        statistics=statistics.summary(job.spec),
+        drift=drift_of(job.spec, statistics, job.reference),
+    )

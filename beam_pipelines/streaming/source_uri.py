@@ -1,0 +1,58 @@
+"""Sources of a stream: what `--source` names.
+
+dir:///path/*.jsonl      new files, each once; the format by its ending, as for `preprocess`
+kafka://broker/topic     messages, a row each
+pubsub://project/topic   messages, a row each
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlsplit
+
+from skewless.schemas.errors import UsageError, nearest
+
+__all__ = ["Source", "parse_source"]
+
+_SHAPES = {
+    "dir": "dir:///path/*.jsonl",
+    "kafka": "kafka://broker:9092/topic",
+    "pubsub": "pubsub://project/topic",
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A parsed `--source`; `place` is the glob, the broker or the project."""
+
+    kind: Literal["dir", "kafka", "pubsub"]
+    place: str
+    topic: str = ""
+
+    @property
+    def name(self) -> str:
+        """What rows of it are said to come from."""
+        return self.place if self.kind == "dir" else f"{self.kind}://{self.place}/{self.topic}"
+
+
+def parse_source(given: str) -> Source:
+    """Reads a source's URI.
+
+    Raises:
+      UsageError: If it is not one of the shapes above.
+    """
+    scheme, separator, rest = given.partition("://")
+    if not separator or scheme not in _SHAPES:
+        raise UsageError(
+            f"--source {given}: expected {', '.join(_SHAPES.values())}{nearest(scheme, _SHAPES)}"
+        )
+    if scheme == "dir":
+        if not rest:
+            raise UsageError(f"--source {given}: names no files; write {_SHAPES['dir']}")
+        return Source("dir", rest)
+    parts = urlsplit(given)
+    topic = parts.path.strip("/")
+    if not parts.netloc or not topic or "/" in topic:
+        raise UsageError(f"--source {given}: expected {_SHAPES[scheme]}")
+    return Source("kafka" if scheme == "kafka" else "pubsub", parts.netloc, topic)

@@ -1,0 +1,1 @@
+"""Constants to the one transform graph, and the graph on rows."""

@@ -1,0 +1,79 @@
+"""From tokens to IDs under the ID contract (schemas/records/id_contract.py)."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+from tensorflow_transform import tf_utils
+
+from skewless.schemas.records.id_contract import (
+    FIRST_ID,
+    MISSING_ID,
+    PADDING_ID,
+    first_vocabulary_id,
+)
+from skewless.schemas.records.vocabulary_file import file_table, read_vocabulary
+
+__all__ = ["hash_ids", "padded", "places", "vocabulary_ids"]
+
+
+def places(tokens: tf.Tensor, path: str) -> tuple[tf.Tensor, int]:
+    """Looks tokens up in a vocabulary file.
+
+    Returns:
+      [count] int64 in [-1, vocabulary), -1 where absent; and the vocabulary's size.
+    """
+    size = len(read_vocabulary(path))
+    with tf.init_scope():
+        asset = tf.constant(path)
+    # tf.Transform's own construction lifts the table out of the function; made in the graph it
+    # would be read from its file anew at every call.
+    found, _ = tf_utils.construct_and_lookup_table(file_table, asset, tokens)
+    # The placeholder of an empty vocabulary is no entry; whoever sends it gets no ID for it.
+    return found if size else tf.minimum(found, tf.constant(-1, tf.int64)), size
+
+
+def vocabulary_ids(
+    tokens: tf.Tensor, path: str, oov_buckets: int, *, may_be_missing: bool = True
+) -> tf.Tensor:
+    """Maps tokens to IDs.
+
+    Args:
+      tokens: [count] string, none of them empty unless missing.
+      path: The vocabulary file.
+      oov_buckets: IDs for what is not in the vocabulary.
+      may_be_missing: False where no token is empty, which saves comparing each.
+
+    Returns:
+      [count] int64 in [1, 2 + oov_buckets + vocabulary); an empty token is 1, missing.
+    """
+    found, _ = places(tokens, path)
+    # With one bucket its ID lies just before the vocabulary's: absent (-1) needs no case of its own.
+    ids = found + first_vocabulary_id(oov_buckets)
+    if oov_buckets > 1:
+        unknown = FIRST_ID + tf.strings.to_hash_bucket_fast(tokens, oov_buckets)
+        ids = tf.where(found >= 0, ids, unknown)
+    if not may_be_missing:
+        return ids
+    return tf.where(tf.equal(tokens, ""), tf.constant(MISSING_ID, tf.int64), ids)
+
+
+def hash_ids(tokens: tf.Tensor, hash_buckets: int) -> tf.Tensor:
+    """Maps [count] string to [count] int64 in [1, 2 + hash_buckets); empty is 1, missing."""
+    ids = FIRST_ID + tf.strings.to_hash_bucket_fast(tokens, hash_buckets)
+    return tf.where(tf.equal(tokens, ""), tf.constant(MISSING_ID, tf.int64), ids)
+
+
+def padded(
+    ids: tf.RaggedTensor, length: int, *, truncate: str = "end", pad: str = "end"
+) -> tf.Tensor:
+    """Cuts and pads to [batch, length] int64.
+
+    `truncate` and `pad` say which side loses what is too much and which gets the padding.
+    """
+    if truncate == "start":
+        ids = ids[:, -length:]
+    elif pad == "start":
+        ids = ids[:, :length]
+    if pad == "end":  # to_tensor cuts at the end by itself.
+        return ids.to_tensor(PADDING_ID, shape=[None, length])
+    return ids[:, ::-1].to_tensor(PADDING_ID, shape=[None, length])[:, ::-1]

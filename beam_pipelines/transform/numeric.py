@@ -1,0 +1,58 @@
+"""Constants of numeric columns: everything that scaling and bucketing need, from one summary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from skewless.schemas.records.constants import Numbers
+
+__all__ = ["NumericConstants", "constants_of", "numbers_of", "standardized"]
+
+
+@dataclass(frozen=True)
+class NumericConstants:
+    """Constants of a numeric feature, each [width] float32 but the boundaries.
+
+    Attributes:
+      mean, standard_deviation, low, high, median: Of the present values; 0 when there is none.
+      boundaries: [width, buckets - 1] float32, ascending: the values at ranks
+        ceil(k * count / buckets). A value that fills several buckets is the boundary of each, and
+        is put into the last of them; the others stay empty, their IDs in use by no row.
+    """
+
+    mean: np.ndarray
+    standard_deviation: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    median: np.ndarray
+    boundaries: np.ndarray
+
+
+def numbers_of(constants: Mapping[str, NumericConstants]) -> Numbers:
+    """Returns constants by feature as JSON has them; float32 values survive as they are."""
+    return {
+        name: {constant: values.tolist() for constant, values in vars(found).items()}
+        for name, found in constants.items()
+    }
+
+
+def constants_of(numbers: Numbers) -> dict[str, NumericConstants]:
+    """Returns what `numbers_of` was given."""
+    return {
+        name: NumericConstants(
+            **{constant: np.array(values, np.float32) for constant, values in found.items()}
+        )
+        for name, found in numbers.items()
+    }
+
+
+def standardized(values: tf.Tensor, mean: np.ndarray, deviation: np.ndarray) -> tf.Tensor:
+    """Returns (values - mean) / deviation, 0 where the deviation is 0.
+
+    In halves, because the difference of two float32 numbers may itself be no float32.
+    """
+    return tf.math.divide_no_nan(values / 2 - mean / 2, deviation / 2)

@@ -1,0 +1,188 @@
+"""The preprocessing function: a spec and its constants become one tf.Transform graph.
+
+The graph takes every raw column as a SparseTensor (an absent value is a missing one) and gives
+every record entry, plus `__tokens__NAME` diagnostics for statistics. The label and the weight
+are inputs as well; when serving they are fed empty.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from skewless.beam_pipelines.transform.constants import Constants
+from skewless.beam_pipelines.transform.labels import transform_label
+from skewless.beam_pipelines.transform.lookup import hash_ids, padded, vocabulary_ids
+from skewless.beam_pipelines.transform.numeric import NumericConstants, standardized
+from skewless.beam_pipelines.transform.subword import wordpieces
+from skewless.beam_pipelines.transform.vocabulary_files import VocabularyFiles
+from skewless.schemas.errors import SpecError
+from skewless.schemas.records.id_contract import FIRST_ID, MISSING_ID
+from skewless.schemas.records.records import LABEL, WEIGHT, missing_name, tokens_name
+from skewless.schemas.rows.prepare import RawTensors, prepare
+from skewless.schemas.rows.raw_columns import raw_columns
+from skewless.schemas.rows.raw_tensors import dense_numbers
+from skewless.schemas.rows.tokenizers import check_regex
+from skewless.schemas.spec.features import CategoricalFeature, NumericFeature, TextFeature
+from skewless.schemas.spec.spec import Spec
+
+__all__ = ["check_declared", "make_preprocessing_fn"]
+
+Outputs = dict[str, tf.Tensor]
+PreprocessingFn = Callable[[RawTensors], Outputs]
+
+
+def check_declared(spec: Spec) -> None:
+    """Refuses what a spec names but cannot be used, before any data is read.
+
+    Raises:
+      SpecError: If `spec.preprocessing` names a function that cannot be imported, a vocabulary file
+        cannot be used, or a tokenizer's expression is not RE2's.
+    """
+    if spec.preprocessing:
+        _import_function(spec.preprocessing)
+    for name, feature in spec.features.items():
+        check_regex(f"features.{name}.tokenizer.regex", getattr(feature, "tokenizer", None))
+    check_regex("label.tokenizer.regex", getattr(spec.label, "tokenizer", None))
+    VocabularyFiles(spec, Constants()).check()
+
+
+def make_preprocessing_fn(spec: Spec, constants: Constants) -> PreprocessingFn:
+    """Returns the tf.Transform preprocessing function that a spec declares.
+
+    Args:
+      spec: The declaration.
+      constants: What was found in the training split.
+
+    Raises:
+      SpecError: As `check_declared` does.
+    """
+    check_declared(spec)
+    custom = _import_function(spec.preprocessing) if spec.preprocessing else None
+    files = VocabularyFiles(spec, constants)
+
+    def preprocessing_fn(inputs: RawTensors) -> Outputs:
+        prepared = prepare(spec, inputs)
+        outputs: Outputs = {}
+        for name, feature in spec.features.items():
+            if isinstance(feature, NumericFeature):
+                found = constants.numbers.get(name)
+                outputs |= _numeric(name, feature, prepared[name], found)
+            else:
+                outputs |= _ids(name, feature, prepared[name], files)
+        if custom is not None:
+            outputs |= custom(_in_columns(spec, inputs))
+        if spec.label is not None:
+            found = constants.numbers.get(LABEL)
+            outputs |= transform_label(spec.label, prepared[LABEL], files, found)
+        if spec.weight is not None:
+            outputs[WEIGHT] = dense_numbers(inputs[spec.weight], 1)[:, 0]
+        return outputs
+
+    return preprocessing_fn
+
+
+def _in_columns(spec: Spec, inputs: RawTensors) -> RawTensors:
+    """Returns the raw columns, single values as [batch, 1] even where all of them are missing."""
+    columns = raw_columns(spec)
+    return {
+        name: value
+        if columns[name].multivalued
+        else tf.SparseTensor(value.indices, value.values, [value.dense_shape[0], 1])
+        for name, value in inputs.items()
+    }
+
+
+def _import_function(path: str) -> PreprocessingFn:
+    module_name, function_name = path.split(":")
+    try:
+        function: PreprocessingFn = getattr(importlib.import_module(module_name), function_name)
+    except (ImportError, AttributeError) as error:
+        raise SpecError(
+            f"preprocessing: cannot import {path!r} ({error}); expected module:function, "
+            "importable from where the command runs"
+        ) from error
+    return function
+
+
+def _ids(
+    name: str,
+    feature: TextFeature | CategoricalFeature,
+    tokens: tf.RaggedTensor | tf.Tensor,
+    files: VocabularyFiles,
+) -> Outputs:
+    """Returns the feature's IDs, [batch] or [batch, length] int64."""
+    if getattr(feature, "tokenizer", None) == "subword":
+        tokens = wordpieces(tokens, files.path(name))
+    ragged = isinstance(tokens, tf.RaggedTensor)
+    flat = tokens.flat_values if ragged else tokens
+    hash_buckets = getattr(feature, "hash_buckets", None)
+    if hash_buckets is not None:
+        ids = hash_ids(flat, hash_buckets)
+    else:
+        # Lists of tokens hold no empty ones; a single value is empty when it is missing.
+        ids = vocabulary_ids(flat, files.path(name), feature.oov_buckets, may_be_missing=not ragged)
+    if not ragged:
+        return {name: ids}
+    assert feature.length is not None
+    return {
+        name: padded(
+            tokens.with_flat_values(ids),
+            feature.length,
+            truncate=feature.truncate,
+            pad=feature.pad,
+        ),
+        tokens_name(name): tokens.row_lengths(),
+    }
+
+
+def _numeric(
+    name: str, feature: NumericFeature, values: tf.Tensor, constants: NumericConstants | None
+) -> Outputs:
+    """Returns scaled numbers ([batch] or [batch, width] float32), or bucket IDs ([batch] int64).
+
+    In this order: what is not finite is missing; `clip`; constants of the present values;
+    missing values replaced; `scale`. A constant column scales to 0.
+    """
+    present = tf.math.is_finite(values)
+    outputs: Outputs = {}
+    if feature.buckets is not None:
+        assert constants is not None
+        bucket = tf.searchsorted(tf.constant(constants.boundaries[0]), values[:, 0], side="right")
+        ids = FIRST_ID + tf.cast(bucket, tf.int64)
+        outputs[name] = tf.where(present[:, 0], ids, tf.constant(MISSING_ID, tf.int64))
+    else:
+        outputs[name] = _squeeze(_scaled(feature, values, present, constants), feature)
+    if feature.indicator:
+        outputs[missing_name(name)] = _squeeze(tf.cast(~present, tf.float32), feature)
+    return outputs
+
+
+def _scaled(
+    feature: NumericFeature,
+    values: tf.Tensor,
+    present: tf.Tensor,
+    constants: NumericConstants | None,
+) -> tf.Tensor:
+    if isinstance(feature.missing, str):
+        assert constants is not None
+        replacement = constants.mean if feature.missing == "mean" else constants.median
+    else:
+        replacement = tf.fill([feature.width], feature.missing)
+    values = tf.where(present, values, replacement)
+    if feature.scale == "log1p":  # Symmetric, so that negative numbers keep their order.
+        return tf.sign(values) * tf.math.log1p(tf.abs(values))
+    if feature.scale == "none":
+        return values
+    assert constants is not None
+    if feature.scale == "z_score":
+        return standardized(values, constants.mean, constants.standard_deviation)
+    # Halves, because the range of float32 numbers may itself be no float32.
+    spread = constants.high / 2 - constants.low / 2
+    return tf.math.divide_no_nan(values / 2 - constants.low / 2, spread)
+
+
+def _squeeze(values: tf.Tensor, feature: NumericFeature) -> tf.Tensor:
+    return values if feature.columns or feature.length else values[:, 0]

@@ -1,0 +1,102 @@
+"""What a fitted transform gives: names, dtypes, shapes and cardinalities of record entries.
+
+Read from the transform's own output, so that no embedding table is ever sized by hand.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pyarrow as pa
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from skewless.beam_pipelines.transform.graph import TransformGraph
+from skewless.schemas.errors import DatasetMismatchError
+from skewless.schemas.records.id_contract import FIRST_ID, first_vocabulary_id
+from skewless.schemas.records.manifest import FeatureEntry
+from skewless.schemas.records.records import KEY, LABEL, is_diagnostic
+from skewless.schemas.records.vocabulary_file import read_vocabulary
+from skewless.schemas.rows.row_encoding import list_schema
+from skewless.schemas.spec.features import NumericFeature
+from skewless.schemas.spec.label import MulticlassLabel, MultilabelLabel, SequenceLabel
+from skewless.schemas.spec.spec import Spec
+
+__all__ = ["record_entries", "vocabulary_of", "vocabulary_path"]
+
+
+def vocabulary_path(transform_directory: str, name: str) -> str:
+    """Returns where a transform keeps the vocabulary asset `name`."""
+    return os.path.join(transform_directory, "transform_fn", "assets", name)
+
+
+def vocabulary_of(spec: Spec, name: str, transform_directory: str) -> list[bytes]:
+    """Returns the entries a feature, or the label, is looked up in, in ID order."""
+    feature = spec.features.get(name)
+    vocabulary = getattr(feature, "vocabulary", None)
+    owner = vocabulary.shared_with if vocabulary is not None and vocabulary.shared_with else name
+    return read_vocabulary(vocabulary_path(transform_directory, owner))
+
+
+def record_entries(spec: Spec, transform_directory: str) -> dict[str, FeatureEntry]:
+    """Returns the manifest's entry for each record entry.
+
+    Raises:
+      DatasetMismatchError: If the transform is not one of this spec.
+    """
+    graph = TransformGraph(spec, os.path.join(transform_directory, "transform_fn"))
+    empty = pa.RecordBatch.from_pylist([], schema=list_schema(spec))
+    try:
+        outputs = graph(empty)
+    except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
+        raise DatasetMismatchError(
+            f"{transform_directory}: does not take this spec's columns ({error}); "
+            "use the transform of the same spec, or leave --transform out"
+        ) from error
+    absent = [
+        name for name in (*spec.features, *([LABEL] if spec.label else ())) if name not in outputs
+    ]
+    if absent:
+        raise DatasetMismatchError(
+            f"{transform_directory}: gives no {', '.join(absent)}; it was fitted to another spec; "
+            "use the transform of the same spec, or leave --transform out"
+        )
+    entries = {KEY: FeatureEntry(dtype="string", shape=())}
+    for name, value in outputs.items():
+        if is_diagnostic(name):
+            continue
+        integer = value.dtype.kind == "i"
+        size, cardinality = None, None
+        if integer or (name == LABEL and isinstance(spec.label, MultilabelLabel)):
+            size, cardinality = _sizes(spec, name, transform_directory)
+        entries[name] = FeatureEntry(
+            dtype="int64" if integer else "float32",
+            shape=value.shape[1:],
+            cardinality=cardinality,
+            vocabulary_size=size,
+        )
+    return entries
+
+
+def _sizes(spec: Spec, name: str, directory: str) -> tuple[int | None, int | None]:
+    """Returns the vocabulary size and the cardinality of an integer entry."""
+    feature = spec.features.get(name)
+    if name == LABEL:
+        size = len(vocabulary_of(spec, name, directory))
+        if isinstance(spec.label, MulticlassLabel | MultilabelLabel):
+            return size, size
+        assert isinstance(spec.label, SequenceLabel)
+        return size, first_vocabulary_id(spec.label.oov_buckets) + size + 2
+    if isinstance(feature, NumericFeature):
+        assert feature.buckets is not None
+        return None, FIRST_ID + feature.buckets
+    if feature is None:  # An output of the escape hatch: as far as tf.Transform knows it.
+        schema = tft.TFTransformOutput(directory).transformed_metadata.schema
+        domains = {entry.name: entry.int_domain for entry in schema.feature}
+        domain = domains.get(name)
+        return None, domain.max + 1 if domain is not None and domain.max > 0 else None
+    hash_buckets = getattr(feature, "hash_buckets", None)
+    if hash_buckets is not None:
+        return None, FIRST_ID + hash_buckets
+    size = len(vocabulary_of(spec, name, directory))
+    return size, first_vocabulary_id(feature.oov_buckets) + size

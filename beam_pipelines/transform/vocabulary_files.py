@@ -1,0 +1,92 @@
+"""Which vocabulary file a feature, or the label, is looked up in."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+import tensorflow as tf
+
+from skewless.beam_pipelines.transform.constants import Constants
+from skewless.schemas.errors import SpecError
+from skewless.schemas.records.records import LABEL
+from skewless.schemas.records.vocabulary_file import read_vocabulary, write_vocabulary
+from skewless.schemas.rows.label_values import label_text
+from skewless.schemas.spec.features import Vocabulary
+from skewless.schemas.spec.label import MulticlassLabel, MultilabelLabel
+from skewless.schemas.spec.spec import Spec
+
+__all__ = ["VocabularyFiles"]
+
+
+class VocabularyFiles:
+    """The vocabulary files of one transform graph, each named as its asset shall be."""
+
+    def __init__(self, spec: Spec, constants: Constants) -> None:
+        self._spec = spec
+        self._paths = dict(constants.vocabularies)
+
+    def check(self) -> None:
+        """Reads every declared file.
+
+        Raises:
+          SpecError: If one cannot be read, or holds an empty or repeated entry.
+        """
+        for name in (*self._spec.features, LABEL):
+            vocabulary = self._vocabulary(name)
+            if vocabulary is not None and vocabulary.file is not None:
+                self.path(name)
+
+    def path(self, name: str) -> str:
+        """Returns the file that a feature's tokens, or the label's values, are looked up in.
+
+        Raises:
+          SpecError: If a declared file cannot be used.
+        """
+        vocabulary = self._vocabulary(name)
+        owner = (vocabulary.shared_with if vocabulary is not None else None) or name
+        if owner not in self._paths:
+            self._paths[owner] = _copied(owner, self._declared(owner))
+        return self._paths[owner]
+
+    def _vocabulary(self, name: str) -> Vocabulary | None:
+        declared = self._spec.label if name == LABEL else self._spec.features[name]
+        vocabulary: Vocabulary | None = getattr(declared, "vocabulary", None)
+        return vocabulary
+
+    def _declared(self, owner: str) -> list[bytes]:
+        label = self._spec.label
+        if owner == LABEL and isinstance(label, MulticlassLabel | MultilabelLabel):
+            return [label_text(entry).encode() for entry in label.classes or ()]
+        vocabulary = self._vocabulary(owner)
+        assert vocabulary is not None and vocabulary.file is not None
+        where = "label" if owner == LABEL else f"features.{owner}"
+        return _entries(f"{where}.vocabulary.file", vocabulary.file)
+
+
+def _entries(where: str, path: str) -> list[bytes]:
+    try:
+        tokens = read_vocabulary(path)
+    except tf.errors.OpError as error:
+        raise SpecError(
+            f"{where}: cannot read {path!r}: {error.message}; check the path"
+        ) from error
+    seen: dict[bytes, int] = {}
+    for line, token in enumerate(tokens, start=1):
+        if not token:
+            raise SpecError(f"{where}: {path}:{line} is empty; expected one entry a line")
+        if token in seen:
+            raise SpecError(
+                f"{where}: {path}:{line} repeats line {seen[token]} ({token.decode('utf-8', 'replace')!r}); "
+                "remove one of them"
+            )
+        seen[token] = line
+    if not tokens:
+        raise SpecError(f"{where}: {path} has no entries; add them, one a line")
+    return tokens
+
+
+def _copied(owner: str, tokens: list[bytes]) -> str:
+    path = os.path.join(tempfile.mkdtemp(prefix="skewless-vocabulary-"), owner)
+    write_vocabulary(path, tokens)
+    return path

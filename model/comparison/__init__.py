@@ -1,0 +1,1 @@
+"""Arms of a comparison over seeds, and what differs by more than chance."""

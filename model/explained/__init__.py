@@ -1,0 +1,1 @@
+"""One row's walk through a model."""

@@ -1,0 +1,1 @@
+"""An exported model: its transform, its signatures, and opening it."""

@@ -1,0 +1,234 @@
+"""The signatures of an exported model (DESIGN: what people and TF Serving call).
+
+serving_default     examples: [batch] serialized tf.Example          -> predictions
+predict_columns     one named tensor a raw column, JSON-friendly     -> predictions
+                    (TF Serving may leave columns out; elsewhere an empty tensor means absent)
+transform_features  examples                                         -> transformed features
+classify, regress   inputs: [batch] serialized tf.Example            -> TF Serving's shapes
+generate            examples -> greedy and beam-searched sequences   (sequence labels)
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from skewless.model.exported.transform import Transform, to_own_unit
+from skewless.model.network.seq2seq import DECODER_INPUT, Generator
+from skewless.schemas.records.id_contract import PADDING_ID, end_id, first_vocabulary_id
+from skewless.schemas.records.manifest import Manifest
+from skewless.schemas.records.records import LABEL
+from skewless.schemas.rows.raw_columns import RawColumn, raw_columns
+from skewless.schemas.spec.label import (
+    BinaryLabel,
+    MulticlassLabel,
+    MultilabelLabel,
+    RegressionLabel,
+    SequenceLabel,
+)
+from skewless.schemas.spec.network import Seq2SeqSpec
+from skewless.schemas.spec.spec import Spec
+
+__all__ = ["MISSING_INT64", "ServingFunctions"]
+
+# A request has no other way to say that an integer is missing.
+MISSING_INT64 = tf.int64.min
+Outputs = dict[str, tf.Tensor]
+
+
+class ServingFunctions(tf.Module):
+    """The signatures' functions over one trained model and its transform graph."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        manifest: Manifest,
+        transform: Transform,
+        model: keras.Model,
+        classes: list[bytes],
+    ) -> None:
+        """Takes all parts.
+
+        Args:
+          spec: The declaration.
+          manifest: Of the records that the model was trained on.
+          transform: Their transform graph.
+          model: The trained model.
+          classes: Label classes, or a target's vocabulary, in ID order.
+        """
+        super().__init__(name="serving")
+        self._spec = spec
+        self._transform = transform
+        self._model = model
+        self._own_unit = to_own_unit(spec, transform)
+        self._columns = {
+            name: column for name, column in raw_columns(spec).items() if column.role == "feature"
+        }
+        self.arguments = _argument_names(self._columns)
+        if isinstance(spec.label, BinaryLabel):
+            classes = [b"0", b"1"]
+        self._classes = tf.constant(classes, tf.string)
+        self._generator: Generator | None = None
+        if isinstance(spec.model, Seq2SeqSpec):
+            entry = manifest.features[LABEL]
+            assert entry.cardinality is not None
+            assert isinstance(spec.label, SequenceLabel)
+            self._generator = Generator(
+                model,
+                entry.shape[0],
+                entry.cardinality,
+                spec.label.oov_buckets,
+                spec.model.beam_width,
+            )
+            self._texts = _target_texts(spec, classes, entry.cardinality)
+
+    def endpoints(self) -> dict[str, tf.types.experimental.GenericFunction]:
+        """Returns each signature that fits the label, by name."""
+        examples = tf.TensorSpec([None], tf.string, name="examples")
+        inputs = tf.TensorSpec([None], tf.string, name="inputs")
+        columns = {
+            argument: _column_spec(argument, self._columns[name])
+            for argument, name in self.arguments.items()
+        }
+        found: dict[str, tuple[Callable[..., Outputs], Any]] = {
+            "serving_default": (lambda examples: self._predict_examples(examples), [examples]),
+            "predict_columns": (lambda columns: self._predict_columns(columns), [columns]),
+            "transform_features": (
+                lambda examples: self._transform.of_examples(examples),
+                [examples],
+            ),
+        }
+        label = self._spec.label
+        if isinstance(label, BinaryLabel | MulticlassLabel | MultilabelLabel):
+            found["classify"] = (lambda inputs: self._classify(inputs), [inputs])
+        if isinstance(label, BinaryLabel | RegressionLabel):
+            found["regress"] = (lambda inputs: self._regress(inputs), [inputs])
+        if self._generator is not None:
+            found["generate"] = (lambda examples: self._generate(examples), [examples])
+        return {
+            name: tf.function(function, input_signature=signature, autograph=False)
+            for name, (function, signature) in found.items()
+        }
+
+    def predictions(self, features: Mapping[str, tf.Tensor]) -> Outputs:
+        """Returns what `serving_default` does, for features as the transform graph gives them."""
+        if self._generator is not None:
+            (source,) = (features[name] for name in self._model.input if name != DECODER_INPUT)
+            ids = self._generator.greedy(source)
+            return {"predictions": ids, "texts": self._join(ids)}
+        wanted = {name: features[name] for name in self._model.input}
+        predictions = tf.cast(self._model(wanted, training=False), tf.float32)
+        if self._own_unit is not None:
+            predictions = self._own_unit(predictions)
+        outputs = {"predictions": predictions}
+        if isinstance(self._spec.label, MulticlassLabel):
+            outputs["class"] = tf.gather(self._classes, tf.argmax(predictions, axis=1))
+        return outputs
+
+    def _predict_examples(self, examples: tf.Tensor) -> Outputs:
+        return self.predictions(self._transform.of_examples(examples))
+
+    def _predict_columns(self, columns: dict[str, tf.Tensor]) -> Outputs:
+        sizes = tf.stack([tf.shape(values, tf.int64)[0] for values in columns.values()])
+        batch = tf.reduce_max(sizes)
+        check = tf.debugging.Assert(
+            tf.reduce_all(tf.equal(sizes, batch) | tf.equal(sizes, 0)),
+            [
+                f"{', '.join(columns)}: expected columns of one length, or empty ones, got",
+                sizes,
+            ],
+            summarize=len(columns),
+        )
+        with tf.control_dependencies([check]):
+            batch = tf.identity(batch)
+        raw = {
+            name: _to_sparse(columns[argument], self._columns[name], batch)
+            for argument, name in self.arguments.items()
+        }
+        return self.predictions(self._transform.of_sparse(raw, batch))
+
+    def _classify(self, inputs: tf.Tensor) -> Outputs:
+        scores = self._predict_examples(inputs)["predictions"]
+        if isinstance(self._spec.label, BinaryLabel):
+            scores = tf.concat([1.0 - scores, scores], axis=1)
+        classes = tf.tile(self._classes[None, :], [tf.shape(scores)[0], 1])
+        return {"classes": classes, "scores": scores}
+
+    def _regress(self, inputs: tf.Tensor) -> Outputs:
+        return {"outputs": self._predict_examples(inputs)["predictions"][:, 0]}
+
+    def _generate(self, examples: tf.Tensor) -> Outputs:
+        assert self._generator is not None
+        features = self._transform.of_examples(examples)
+        (source,) = (features[name] for name in self._model.input if name != DECODER_INPUT)
+        greedy = self._generator.greedy(source)
+        beams, scores = self._generator.beam(source)
+        return {
+            "greedy_ids": greedy,
+            "greedy_texts": self._join(greedy),
+            "beam_ids": beams,
+            "beam_texts": self._join(beams),
+            "beam_scores": scores,
+        }
+
+    def _join(self, ids: tf.Tensor) -> tf.Tensor:
+        """Returns [...] string of [..., length] IDs: tokens by spaces, no padding, no end."""
+        tokens = tf.gather(self._texts, ids)
+        return tf.strings.strip(
+            tf.strings.regex_replace(
+                tf.strings.reduce_join(tokens, axis=-1, separator=" "), " +", " "
+            )
+        )
+
+
+def _target_texts(spec: Spec, vocabulary: list[bytes], cardinality: int) -> tf.Tensor:
+    """Returns [cardinality] string, what each target ID reads as."""
+    assert isinstance(spec.label, SequenceLabel)
+    texts = [b"[unknown]"] * cardinality
+    texts[PADDING_ID] = texts[end_id(cardinality)] = b""
+    first = first_vocabulary_id(spec.label.oov_buckets)
+    texts[first : first + len(vocabulary)] = vocabulary
+    return tf.constant(texts)
+
+
+def _argument_names(columns: Iterable[str]) -> dict[str, str]:
+    """Returns the columns by their names as arguments, which TensorFlow wants plain.
+
+    It makes Python parameters of them, and operations that differ in more than their case.
+    """
+    arguments: dict[str, str] = {}
+    taken = {"self"}
+    for column in columns:
+        plain = re.sub(r"[^A-Za-z0-9_]", "_", column)
+        argument = plain if re.match(r"[A-Za-z]", plain) else f"column_{plain}"
+        while argument.lower() in taken or keyword.iskeyword(argument):
+            argument += "_"
+        taken.add(argument.lower())
+        arguments[argument] = column
+    return arguments
+
+
+def _column_spec(argument: str, column: RawColumn) -> tf.TensorSpec:
+    shape = [None, None] if column.multivalued else [None]
+    return tf.TensorSpec(shape, tf.dtypes.as_dtype(column.kind), name=argument)
+
+
+def _to_sparse(values: tf.Tensor, column: RawColumn, batch: tf.Tensor) -> tf.SparseTensor:
+    """Returns [batch, (values)]; "", NaN and MISSING_INT64 are missing, as is an empty tensor."""
+    if not column.multivalued:
+        values = values[:, None]
+    if column.kind == "string":
+        present = tf.not_equal(values, "")
+    elif column.kind == "int64":
+        present = tf.not_equal(values, MISSING_INT64)
+    else:
+        # A NaN inside a vector keeps its place.
+        present = tf.ones_like(values, tf.bool) if column.multivalued else tf.math.is_finite(values)
+    indices = tf.where(present)
+    shape = tf.stack([batch, tf.shape(values, tf.int64)[1]])
+    return tf.SparseTensor(indices, tf.gather_nd(values, indices), shape)

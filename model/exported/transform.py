@@ -1,0 +1,104 @@
+"""The fitted transform graph, as the model's side sees it: a SavedModel on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import tensorflow as tf
+
+from skewless.schemas.errors import UsageError
+from skewless.schemas.records.records import LABEL, LABEL_MEAN, LABEL_SCALE, WEIGHT, is_diagnostic
+from skewless.schemas.rows.raw_columns import raw_columns, raw_feature_spec
+from skewless.schemas.spec.label import RegressionLabel
+from skewless.schemas.spec.spec import Spec
+
+__all__ = ["Transform", "load_graph", "to_own_unit"]
+
+
+class Transform(tf.Module):
+    """Applies the transform graph to requests: no label, no weight, absent columns missing."""
+
+    def __init__(self, spec: Spec, directory: str | Path) -> None:
+        """Loads `directory/transform_fn`."""
+        super().__init__(name="transform")
+        columns = raw_columns(spec)
+        self._unasked = {
+            name: tf.dtypes.as_dtype(column.kind)
+            for name, column in columns.items()
+            if column.role != "feature"
+        }
+        self._parsing = raw_feature_spec(spec, serving=True)
+        self.graph = load_graph(Path(directory) / "transform_fn")
+
+    def of_examples(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns the features of [batch] serialized tf.Examples."""
+        if not self._parsing:
+            raise ValueError("the spec reads no feature column")
+        raw = tf.io.parse_example(serialized, self._parsing)
+        return self.of_sparse(raw, tf.size(serialized, tf.int64))
+
+    def of_sparse(
+        self, raw: Mapping[str, tf.SparseTensor], batch: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Returns the features of raw SparseTensors of `batch` rows each."""
+        outputs = self._apply(raw, batch)
+        return {
+            name: value
+            for name, value in outputs.items()
+            if name not in (LABEL, WEIGHT) and not is_diagnostic(name)
+        }
+
+    def label_constants(self) -> tuple[float, float]:
+        """Returns the mean and scale of a z-scored label."""
+        empty = {
+            name: _empty(feature.dtype, tf.constant(1, tf.int64))
+            for name, feature in self._parsing.items()
+        }
+        outputs = self._apply(empty, tf.constant(1, tf.int64))
+        return float(outputs[LABEL_MEAN][0]), float(outputs[LABEL_SCALE][0])
+
+    def _apply(self, raw: Mapping[str, tf.SparseTensor], batch: tf.Tensor) -> dict[str, tf.Tensor]:
+        unasked = {name: _empty(dtype, batch) for name, dtype in self._unasked.items()}
+        outputs: dict[str, tf.Tensor] = self.graph.transform_fn({**raw, **unasked})
+        return outputs
+
+
+def to_own_unit(spec: Spec, transform: Transform) -> Callable[[tf.Tensor], tf.Tensor] | None:
+    """Returns what undoes a regression label's scale, or None where there is nothing to undo."""
+    if not isinstance(spec.label, RegressionLabel) or spec.label.scale == "none":
+        return None
+    if spec.label.scale == "log1p":
+        return lambda values: tf.sign(values) * tf.math.expm1(tf.abs(values))
+    mean, scale = transform.label_constants()
+    return lambda values: values * scale + mean
+
+
+def _empty(dtype: tf.DType, batch: tf.Tensor) -> tf.SparseTensor:
+    return tf.SparseTensor(
+        tf.zeros([0, 2], tf.int64),
+        tf.zeros([0], dtype),
+        tf.stack([batch, tf.constant(0, tf.int64)]),
+    )
+
+
+def load_graph(path: str | Path) -> tf.Module:
+    """Loads a SavedModel; where its ops are not TensorFlow's own, with tensorflow-text's.
+
+    Raises:
+      UsageError: If it needs tensorflow-text, and that is not installed.
+    """
+    try:
+        return tf.saved_model.load(str(path))
+    except (RuntimeError, OSError, tf.errors.NotFoundError) as error:
+        if "Op type not registered" not in str(error):
+            raise
+        # normalize and subword graphs hold tensorflow-text ops, registered by its import.
+        try:
+            import tensorflow_text  # noqa: F401
+        except ImportError:
+            raise UsageError(
+                f"{path}: holds ops of tensorflow-text (normalize or subword in its spec); "
+                "install it with: pip install 'skewless[text]'"
+            ) from error
+        return tf.saved_model.load(str(path))

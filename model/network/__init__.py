@@ -1,0 +1,1 @@
+"""The declared network: towers, encoders, merges, heads."""

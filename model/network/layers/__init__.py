@@ -1,0 +1,21 @@
+"""Custom layers: each is registered, validates its arguments and survives saving."""
+
+from skewless.model.network.layers.cross import Cross
+from skewless.model.network.layers.masks import AnyMask, ClearPadding, PaddingMask
+from skewless.model.network.layers.one_hot import OneHot
+from skewless.model.network.layers.pooling import AttentionPooling, MaskedMax, MaskedMean
+from skewless.model.network.layers.positions import PositionEmbedding
+from skewless.model.network.layers.weighted_average import WeightedAverage
+
+__all__ = [
+    "AnyMask",
+    "AttentionPooling",
+    "ClearPadding",
+    "Cross",
+    "MaskedMax",
+    "MaskedMean",
+    "OneHot",
+    "PaddingMask",
+    "PositionEmbedding",
+    "WeightedAverage",
+]

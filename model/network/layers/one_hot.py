@@ -1,0 +1,40 @@
+"""One-hot categories."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from skewless.schemas.records.id_contract import PADDING_ID
+
+__all__ = ["OneHot"]
+
+
+@keras.saving.register_keras_serializable(package="skewless")
+class OneHot(keras.layers.Layer):
+    """[...] integer IDs -> [..., cardinality]; padding is all zeros.
+
+    Raises:
+      ValueError: If `cardinality` is below 1.
+    """
+
+    def __init__(self, cardinality: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if cardinality < 1:
+            raise ValueError(f"cardinality: expected at least 1, got {cardinality}")
+        self.cardinality = cardinality
+
+    def call(self, ids: Any) -> Any:
+        """Returns the one-hot vectors."""
+        hot = ops.one_hot(ids, self.cardinality, dtype=self.compute_dtype)
+        return hot * ops.cast(ops.not_equal(ids, PADDING_ID), self.compute_dtype)[..., None]
+
+    def compute_output_spec(self, ids: Any) -> keras.KerasTensor:
+        """Returns the shape and dtype of the vectors."""
+        return keras.KerasTensor((*ids.shape, self.cardinality), dtype=self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "cardinality": self.cardinality}

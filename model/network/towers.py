@@ -1,0 +1,150 @@
+"""Towers: one for each feature or group, from record entries to one vector.
+
+Embedding tables take their size from the manifest, which has it from the transform.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from skewless.model.network.encoders import encode_numbers, encode_steps
+from skewless.model.network.layer_names import layer_name
+from skewless.model.network.layers import AnyMask, ClearPadding, OneHot, PaddingMask
+from skewless.model.network.merges import merge_steps
+from skewless.schemas.errors import DatasetMismatchError
+from skewless.schemas.records.manifest import FeatureEntry
+from skewless.schemas.records.records import KEY, LABEL, WEIGHT, missing_name
+from skewless.schemas.spec.encoders import Pooling
+from skewless.schemas.spec.features import CategoricalFeature, NumericFeature, TextFeature
+from skewless.schemas.spec.network import Group
+from skewless.schemas.spec.spec import Spec, is_sequence
+
+__all__ = ["inputs_of", "towers_of"]
+
+Tensor = Any
+Entries = Mapping[str, FeatureEntry]
+_MEAN = Pooling(type="mean")
+
+
+def inputs_of(entries: Entries) -> dict[str, Tensor]:
+    """Returns one Keras input for each record entry that is a feature."""
+    return {
+        name: keras.Input(shape=entry.shape, dtype=entry.dtype, name=name)
+        for name, entry in entries.items()
+        if name not in (KEY, LABEL, WEIGHT)
+    }
+
+
+def towers_of(spec: Spec, entries: Entries, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns each feature's or group's vector, [batch, width], by name.
+
+    Raises:
+      DatasetMismatchError: If the data set has no entry for a declared feature.
+      SpecError: If a group's merge needs equal widths and they differ.
+    """
+    missing = [name for name in spec.features if name not in inputs]
+    if missing:
+        raise DatasetMismatchError(
+            f"the data set has no feature {missing[0]!r}; preprocess it with this spec"
+        )
+    groups: Mapping[str, Group] = getattr(spec.model, "groups", {})
+    grouped = {name for group in groups.values() for name in group.features}
+    towers = {
+        name: _single(name, spec, entries, inputs) for name in spec.features if name not in grouped
+    }
+    for name, group in groups.items():
+        towers[name] = _grouped(name, group, spec, entries, inputs)
+    for name in inputs:  # What an escape-hatch preprocessing function added.
+        if name not in spec.features and not name.startswith("__"):
+            towers[name] = _undeclared(name, entries[name], inputs[name])
+    return towers
+
+
+def _embedded(name: str, feature: Any, entry: FeatureEntry, ids: Tensor) -> Tensor:
+    if entry.cardinality is None:
+        raise DatasetMismatchError(
+            f"{name}: the manifest gives no cardinality to embed it with; preprocess again"
+        )
+    if feature.embedding == "one_hot":
+        return OneHot(entry.cardinality, name=layer_name("one_hot", name))(ids)
+    return keras.layers.Embedding(
+        entry.cardinality, feature.embedding, name=layer_name("embed", name)
+    )(ids)
+
+
+def _numbers(name: str, feature: NumericFeature, inputs: Mapping[str, Tensor]) -> Tensor:
+    """Returns [batch, width] numbers, with their was-missing indicators beside them."""
+    parts = [inputs[name]]
+    if feature.indicator:
+        parts.append(inputs[missing_name(name)])
+    parts = [part if len(part.shape) == 2 else _column(part) for part in parts]
+    return (
+        parts[0]
+        if len(parts) == 1
+        else keras.layers.Concatenate(name=layer_name("with_missing", name))(parts)
+    )
+
+
+def _single(name: str, spec: Spec, entries: Entries, inputs: Mapping[str, Tensor]) -> Tensor:
+    feature = spec.features[name]
+    if isinstance(feature, NumericFeature):
+        if feature.buckets is None:
+            return encode_numbers(feature.encoder, _numbers(name, feature, inputs), name)
+        vector = _embedded(name, feature, entries[name], inputs[name])
+        if feature.indicator:
+            vector = keras.layers.Concatenate(name=layer_name("with_missing", name))(
+                [vector, _column(inputs[missing_name(name)])]
+            )
+        return vector
+    steps = _embedded(name, feature, entries[name], inputs[name])
+    if not is_sequence(feature):
+        return steps
+    mask = PaddingMask(name=layer_name("mask", name))(inputs[name])
+    return encode_steps(feature.encoder or _MEAN, steps, mask, name)
+
+
+def _grouped(
+    name: str, group: Group, spec: Spec, entries: Entries, inputs: Mapping[str, Tensor]
+) -> Tensor:
+    features = {member: spec.features[member] for member in group.features}
+    if not any(is_sequence(feature) for feature in features.values()):
+        members = [_single(member, spec, entries, inputs) for member in features]
+        return encode_numbers(group.encoder, merge_steps(group.merge, name, members), name)
+    members, masks = [], []
+    for member, feature in features.items():
+        assert isinstance(feature, TextFeature | CategoricalFeature)
+        mask = PaddingMask(name=layer_name("mask", member))(inputs[member])
+        steps = _embedded(member, feature, entries[member], inputs[member])
+        # A step that one member has and another lacks is a true step; the lacking member
+        # contributes zeros, not the embedding of padding.
+        members.append(ClearPadding(name=layer_name("clear", member))(steps, mask))
+        masks.append(mask)
+    merged = merge_steps(group.merge, name, members)
+    mask = AnyMask(name=layer_name("mask", name))(masks)
+    return encode_steps(group.encoder or _MEAN, merged, mask, name)
+
+
+def _undeclared(name: str, entry: FeatureEntry, values: Tensor) -> Tensor:
+    if entry.dtype == "int64" and entry.cardinality is not None:
+        width = min(64, 1 + entry.cardinality // 2)
+        vectors = keras.layers.Embedding(entry.cardinality, width, name=layer_name("embed", name))(
+            values
+        )
+        return (
+            keras.layers.Flatten(name=layer_name("flatten", name))(vectors)
+            if entry.shape
+            else vectors
+        )
+    return (
+        keras.layers.Flatten(name=layer_name("flatten", name))(values)
+        if entry.shape
+        else _column(values)
+    )
+
+
+def _column(values: Tensor) -> Tensor:
+    """Returns [batch] as [batch, 1]."""
+    return keras.layers.Reshape((1,), name=layer_name("column", values.name))(values)

@@ -1,0 +1,1 @@
+"""The proof that what is served is what was trained."""

@@ -1,0 +1,1 @@
+"""Training's parts: records in, compiled model, checkpoints, run directory."""

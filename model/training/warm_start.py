@@ -1,0 +1,218 @@
+"""Warm start: a new model begins with what an earlier run learned.
+
+Weights are carried over by layer. Where a vocabulary has grown (`preprocess --grow-from`), a table
+keeps the rows of old IDs, and rows of new IDs stay as they were initialised; so does the kernel
+behind a one-hot vector, whose rows are found again wherever they moved to. For a row that holds no
+new token the model then predicts what the earlier one did.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from skewless.model.network.layer_names import earlier_name
+from skewless.model.network.layers import (
+    AttentionPooling,
+    ClearPadding,
+    Cross,
+    MaskedMax,
+    MaskedMean,
+    OneHot,
+)
+from skewless.model.training.compiled import compiled_model, strategy
+from skewless.model.training.records import Records
+from skewless.model.training.run_directory import MODEL, RunDirectory, load_trained
+from skewless.schemas.errors import DatasetMismatchError, UsageError
+from skewless.schemas.records.constants import load_numbers
+from skewless.schemas.records.id_meaning import meaning_differences
+from skewless.schemas.records.manifest import TRANSFORM
+from skewless.schemas.records.transform_digest import same_transform
+from skewless.schemas.spec.spec import Spec
+
+__all__ = ["carry_over", "check_warm_start", "initial_model"]
+
+_LOGGER = logging.getLogger(__name__)
+layers = keras.layers
+# Layers that leave their first input's entries in their places.
+_PASSING = (AttentionPooling, ClearPadding, Cross, MaskedMax, MaskedMean, layers.Dropout)
+# Layers in which an entry that was not there before, and is 0, changes nothing.
+_READING = (
+    AttentionPooling,
+    Cross,
+    layers.Bidirectional,
+    layers.Conv1D,
+    layers.Dense,
+    layers.GRU,
+    layers.LSTM,
+)
+_EMPTY_VOCABULARY = b"\x1f(no entries)\x1f\n"
+_REMEDY = "preprocess with --grow-from {} to keep every ID, or train without --warm-start"
+
+
+def initial_model(
+    spec: Spec, records: Records, run_directory: str | Path | None, *, compiling: bool = True
+) -> keras.Model:
+    """Returns the model that training begins with.
+
+    Args:
+      spec: What is trained.
+      records: What is trained on.
+      run_directory: A finished run to begin with, or None to begin from the seed.
+      compiling: Whether XLA may be used where it is worth its compiling.
+
+    Raises:
+      UsageError, DatasetMismatchError: As `check_warm_start` and `carry_over` do.
+    """
+    if run_directory is None:
+        return compiled_model(spec, records, compiling=compiling)
+    run = check_warm_start(spec, records, run_directory)
+    model = compiled_model(spec, records, compiling=compiling)
+    with strategy().scope():
+        new_rows = carry_over(model, run)
+    _LOGGER.info("begun with the weights of %s; %d rows are of new entries", run.path, new_rows)
+    return model
+
+
+def check_warm_start(spec: Spec, records: Records, run_directory: str | Path) -> RunDirectory:
+    """Refuses records whose IDs or scales mean other things than a run's.
+
+    Returns:
+      The run.
+
+    Raises:
+      UsageError: If there is no finished run.
+      DatasetMismatchError: If a vocabulary does not begin with the run's, a constant is another, or
+        the specs differ in more than the sizes of vocabularies, `model` and `training`.
+    """
+    run = RunDirectory.open(run_directory)
+    earlier, now = run.path / TRANSFORM, records.root / TRANSFORM
+    if same_transform(
+        run.manifest.transform_sha256, earlier, records.manifest.transform_sha256, now
+    ):
+        return run
+    remedy = _REMEDY.format(earlier)
+    differences = meaning_differences(run.spec, spec)
+    if differences:
+        raise DatasetMismatchError(
+            f"--warm-start {run.path}: its IDs mean other things than those of "
+            f"{records.directory}: {'; '.join(differences[:5])}; {remedy}"
+        )
+    for path in sorted((earlier / "transform_fn" / "assets").iterdir()):
+        grown = now / "transform_fn" / "assets" / path.name
+        lines = path.read_bytes()
+        if lines == _EMPTY_VOCABULARY:
+            continue
+        if not grown.is_file() or not grown.read_bytes().startswith(lines):
+            raise DatasetMismatchError(
+                f"--warm-start {run.path}: the vocabulary {grown} does not begin with the run's, so "
+                f"its IDs mean other tokens; {remedy}"
+            )
+    if load_numbers(earlier) != load_numbers(now):
+        raise DatasetMismatchError(
+            f"--warm-start {run.path}: numbers of {records.directory} are scaled by other "
+            f"constants; {remedy}"
+        )
+    return run
+
+
+def carry_over(model: keras.Model, run: RunDirectory) -> int:
+    """Puts a run's best weights into a freshly initialised model, which is all or nothing.
+
+    Returns:
+      How many rows of tables and kernels are new, and stay as they were initialised.
+
+    Raises:
+      UsageError: If the model has other layers than the run's, or a layer's weights cannot be told
+        to be the old ones and new rows.
+    """
+    learned = {
+        earlier_name(layer.name): layer
+        for layer in load_trained(run.path / MODEL).layers
+        if layer.weights
+    }
+    wanted = {earlier_name(layer.name): layer for layer in model.layers if layer.weights}
+    if learned.keys() != wanted.keys():
+        odd = sorted(learned.keys() ^ wanted.keys())
+        raise UsageError(
+            f"--warm-start {run.path}: the model and the run's differ in their layers "
+            f"({', '.join(odd[:5])}); keep the run's `model` section, encoders and embeddings"
+        )
+    new_rows = 0
+    values: list[tuple[Any, np.ndarray]] = []
+    for name, layer in wanted.items():
+        old = learned[name]
+        for target, source in zip(layer.weights, old.weights, strict=True):
+            value = keras.ops.convert_to_numpy(source)
+            if target.shape != source.shape:
+                places = _places(layer, old, target.shape, source.shape)
+                if places is None:
+                    raise UsageError(
+                        f"--warm-start {run.path}: {name} has weights {tuple(target.shape)}, where "
+                        f"the run has {tuple(source.shape)}, which cannot be carried over; keep the "
+                        "run's `model` section, and give features that grow an embedding width "
+                        "instead of one_hot, or their encoder its `units`"
+                    )
+                new_rows += sum(
+                    size - len(kept)
+                    for size, kept in zip(target.shape, places, strict=True)
+                    if size != len(kept)
+                )
+                grown = np.array(keras.ops.convert_to_numpy(target))
+                grown[np.ix_(*places)] = value
+                value = grown
+            values.append((target, value))
+    for target, value in values:
+        target.assign(value)
+    return new_rows
+
+
+def _places(
+    layer: keras.Layer, old: keras.Layer, shape: tuple[int, ...], old_shape: tuple[int, ...]
+) -> list[np.ndarray] | None:
+    """Returns, by axis, where the old weights' entries are in the new; None if that is not known."""
+    axes = [axis for axis, size in enumerate(shape) if size != old_shape[axis]]
+    places = [np.arange(size) for size in old_shape]
+    if isinstance(layer, layers.Embedding):
+        # IDs keep their places; a table never shrinks.
+        return places if axes == [0] and shape[0] > old_shape[0] else None
+    if not isinstance(layer, _READING) or (len(axes) > 1 and not isinstance(layer, Cross)):
+        return None
+    entries, old_entries = _entries(_first_input(layer)), _entries(_first_input(old))
+    if any((shape[axis], old_shape[axis]) != (len(entries), len(old_entries)) for axis in axes):
+        return None
+    where = {entry: place for place, entry in enumerate(entries)}
+    if not where.keys() >= set(old_entries):
+        return None
+    moved = np.array([where[entry] for entry in old_entries])
+    for axis in axes:
+        places[axis] = moved
+    return places
+
+
+def _entries(tensor: Any) -> list[Hashable]:
+    """Returns what each entry of a tensor's last axis is: a one-hot ID, or some layer's output."""
+    operation = tensor._keras_history.operation
+    if isinstance(operation, layers.Concatenate):
+        return [entry for part in operation.input for entry in _entries(part)]
+    if isinstance(operation, layers.Flatten):
+        steps = operation.input
+        each = _entries(steps)
+        count = int(np.prod(steps.shape[1:-1], initial=1))
+        return [(step, entry) for step in range(count) for entry in each]
+    if isinstance(operation, _PASSING):
+        return _entries(_first_input(operation))
+    width = tensor.shape[-1]
+    # Of another layer that grew it is not known which entries are the old ones: none is.
+    kind = "one_hot" if isinstance(operation, OneHot) else width
+    return [(earlier_name(operation.name), kind, place) for place in range(width)]
+
+
+def _first_input(operation: Any) -> Any:
+    inputs = operation.input
+    return inputs[0] if isinstance(inputs, list | tuple) else inputs

@@ -1,0 +1,1 @@
+"""What a records directory holds: layout, IDs, vocabularies, manifest."""

@@ -1,0 +1,110 @@
+"""IDs in words: what each ID of a feature, or of the label, stands for (schemas/records/id_contract.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from skewless.schemas.errors import UsageError
+from skewless.schemas.records.id_contract import (
+    FIRST_ID,
+    MISSING_ID,
+    PADDING_ID,
+    end_id,
+    first_vocabulary_id,
+    start_id,
+)
+from skewless.schemas.records.manifest import FeatureEntry
+from skewless.schemas.records.records import LABEL
+from skewless.schemas.records.vocabulary_file import read_vocabulary
+from skewless.schemas.spec.features import CategoricalFeature, NumericFeature
+from skewless.schemas.spec.label import MulticlassLabel, MultilabelLabel, SequenceLabel
+from skewless.schemas.spec.spec import Spec
+
+__all__ = ["IdKind", "IdWords", "Meaning"]
+
+IdKind = Literal[
+    "padding", "missing", "out of vocabulary", "bucket", "vocabulary", "class", "number", "mark"
+]
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What an ID stands for.
+
+    Attributes:
+      kind: Which range of the ID contract it lies in; `number` for what no feature declares, and
+        `mark` for the start and end of a sequence.
+      text: The token, or the kind in parentheses.
+    """
+
+    kind: IdKind
+    text: str
+
+
+class IdWords:
+    """What IDs mean, with each vocabulary read once."""
+
+    def __init__(self, spec: Spec, entries: Mapping[str, FeatureEntry], assets: str | Path) -> None:
+        """Takes what gives IDs their meaning.
+
+        Args:
+          spec: The declaration.
+          entries: The manifest's features, which give cardinalities.
+          assets: The folder of vocabulary files.
+        """
+        self._spec = spec
+        self._entries = entries
+        self._assets = Path(assets)
+        self._vocabularies: dict[str, list[bytes]] = {}
+
+    def vocabulary_path(self, name: str) -> Path:
+        """Returns the file that a feature, or the label, is looked up in."""
+        declared = getattr(self._spec.features.get(name), "vocabulary", None)
+        owner = declared.shared_with if declared is not None and declared.shared_with else name
+        return self._assets / owner
+
+    def vocabulary(self, name: str) -> list[bytes]:
+        """Returns a feature's vocabulary in ID order."""
+        if name not in self._vocabularies:
+            self._vocabularies[name] = read_vocabulary(str(self.vocabulary_path(name)))
+        return self._vocabularies[name]
+
+    def of(self, name: str, value: int) -> Meaning:
+        """Returns what an ID of the feature `name`, or a class of the label, means.
+
+        Raises:
+          UsageError: If the ID is beyond the feature's range.
+        """
+        declared: Any = self._spec.label if name == LABEL else self._spec.features.get(name)
+        cardinality = self._entries[name].cardinality
+        if cardinality is not None and not 0 <= value < cardinality:
+            raise UsageError(f"--id {value}: expected an ID of {name} in [0, {cardinality})")
+        if isinstance(declared, MulticlassLabel | MultilabelLabel):
+            return Meaning("class", self._entry(name, value))
+        if value == PADDING_ID:
+            return Meaning("padding", "(padding)")
+        if value == MISSING_ID:
+            return Meaning("missing", "(missing)")
+        if isinstance(declared, NumericFeature):
+            text = f"(quantile bucket {value - FIRST_ID} of {declared.buckets})"
+            return Meaning("bucket", text)
+        if isinstance(declared, CategoricalFeature) and declared.hash_buckets is not None:
+            return Meaning("bucket", f"(hash bucket {value - FIRST_ID} of {declared.hash_buckets})")
+        if declared is None:
+            return Meaning("number", str(value))
+        first = first_vocabulary_id(declared.oov_buckets)
+        if value < first:
+            bucket = f"bucket {value - FIRST_ID} of {declared.oov_buckets}"
+            return Meaning("out of vocabulary", f"(out of vocabulary, {bucket})")
+        if isinstance(declared, SequenceLabel) and cardinality is not None:
+            if value == start_id(cardinality):
+                return Meaning("mark", "(start)")
+            if value == end_id(cardinality):
+                return Meaning("mark", "(end)")
+        return Meaning("vocabulary", self._entry(name, value - first))
+
+    def _entry(self, name: str, place: int) -> str:
+        return self.vocabulary(name)[place].decode("utf-8", "replace")

@@ -1,0 +1,117 @@
+"""Records: the names and parsing of what a TFRecord holds.
+
+A record is a tf.Example with one entry a feature, under the feature's own name, and a few
+entries of ours, whose names no feature can take.
+
+Where the manifest says `rows_per_record: N`, N above 1, a record holds 1 to N rows of one split:
+each entry is the rows' values one after the other, so that names are stored and parsed once for
+all of them. Only a shard's last record may hold fewer than N. Counts in the manifest are of rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from skewless.schemas.records.manifest import Manifest
+
+__all__ = [
+    "FILE",
+    "KEY",
+    "LABEL",
+    "LABEL_MEAN",
+    "LABEL_SCALE",
+    "ROW",
+    "WEIGHT",
+    "is_diagnostic",
+    "missing_name",
+    "parse_rows",
+    "record_feature_spec",
+    "tokens_name",
+]
+
+KEY = "__key__"
+LABEL = "__label__"
+WEIGHT = "__weight__"
+# Where a row in `raw/` came from; beside KEY.
+FILE = "__file__"
+ROW = "__row__"
+# What undoes a z-scored regression label: own unit = value * scale + mean. [batch] float32, the
+# same in every row; outputs of the transform graph that are not written to records.
+LABEL_MEAN = "__label_mean__"
+LABEL_SCALE = "__label_scale__"
+_TOKENS = "__tokens__"
+
+
+def missing_name(feature: str) -> str:
+    """Returns the record name of a numeric feature's was-missing indicator."""
+    return f"__missing__{feature}"
+
+
+def tokens_name(feature: str) -> str:
+    """Returns the transform's output with a sequence's length before truncation.
+
+    It feeds statistics and is not written to records.
+    """
+    return f"{_TOKENS}{feature}"
+
+
+def is_diagnostic(name: str) -> bool:
+    """Whether a transform output is not written to records."""
+    return name.startswith(_TOKENS) or name in (LABEL_MEAN, LABEL_SCALE)
+
+
+def record_feature_spec(manifest: Manifest) -> dict[str, tf.io.FixedLenFeature]:
+    """Returns the parsing spec of a record: every entry dense, of the manifest's shape."""
+    import tensorflow as tf
+
+    return {
+        name: tf.io.FixedLenFeature(entry.shape, tf.dtypes.as_dtype(entry.dtype))
+        for name, entry in manifest.features.items()
+    }
+
+
+def parse_rows(
+    serialized: tf.Tensor, manifest: Manifest, names: Collection[str]
+) -> dict[str, tf.Tensor]:
+    """Parses records into rows, whichever number of rows a record holds.
+
+    Args:
+      serialized: [records] string.
+      manifest: Says what a record holds.
+      names: The entries to parse.
+
+    Returns:
+      By name, [rows, ...] of the manifest's dtypes and shapes, in the records' order.
+
+    Raises:
+      InvalidArgumentError: When run, if a record lacks an entry, or holds values that are no whole
+        number of rows, or not as many rows in each entry.
+    """
+    import tensorflow as tf
+
+    if manifest.rows_per_record == 1:
+        whole = record_feature_spec(manifest)
+        return dict(tf.io.parse_example(serialized, {name: whole[name] for name in names}))
+    entries = {name: manifest.features[name] for name in names}
+    ragged = tf.io.parse_example(
+        serialized,
+        {name: tf.io.RaggedFeature(tf.as_dtype(entry.dtype)) for name, entry in entries.items()},
+    )
+    found, counts = {}, []
+    for name, entry in entries.items():
+        values = ragged[name]
+        counts.append(values.row_splits // math.prod(entry.shape))
+        found[name] = tf.reshape(values.flat_values, [-1, *entry.shape])
+    checks = [
+        tf.debugging.assert_equal(
+            other, counts[0], message="entries of a record differ in their number of rows"
+        )
+        for other in counts[1:]
+    ]
+    with tf.control_dependencies(checks):
+        return {name: tf.identity(value) for name, value in found.items()}

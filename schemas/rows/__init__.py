@@ -1,0 +1,1 @@
+"""Raw rows: columns, canonical values, tokens, labels."""

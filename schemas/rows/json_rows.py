@@ -1,0 +1,61 @@
+"""Rows as JSON objects, in canonical columns: the values `preprocess` would have made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from skewless.schemas.errors import DataError
+from skewless.schemas.rows.canonical import Faults, canonical
+from skewless.schemas.rows.raw_columns import RawColumn, raw_columns
+from skewless.schemas.spec.spec import Spec
+
+__all__ = ["canonical_rows"]
+
+
+def canonical_rows(rows: Sequence[Mapping[str, Any]], spec: Spec) -> pa.RecordBatch:
+    """Returns the feature columns of JSON objects.
+
+    Args:
+      rows: By column, a string, number, boolean, list of them or None; an absent column is
+        missing, columns that no feature reads are passed over.
+      spec: Names the columns.
+
+    Returns:
+      [rows] canonical columns, as `skewless.schemas.rows.row_encoding` takes them.
+
+    Raises:
+      DataError: Naming row and column, if a value is not of the column's kind.
+    """
+    columns = {}
+    for name, column in raw_columns(spec).items():
+        if column.role != "feature":
+            continue
+        array, faults = _column([row.get(name) for row in rows], column, spec)
+        if faults:
+            at, reason = min(faults.items())
+            raise DataError(
+                f"row {at}, column {name!r}: {reason}; correct it, or leave the column out for a "
+                "missing value"
+            )
+        columns[name] = array
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def _column(values: list[Any], column: RawColumn, spec: Spec) -> tuple[pa.Array, Faults]:
+    try:
+        return canonical(pa.array(values), column, spec)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        # Values of several kinds, which an Arrow array cannot hold together.
+        parts = [_value(value, column, spec) for value in values]
+    faults = {at: reason for at, (_, bad) in enumerate(parts) for reason in bad.values()}
+    return pa.concat_arrays([array for array, _ in parts]), faults
+
+
+def _value(value: Any, column: RawColumn, spec: Spec) -> tuple[pa.Array, Faults]:
+    try:
+        return canonical(pa.array([value]), column, spec)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        return canonical(pa.nulls(1), column, spec)[0], {0: f"not of one kind: {error}"}

@@ -1,0 +1,1 @@
+"""The declared types of the spec, how they are read, and what they refuse."""

@@ -1,0 +1,254 @@
+"""Feature kinds: one frozen, validated type each for text, categories and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, FiniteFloat, field_validator, model_validator
+
+from skewless.schemas.spec.declared import Declared
+from skewless.schemas.spec.encoders import Encoder
+from skewless.schemas.spec.sizes import Buckets, Count, Grams, Ids, Steps, Width
+
+__all__ = [
+    "CategoricalFeature",
+    "Feature",
+    "Kind",
+    "NumericFeature",
+    "RegexTokenizer",
+    "TextFeature",
+    "Tokenizer",
+    "Vocabulary",
+    "feature_columns",
+]
+
+
+Kind = Literal["string", "int64", "float32"]
+
+
+def feature_columns(name: str, feature: Any) -> Iterator[tuple[str, Kind]]:
+    """Yields each column that a feature reads, with the kind it is read as."""
+    if isinstance(feature, NumericFeature):
+        for column in feature.columns or (feature.column or name,):
+            yield column, "float32"
+    else:
+        kind: Kind = feature.dtype if isinstance(feature, CategoricalFeature) else "string"
+        yield feature.column or name, kind
+
+
+class Vocabulary(Declared):
+    """Which values get an ID of their own; counted on the training split only.
+
+    Exactly one of: counted here (`max_size`, `min_count`), read from `file` (one entry a line,
+    in ID order), or `shared_with` another feature (counted over both).
+    """
+
+    max_size: Count | None = None
+    """At most so many entries, the most frequent ones; without it all."""
+    min_count: Count = 1
+    """Entries seen less often in the training split are left out."""
+    file: str | None = None
+    """A file of entries, one a line, in ID order, instead of counting."""
+    shared_with: str | None = None
+    """The feature whose vocabulary this one shares; it is counted over both."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Vocabulary:
+        if self.file and self.shared_with:
+            raise ValueError("'file' and 'shared_with' exclude each other; keep one")
+        counted = {"max_size", "min_count"} & self.model_fields_set
+        if (
+            (self.file or self.shared_with)
+            and counted
+            and (self.max_size, self.min_count) != (None, 1)
+        ):
+            other = "file" if self.file else "shared_with"
+            raise ValueError(
+                f"{sorted(counted)[0]!r} has no effect beside {other!r}; remove one of them"
+            )
+        return self
+
+
+class RegexTokenizer(Declared):
+    """Tokens are the matches of an RE2 expression (RE2's classes are ASCII; use `\\p{L}`)."""
+
+    regex: str
+    """An RE2 expression; its matches are the tokens."""
+
+    @field_validator("regex")
+    @classmethod
+    def _not_empty(cls, value: str) -> str:
+        if not value:
+            raise ValueError("expected a regular expression that matches a token, got an empty one")
+        return value
+
+
+Tokenizer = Literal["words", "whitespace", "characters", "subword"] | RegexTokenizer
+
+
+class _Column(Declared):
+    column: str | None = None
+    """The column it is read from; the feature's name if not given."""
+    required: bool = False
+    """Rejects rows without a value."""
+
+
+class TextFeature(_Column):
+    """Free text, as a padded sequence of token IDs: [batch, length] int64."""
+
+    type: Literal["text"] = "text"
+    length: Steps
+    """Tokens kept of a row; shorter texts are padded."""
+    tokenizer: Tokenizer = "words"
+    """How a text is cut into tokens. `words` keeps letters, digits and inner apostrophes of any
+    script.
+    """
+    lowercase: bool = True
+    """Whether case is folded, beyond ASCII too."""
+    normalize: Literal["none", "nfkc", "strip_accents"] = "none"
+    """Unicode normalization before anything else; it needs tensorflow-text where the model is
+    served.
+    """
+    ngrams: Grams = 1
+    """Adds runs of up to so many neighbouring tokens as tokens."""
+    truncate: Literal["end", "start"] = "end"
+    """The side that longer texts are cut at."""
+    pad: Literal["end", "start"] = "end"
+    """The side that shorter texts are padded at."""
+    vocabulary: Vocabulary = Vocabulary(max_size=20_000)
+    """Which tokens get an ID of their own."""
+    oov_buckets: Ids = 1
+    """IDs that tokens outside the vocabulary are hashed to."""
+    embedding: Width = 64
+    """The width of a token's vector."""
+    encoder: Encoder = Field(default="mean", validate_default=True)
+    """How the tokens' vectors become one."""
+
+    @model_validator(mode="after")
+    def _subword_vocabulary(self) -> TextFeature:
+        if self.tokenizer == "subword" and self.vocabulary.shared_with:
+            raise ValueError(
+                "tokenizer: subword learns its own pieces; remove vocabulary.shared_with"
+            )
+        return self
+
+
+class CategoricalFeature(_Column):
+    """One value a row ([batch] int64), or up to `length` of them ([batch, length] int64).
+
+    With `hash_buckets` there is no vocabulary: an ID is 2 + hash(value) mod hash_buckets.
+    """
+
+    type: Literal["categorical"] = "categorical"
+    dtype: Literal["string", "int64"] = "string"
+    """`int64` reads whole numbers."""
+    length: Steps | None = None
+    """Values kept of a row; without it a row has one value."""
+    separator: str | None = None
+    """What separates values in one string; without it the column holds lists."""
+    truncate: Literal["end", "start"] = "end"
+    """The side that longer lists are cut at."""
+    pad: Literal["end", "start"] = "end"
+    """The side that shorter lists are padded at."""
+    vocabulary: Vocabulary | None = None
+    """Which values get an ID of their own; all of the training split's if not given."""
+    oov_buckets: Ids = 1
+    """IDs that values outside the vocabulary are hashed to."""
+    hash_buckets: Ids | None = None
+    """Hashes every value to one of so many IDs, without a vocabulary."""
+    embedding: Width | Literal["one_hot"] = 16
+    """The width of a value's vector, or `one_hot`."""
+    encoder: Encoder | None = None
+    """How the vectors of several values become one; `mean` if not given."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_vocabulary(cls, data: Any) -> Any:
+        if (
+            isinstance(data, dict)
+            and not data.get("hash_buckets")
+            and data.get("vocabulary") is None
+        ):
+            return {**data, "vocabulary": {}}
+        return data
+
+    @model_validator(mode="after")
+    def _combinations(self) -> CategoricalFeature:
+        if self.hash_buckets and self.vocabulary:
+            raise ValueError("'hash_buckets' and 'vocabulary' exclude each other; keep one")
+        if self.hash_buckets and "oov_buckets" in self.model_fields_set and self.oov_buckets != 1:
+            raise ValueError(
+                "'oov_buckets' has no effect beside 'hash_buckets'; remove one of them"
+            )
+        if self.length is None:
+            for key in ("separator", "encoder"):
+                if getattr(self, key) is not None:
+                    raise ValueError(f"{key!r} needs 'length', the number of values kept of a row")
+        if self.dtype == "int64" and self.separator:
+            raise ValueError("'separator' splits strings; remove it or use dtype: string")
+        if self.separator == "":
+            raise ValueError("separator: expected at least one character, got an empty string")
+        return self
+
+    @property
+    def multivalued(self) -> bool:
+        """Whether a row holds a sequence of values."""
+        return self.length is not None
+
+
+class NumericFeature(_Column):
+    """Numbers, scaled ([batch, width] float32) or as quantile buckets ([batch] int64)."""
+
+    type: Literal["numeric"] = "numeric"
+    columns: tuple[str, ...] | None = None
+    """Several columns as one vector."""
+    length: Steps | None = None
+    """The numbers a row holds, where the column holds lists."""
+    scale: Literal["z_score", "min_max", "log1p", "none"] = "none"
+    """By constants of the training split; `log1p` is sign(x) * log(1 + abs(x))."""
+    missing: Literal["mean", "median"] | FiniteFloat = 0.0
+    """What replaces a missing value before scaling."""
+    indicator: bool = False
+    """Adds an input that says whether the value was missing."""
+    clip: tuple[float, float] | None = None
+    """Bounds, applied before anything else."""
+    buckets: Buckets | None = None
+    """Cuts into so many quantile buckets, which are IDs, instead of scaling."""
+    embedding: Width | Literal["one_hot"] | None = None
+    """The width of a bucket's vector, or `one_hot`; only with `buckets`."""
+    encoder: Encoder | None = None
+    """`dense` or `flatten`; numbers go into the merge as they are if not given."""
+
+    @model_validator(mode="after")
+    def _combinations(self) -> NumericFeature:
+        if self.columns is not None:
+            if self.column is not None:
+                raise ValueError("'column' and 'columns' exclude each other; keep one")
+            if self.length is not None:
+                raise ValueError(
+                    "'length' is for one column that holds a list; remove it or 'columns'"
+                )
+            if not self.columns or len(set(self.columns)) != len(self.columns):
+                raise ValueError("columns: expected at least one name, each once")
+        if self.clip is not None and not self.clip[0] < self.clip[1]:
+            raise ValueError(f"clip: expected [low, high] with low < high, got {list(self.clip)}")
+        if self.buckets is not None:
+            if self.width != 1:
+                raise ValueError("'buckets' needs a single column, not 'columns' or 'length'")
+            for key in ("scale", "encoder", "missing"):
+                if key in self.model_fields_set and getattr(self, key) not in ("none", None, 0.0):
+                    raise ValueError(f"{key!r} has no effect beside 'buckets' (ID 1 means missing)")
+            if self.embedding is None:
+                raise ValueError("'buckets' needs 'embedding': a width or one_hot")
+        elif self.embedding is not None:
+            raise ValueError("'embedding' needs 'buckets': plain numbers are not looked up")
+        return self
+
+    @property
+    def width(self) -> int:
+        """The number of values a row holds."""
+        return len(self.columns) if self.columns else self.length or 1
+
+
+Feature = Annotated[TextFeature | CategoricalFeature | NumericFeature, Field(discriminator="type")]

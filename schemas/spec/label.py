@@ -1,0 +1,151 @@
+"""Labels: what is predicted. One frozen type for each kind of task.
+
+In records a label is: binary [batch] float32 in {0, 1}; multiclass [batch] int64 in
+[0, classes); multilabel [batch, classes] float32 in {0, 1}; regression [batch] float32;
+sequence [batch, length + 1] int64 under the ID contract, closed by the end ID.
+Classes are ordered by descending count in the training split, ties by descending bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from skewless.schemas.rows.label_values import label_text
+from skewless.schemas.spec.declared import Declared
+from skewless.schemas.spec.features import Tokenizer, Vocabulary
+from skewless.schemas.spec.sizes import Generated, Ids, Width
+
+__all__ = [
+    "BinaryLabel",
+    "Label",
+    "MulticlassLabel",
+    "MultilabelLabel",
+    "RegressionLabel",
+    "SequenceLabel",
+]
+
+
+class _Label(Declared):
+    column: str
+    """The column it is read from."""
+
+
+class BinaryLabel(_Label):
+    """1 where the value is among `positive`, else 0.
+
+    Values are compared as text, numbers by value: 5 equals "5.0", and "05" only itself
+    (schemas/rows/label_values.py has the rule).
+    Without `positive`: 1, true, yes (any case) are positive; 0, false, no are negative;
+    anything else is rejected. With `negative` given, values in neither list are rejected.
+    """
+
+    type: Literal["binary"] = "binary"
+    positive: tuple[str | int | float | bool, ...] | None = None
+    """Values that count as 1; without it 1, true and yes."""
+    negative: tuple[str | int | float | bool, ...] | None = None
+    """Values that count as 0; rows with any other value are rejected. Without it every other value
+    is 0.
+    """
+
+    @model_validator(mode="after")
+    def _disjoint(self) -> BinaryLabel:
+        if self.positive is not None and not self.positive:
+            raise ValueError("positive: expected at least one value")
+        if self.negative is not None and self.positive is None:
+            raise ValueError("'negative' needs 'positive'")
+        for key, values in (("positive", self.positive), ("negative", self.negative)):
+            for value in values or ():
+                if not label_text(value) or (isinstance(value, float) and math.isnan(value)):
+                    raise ValueError(
+                        f"{key}: no row can hold {value!r}: a label without a value is missing; "
+                        "name the values that rows hold"
+                    )
+        both = set(map(label_text, self.positive or ())) & set(map(label_text, self.negative or ()))
+        if both:
+            raise ValueError(f"{sorted(both)[0]!r} is in both 'positive' and 'negative'")
+        return self
+
+
+def _each_class_once(classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if classes is None:
+        return None
+    if not classes:
+        raise ValueError("expected at least one class, or none declared to take them from the data")
+    first: dict[str, str] = {}
+    for name in classes:
+        if not name.strip() or name != name.strip() or "\n" in name or "\r" in name:
+            raise ValueError(f"expected names on one line without outer white space, got {name!r}")
+        if classes.count(name) > 1:
+            raise ValueError(f"expected each class once, got {name!r} twice")
+        other = first.setdefault(label_text(name), name)
+        if other != name:
+            raise ValueError(f"expected each class once, but {other!r} and {name!r} are one value")
+    return classes
+
+
+Classes = Annotated[tuple[str, ...] | None, AfterValidator(_each_class_once)]
+
+
+class MulticlassLabel(_Label):
+    """One of the classes seen in the training split, or of `classes` in their order."""
+
+    type: Literal["multiclass"] = "multiclass"
+    classes: Classes = None
+    """The classes in their order; those of the training split, by count, if not given."""
+
+
+class MultilabelLabel(_Label):
+    """Any number of the classes; values split by `separator` unless the column holds lists."""
+
+    type: Literal["multilabel"] = "multilabel"
+    separator: str = Field(default="|", min_length=1)
+    """What separates the classes of a row in one string."""
+    classes: Classes = None
+    """The classes in their order; those of the training split, by count, if not given."""
+
+    @model_validator(mode="after")
+    def _uncut(self) -> MultilabelLabel:
+        for name in self.classes or ():
+            if self.separator in name:
+                raise ValueError(
+                    f"classes: no row can hold {name!r}, which {self.separator!r} separates; "
+                    "declare another separator, or the parts"
+                )
+        return self
+
+
+class RegressionLabel(_Label):
+    """A number, predicted in its own unit; `log1p` trains on log(1 + y)."""
+
+    type: Literal["regression"] = "regression"
+    scale: Literal["none", "log1p", "z_score"] = "none"
+    """What it is trained on; predictions are in its own unit."""
+
+
+class SequenceLabel(_Label):
+    """A text to generate, of at most `length` tokens before the end token."""
+
+    type: Literal["sequence"] = "sequence"
+    length: Generated
+    """Tokens kept, before the end token."""
+    tokenizer: Tokenizer = "words"
+    """How the text is cut into tokens; `subword` is refused."""
+    lowercase: bool = True
+    """Whether case is folded."""
+    normalize: Literal["none", "nfkc", "strip_accents"] = "none"
+    """Unicode normalization before anything else."""
+    vocabulary: Vocabulary = Vocabulary(max_size=20_000)
+    """Which tokens can be generated."""
+    oov_buckets: Ids = 1
+    """IDs that tokens outside the vocabulary are hashed to."""
+    embedding: Width = 64
+    """The width of a token's vector in the decoder."""
+
+
+Label = Annotated[
+    BinaryLabel | MulticlassLabel | MultilabelLabel | RegressionLabel | SequenceLabel,
+    Field(discriminator="type"),
+]

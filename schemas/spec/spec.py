@@ -1,0 +1,304 @@
+"""The spec: one declaration that drives the Beam job, the records, the model and serving.
+
+`load` reads YAML; the same objects can be built in Python. Nothing touches data before the
+whole declaration has been found sound.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError, model_validator
+
+from skewless.schemas.errors import SpecError, nearest
+from skewless.schemas.rows.label_values import label_text
+from skewless.schemas.spec.declared import Declared
+from skewless.schemas.spec.encoders import Dense, Encoder, Flatten
+from skewless.schemas.spec.features import (
+    CategoricalFeature,
+    Feature,
+    NumericFeature,
+    TextFeature,
+    Vocabulary,
+)
+from skewless.schemas.spec.label import BinaryLabel, Label, MulticlassLabel, SequenceLabel
+from skewless.schemas.spec.network import ModelSpec, Seq2SeqSpec, TowersSpec, TrainingSpec
+from skewless.schemas.spec.refusals import in_words
+from skewless.schemas.spec.splits import Split
+from skewless.schemas.spec.yaml_document import read_yaml_file, write_yaml
+
+__all__ = ["CsvFormat", "Spec", "is_sequence", "load", "parse"]
+
+# Names of features name files of vocabularies, parts of graphs and entries of records.
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,199}\Z")
+
+
+class CsvFormat(Declared):
+    """How delimited text is written; `.tsv` files are read with a tab whatever this says."""
+
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    """The character between fields."""
+
+
+class Spec(Declared):
+    """The whole declaration. `missing_values` are texts that mean "no value" in any column."""
+
+    name: str = Field(min_length=1)
+    """Names the model; the server answers under it."""
+    key: str | None = None
+    """The column that identifies a row: it decides splits and finds duplicates. Without it a hash
+    of the row decides its split.
+    """
+    features: dict[str, Feature] = {}
+    """The features, by name: letters, digits and `_`, a letter first."""
+    label: Label | None = None
+    """What is predicted. Without it records can be written, but nothing trained."""
+    weight: str | None = None
+    """A numeric column of sample weights."""
+    split: Split = Split()
+    """Which rows train, which evaluate."""
+    model: ModelSpec = TowersSpec()
+    """The network. A document without `type` declares towers."""
+    training: TrainingSpec = TrainingSpec()
+    """How to train."""
+    preprocessing: str | None = None
+    """A function `module:function` of plain tf.Transform code, for what the spec cannot say."""
+    missing_values: tuple[str, ...] = ()
+    """Texts that mean "no value" in any column."""
+    keep: tuple[str, ...] = ()
+    """Columns kept beside held-out records, to slice evaluations by."""
+    csv: CsvFormat = CsvFormat()
+    """How `.csv` files are written."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_model_kind(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            model = data.get("model")
+            if isinstance(model, dict) and "type" not in model:
+                return {**data, "model": {"type": "towers", **model}}
+        return data
+
+    @model_validator(mode="after")
+    def _sound(self) -> Spec:
+        problems = list(_problems(self))
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def to_yaml(self) -> str:
+        """Returns the spec as YAML with every default written out."""
+        document = self.model_dump(mode="json", exclude_none=True)
+        # The one key that means something as null and something else when left out.
+        document["training"]["early_stopping"] = self.training.early_stopping
+        return write_yaml(document)
+
+    def sha256(self) -> str:
+        """Returns the digest of what shapes the records: model and training left out."""
+        shaping = self.model_dump_json(exclude={"model", "training"})
+        return hashlib.sha256(shaping.encode()).hexdigest()
+
+
+def is_sequence(feature: Any) -> bool:
+    """Whether a feature is a padded sequence of IDs, [batch, length]."""
+    return isinstance(feature, TextFeature) or (
+        isinstance(feature, CategoricalFeature) and feature.multivalued
+    )
+
+
+def load(path: str | Path) -> Spec:
+    """Reads a spec file.
+
+    Raises:
+      SpecError: If the file cannot be read, is not YAML, or the declaration is refused; each
+        problem names the key's path, what was expected and the nearest valid key.
+    """
+    return parse(read_yaml_file(path), source=str(path))
+
+
+def parse(document: Any, source: str = "spec") -> Spec:
+    """Builds a spec from plain dicts and lists.
+
+    Raises:
+      SpecError: If the declaration is refused.
+    """
+    if not isinstance(document, Mapping):
+        raise SpecError(f"expected keys and values, got {type(document).__name__}", source=source)
+    try:
+        return Spec.model_validate(document)
+    except ValidationError as error:
+        raise SpecError(in_words(error, document), source=source) from None
+
+
+def _problems(spec: Spec) -> Iterator[str]:
+    """Yields what is wrong between the parts, each part being sound by itself."""
+    if not spec.features and not spec.preprocessing:
+        yield "features: expected at least one feature, or 'preprocessing: my_module:preprocessing_fn'"
+    if spec.preprocessing and not re.fullmatch(r"[\w.]+:\w+", spec.preprocessing):
+        yield f"preprocessing: expected module:function, got {spec.preprocessing!r}"
+    for name, feature in spec.features.items():
+        if not _NAME.match(name):
+            yield (
+                f"features.{_short(name)}: expected a name of 1 to 200 letters (a to z), digits and "
+                "_ that starts with a letter; name it so, and the column as it is under `column`"
+            )
+        yield from _encoder_problems(f"features.{name}", feature)
+        yield from _vocabulary_problems(f"features.{name}", feature, spec)
+    yield from _column_problems(spec)
+    yield from _label_problems(spec)
+    if isinstance(spec.model, Seq2SeqSpec) != isinstance(spec.label, SequenceLabel):
+        yield "model.type: seq2seq goes with label.type: sequence, and only with it"
+    if isinstance(spec.model, Seq2SeqSpec):
+        texts = [
+            name for name, feature in spec.features.items() if isinstance(feature, TextFeature)
+        ]
+        if len(texts) != 1 or len(spec.features) != 1:
+            yield f"features: seq2seq encodes exactly one text feature, got {list(spec.features)}"
+    else:
+        yield from _tower_problems(spec, spec.model)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:60]}… ({len(text)} characters)"
+
+
+def _encoder_problems(path: str, feature: Any) -> Iterator[str]:
+    encoder: Encoder | None = feature.encoder
+    if isinstance(feature, NumericFeature) and not isinstance(encoder, Dense | Flatten | None):
+        yield f"{path}.encoder: numbers take dense or flatten, got {encoder.type!r}"
+
+
+def _vocabulary_problems(path: str, feature: Any, spec: Spec) -> Iterator[str]:
+    vocabulary = _own_vocabulary(feature)
+    if vocabulary is None or vocabulary.shared_with is None:
+        return
+    where = f"{path}.vocabulary.shared_with"
+    other = spec.features.get(vocabulary.shared_with)
+    counted = [
+        name
+        for name, candidate in spec.features.items()
+        if candidate is not feature
+        and (declared := _own_vocabulary(candidate)) is not None
+        and declared.shared_with is None
+    ]
+    if other is None or vocabulary.shared_with not in counted:
+        yield (
+            f"{where}: expected a feature with a vocabulary of its own "
+            f"({', '.join(sorted(counted)) or 'there is none'}), got {vocabulary.shared_with!r}"
+            f"{nearest(vocabulary.shared_with, counted)}"
+        )
+    elif getattr(other, "oov_buckets", None) != feature.oov_buckets:
+        yield f"{where}: both features need the same oov_buckets, so that an ID means one thing"
+    elif getattr(other, "tokenizer", None) == "subword":
+        yield f"{where}: {vocabulary.shared_with!r} learns subword pieces, which cannot be shared"
+
+
+def _own_vocabulary(feature: Any) -> Vocabulary | None:
+    vocabulary: Vocabulary | None = getattr(feature, "vocabulary", None)
+    return vocabulary
+
+
+def _column_problems(spec: Spec) -> Iterator[str]:
+    from skewless.schemas.rows.raw_columns import raw_columns, row_columns
+    from skewless.schemas.spec.features import feature_columns
+
+    for column in (*raw_columns(spec), *row_columns(spec)):
+        if "\0" in column:
+            # TensorFlow ends the name there when it parses a tf.Example, and finds nothing.
+            yield f"column {column!r}: expected a name without NUL; rename the column in the data"
+    kinds: dict[str, tuple[str, str]] = {}
+    for name, feature in spec.features.items():
+        for column, kind in feature_columns(name, feature):
+            other_name, other_kind = kinds.setdefault(column, (name, kind))
+            if other_kind != kind:
+                yield (
+                    f"features.{name}: column {column!r} is read as {kind} here but as {other_kind} "
+                    f"by features.{other_name}; give both the same kind"
+                )
+            if spec.label is not None and column == spec.label.column:
+                yield f"features.{name}: column {column!r} is the label; a feature of it would leak"
+            if column == spec.split.column:
+                yield f"features.{name}: column {column!r} names the split; it cannot be a feature"
+    if spec.weight is not None:
+        if spec.label is None:
+            yield "weight: needs a label; remove it"
+        elif spec.weight == spec.label.column:
+            yield f"weight: column {spec.weight!r} is the label"
+        elif kinds.get(spec.weight, ("", "float32"))[1] != "float32":
+            yield f"weight: expected a numeric column, but {spec.weight!r} is read as text by a feature"
+
+
+def _label_problems(spec: Spec) -> Iterator[str]:
+    if spec.label is None:
+        return
+    for path, column in (
+        ("key", spec.key),
+        ("split.by", spec.split.by),
+        ("split.column", spec.split.column),
+    ):
+        if column == spec.label.column:
+            yield f"{path}: column {column!r} is the label; name another column"
+    missing = set(map(label_text, spec.missing_values))
+    for key, values in _named_values(spec.label):
+        for value in values or ():
+            if label_text(value) in missing:
+                yield (
+                    f"label.{key}: no row can hold {value!r}: it is among missing_values; "
+                    "remove it from one of them"
+                )
+    if isinstance(spec.label, SequenceLabel):
+        if spec.label.vocabulary.shared_with is not None:
+            yield (
+                "label.vocabulary.shared_with: a sequence label counts a vocabulary of its own; "
+                "remove it, or give both the same 'file'"
+            )
+        if spec.label.tokenizer == "subword":
+            yield "label.tokenizer: expected words, whitespace, characters or regex, got 'subword'"
+
+
+def _named_values(
+    label: Label,
+) -> Iterator[tuple[str, tuple[str | int | float | bool, ...] | None]]:
+    """Yields the keys that name whole values of the label's column, with those values."""
+    if isinstance(label, BinaryLabel):
+        yield from (("positive", label.positive), ("negative", label.negative))
+    elif isinstance(label, MulticlassLabel):
+        yield "classes", label.classes
+
+
+def _tower_problems(spec: Spec, model: TowersSpec) -> Iterator[str]:
+    member_of: dict[str, str] = {}
+    for group_name, group in model.groups.items():
+        path = f"model.groups.{group_name}"
+        if group_name in spec.features:
+            yield f"{path}: a feature has this name; rename the group"
+        known = [spec.features[name] for name in group.features if name in spec.features]
+        for name in group.features:
+            if name not in spec.features:
+                yield f"{path}.features: no feature {name!r}{nearest(name, spec.features)}"
+            elif name in member_of:
+                yield f"{path}.features: {name!r} is already in group {member_of[name]!r}"
+            member_of.setdefault(name, group_name)
+        sequences = [is_sequence(feature) for feature in known]
+        if any(sequences) and not all(sequences):
+            yield f"{path}.features: expected all sequences or none, got a mix"
+        if all(sequences) and len({getattr(feature, "length", None) for feature in known}) > 1:
+            yield f"{path}.features: merged step by step, so every 'length' must be the same"
+        widths = [getattr(feature, "embedding", None) for feature in known]
+        known_widths = {width for width in widths if isinstance(width, int)}
+        if all(sequences) and group.merge != "concatenate" and len(known_widths) > 1:
+            yield (
+                f"{path}.merge: {group.merge} needs equal widths, got {widths}; "
+                "give the features one embedding width, or use concatenate"
+            )
+        if not any(sequences) and not isinstance(group.encoder, Dense | Flatten | None):
+            yield f"{path}.encoder: {group.encoder.type} needs sequences; these features have one step"
+        if any(sequences) and group.merge in ("dot", "cross", "attention", "weighted_average"):
+            yield f"{path}.merge: {group.merge} merges vectors; sequences take concatenate, average, add, multiply, maximum"
+    towers = len(spec.features) - len(member_of) + len(model.groups)
+    if model.merge == "dot" and towers != 2:
+        yield f"model.merge: dot takes exactly two towers, got {towers}"
