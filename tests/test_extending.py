@@ -22,7 +22,7 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("extended")
     for name in SOURCES:
         shutil.copytree(ROOT / name, copy / name)
-    shutil.copyfile(ROOT / "skewless.py", copy / "skewless.py")
+    shutil.copytree(ROOT / "skewless", copy / "skewless", symlinks=True)
     diffs = [block for block in PAGE if block.language == "diff"]
     assert len(diffs) == 4
     for block in diffs:

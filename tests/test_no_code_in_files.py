@@ -40,7 +40,7 @@ CALLS = {"eval", "exec", "compile", "read_pickle", "enable_unsafe_deserializatio
 
 def test_no_module_reads_code() -> None:
     files = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
-    files += sorted(ROOT.glob("*.py"))
+    files += [*ROOT.glob("*.py"), *(ROOT / "skewless").glob("*.py")]
     assert len(files) > 150
     found = [
         f"{path.relative_to(ROOT)}:{node.lineno}: {said}"

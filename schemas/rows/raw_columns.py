@@ -9,15 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from skewless.schemas.spec.features import CategoricalFeature, NumericFeature
+from skewless.schemas.spec.features import CategoricalFeature, Kind, NumericFeature, feature_columns
 from skewless.schemas.spec.label import MultilabelLabel, RegressionLabel
+from skewless.schemas.spec.spec import Spec
 
 if TYPE_CHECKING:
     import tensorflow as tf
     from tensorflow_metadata.proto.v0 import schema_pb2
-
-    from skewless.schemas.spec.spec import Spec
-from skewless.schemas.spec.features import Kind, feature_columns
 
 __all__ = ["RawColumn", "raw_columns", "raw_feature_spec", "raw_schema", "row_columns"]
 

@@ -24,6 +24,7 @@ from skewless.schemas.spec.features import (
     NumericFeature,
     TextFeature,
     Vocabulary,
+    feature_columns,
 )
 from skewless.schemas.spec.label import BinaryLabel, Label, MulticlassLabel, SequenceLabel
 from skewless.schemas.spec.network import ModelSpec, Seq2SeqSpec, TowersSpec, TrainingSpec
@@ -202,11 +203,20 @@ def _own_vocabulary(feature: Any) -> Vocabulary | None:
     return vocabulary
 
 
-def _column_problems(spec: Spec) -> Iterator[str]:
-    from skewless.schemas.rows.raw_columns import raw_columns, row_columns
-    from skewless.schemas.spec.features import feature_columns
+def _columns_named(spec: Spec) -> set[str]:
+    """Returns every column of the data that a spec names."""
+    read = {
+        column
+        for name, feature in spec.features.items()
+        for column, _ in feature_columns(name, feature)
+    }
+    label = None if spec.label is None else spec.label.column
+    others = (label, spec.weight, spec.key, spec.split.by, spec.split.column, *spec.keep)
+    return read | {column for column in others if column is not None}
 
-    for column in (*raw_columns(spec), *row_columns(spec)):
+
+def _column_problems(spec: Spec) -> Iterator[str]:
+    for column in _columns_named(spec):
         if "\0" in column:
             # TensorFlow ends the name there when it parses a tf.Example, and finds nothing.
             yield f"column {column!r}: expected a name without NUL; rename the column in the data"
