@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skewless.beam_pipelines.init.pieces import Text, pieces_of_parquet, pieces_of_text, unpacked
-from skewless.beam_pipelines.sources.csv_reader import read_header
+from skewless.beam_pipelines.sources.csv_header import read_header
 from skewless.beam_pipelines.sources.files import file_bytes, whole_files
 from skewless.beam_pipelines.sources.jsonl_reader import parsed_object
 from skewless.beam_pipelines.sources.parquet_reader import open_parquet
@@ -117,8 +117,8 @@ def _text(whole: WorkUnit, spec: Spec, folder: str) -> Text:
     size = file_bytes(whole.file)
     if whole.format in ("csv", "tsv"):
         delimiter = "\t" if whole.format == "tsv" else spec.csv.delimiter
-        names, start = read_header(given.file, given.compression, delimiter)
-        whole = dataclasses.replace(whole, columns=names, start=start)
+        header = read_header(given.file, given.compression, delimiter, spec.csv)
+        whole = dataclasses.replace(whole, columns=header.columns, start=header.start)
     return Text(whole, size - whole.start, (size - whole.start) * times)
 
 

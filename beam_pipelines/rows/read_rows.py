@@ -21,6 +21,7 @@ from skewless.beam_pipelines.sources import (
     read,
     row_contents,
     wanted_columns,
+    written_as,
 )
 from skewless.schemas.rows.canonical import canonical
 from skewless.schemas.rows.raw_columns import raw_columns
@@ -108,8 +109,9 @@ def keys_of(unit: WorkUnit, spec: Spec) -> Iterator[tuple[np.ndarray, pa.Array]]
     """
     assert spec.key is not None
     column = wanted_columns(spec)[spec.key]
+    written = written_as(unit, spec)
     for batch in read(unit, spec, {spec.key: column}):
-        keys, _ = canonical(batch.table.column(spec.key), column, spec)
+        keys, _ = canonical(batch.table.column(spec.key), column, spec, written)
         present = keys.is_valid().to_numpy(zero_copy_only=False)
         yield batch.rows[present], keys.drop_null().cast(pa.string())
 

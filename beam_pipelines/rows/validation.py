@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skewless.beam_pipelines.sources import RawBatch, Rejected, wanted_columns
+from skewless.beam_pipelines.sources import RawBatch, Rejected, wanted_columns, written_as
 from skewless.schemas.rows.canonical import (
     Faults,
     canonical,
@@ -33,6 +33,7 @@ from skewless.schemas.rows.raw_columns import RawColumn, raw_columns
 from skewless.schemas.spec.label import BinaryLabel, MulticlassLabel, MultilabelLabel
 from skewless.schemas.spec.spec import Spec
 from skewless.schemas.spec.splits import SPLITS
+from skewless.schemas.written_numbers import plain_where_number
 
 __all__ = ["ValidBatch", "canonical_schema", "validate"]
 
@@ -75,11 +76,14 @@ def validate(batch: RawBatch, spec: Spec, *, serving: bool = False) -> ValidBatc
     names = batch.table.schema.names
     arrays: list[pa.Array] = []
     faults: dict[int, tuple[str, str]] = {}
+    written = written_as(batch.unit, spec)
     for name, column in wanted_columns(spec, serving=serving).items():
         raw = batch.table.column(name) if name in names else pa.nulls(count)
-        array, bad = canonical(raw, column, spec)
+        array, bad = canonical(raw, column, spec, written)
         is_label = name in graph and graph[name].role == "label"
         if is_label and isinstance(spec.label, BinaryLabel | MulticlassLabel):
+            if written is not None and not written.plain_numbers:
+                array = plain_where_number(array, written)
             array = label_texts(array)
         bad = {**_row_faults(array, name, column, spec, batch, serving), **bad}
         if is_label and isinstance(spec.label, BinaryLabel):

@@ -8,7 +8,12 @@ depend on how the file was cut.
 
 from skewless.beam_pipelines.sources.contents import row_contents
 from skewless.beam_pipelines.sources.files import file_bytes, matched
-from skewless.beam_pipelines.sources.plan import as_seen_from_anywhere, plan, wanted_columns
+from skewless.beam_pipelines.sources.plan import (
+    as_seen_from_anywhere,
+    plan,
+    wanted_columns,
+    written_as,
+)
 from skewless.beam_pipelines.sources.read import read
 from skewless.beam_pipelines.sources.units import RawBatch, Rejected, WorkUnit
 
@@ -23,4 +28,5 @@ __all__ = [
     "read",
     "row_contents",
     "wanted_columns",
+    "written_as",
 ]

@@ -2,62 +2,28 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from skewless.beam_pipelines.sources.csv_blocks import blocks, fields_of, record_pattern, records
+from skewless.beam_pipelines.sources.csv_blocks import blocks, fields_of, records
+from skewless.beam_pipelines.sources.encodings import as_utf8, cut, readable
 from skewless.beam_pipelines.sources.streams import BrokenStreamError, chunks, stretches
 from skewless.beam_pipelines.sources.text_blocks import KEPT_BYTES, Block
-from skewless.beam_pipelines.sources.units import RawBatch, Rejected, WorkUnit, clipped
+from skewless.beam_pipelines.sources.units import (
+    MAX_RAW_CHARACTERS,
+    RawBatch,
+    Rejected,
+    WorkUnit,
+    clipped,
+)
 from skewless.schemas.errors import DataError
 
-__all__ = ["read_csv", "read_header"]
+__all__ = ["read_csv"]
 
-_MAX_HEADER_BYTES = 4 * 1024 * 1024
 MAX_BATCH_ROWS = 50_000
-
-
-def read_header(file: str, compression: str, delimiter: str) -> tuple[tuple[str, ...], int]:
-    """Returns the column names and the offset of the first byte after the header.
-
-    Raises:
-      DataError: If the file is empty, is not UTF-8 text, or has no sound header.
-    """
-    head = b""
-    try:
-        for chunk in chunks(file, compression):
-            head += chunk
-            if len(head) >= _MAX_HEADER_BYTES or b"\n" in chunk:
-                break
-    except BrokenStreamError as error:
-        if not head:
-            raise DataError(
-                f"{file}: cannot be decompressed: {error}; write the file again"
-            ) from error
-    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise DataError(f"{file}: expected UTF-8 text, got UTF-16; convert the file to UTF-8")
-    start = 3 if head.startswith(b"\xef\xbb\xbf") else 0
-    pattern = record_pattern(delimiter)
-    while True:
-        match = pattern.match(head, start)
-        if match is None or (start >= len(head) and not match.group(1)):
-            raise DataError(f"{file}: expected a header line with column names, got none; add one")
-        start = match.end()
-        if match.group(1):
-            break
-    try:
-        text = match.group(1).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{file}: the header is not UTF-8 ({error}); convert the file to UTF-8"
-        ) from error
-    names = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
-    return tuple(name.strip() for name in names), start
 
 
 def read_csv(unit: WorkUnit, columns: Sequence[str], delimiter: str) -> Iterator[RawBatch]:
@@ -79,19 +45,26 @@ def read_csv(unit: WorkUnit, columns: Sequence[str], delimiter: str) -> Iterator
 
 def _known_blocks(unit: WorkUnit) -> Iterator[Block]:
     wanted = ((size, KEPT_BYTES if problem else size) for size, _, problem in unit.stretches)
-    pieces = stretches(unit.file, unit.start, wanted)
+    if unit.encoding:
+        text = chunks(unit.file, "", unit.start, unit.end)
+        pieces = cut(as_utf8(text, unit.encoding), wanted)
+    else:
+        pieces = stretches(unit.file, unit.start, wanted)
     for data, (size, count, problem) in zip(pieces, unit.stretches, strict=True):
         yield Block(data, count, problem, size)
 
 
 class _Tolerant:
-    """The unit's chunks; damage ends the text and is remembered."""
+    """The unit's text in UTF-8; damage ends it and is remembered."""
 
     def __init__(self, unit: WorkUnit) -> None:
         self.unit = unit
         self.problem: str | None = None
 
     def __iter__(self) -> Iterator[bytes]:
+        return as_utf8(self._sound(), self.unit.encoding)
+
+    def _sound(self) -> Iterator[bytes]:
         unit = self.unit
         try:
             yield from chunks(unit.file, unit.compression, unit.start, unit.end)
@@ -111,7 +84,7 @@ def _parse(
     none = np.empty(0, np.int64)
     if block.problem:
         rejected = Rejected(
-            unit.file, first_row, None, None, block.problem, clipped(block.data.rstrip())
+            unit.file, first_row, None, None, block.problem, _shown(block.data.rstrip(), unit)
         )
         return RawBatch(unit, empty, none, [rejected])
     if not block.count:
@@ -131,7 +104,7 @@ def _parse(
         else pa.RecordBatch.from_arrays([pa.nulls(table.num_rows)], names=[""])
     )
     numbers = np.arange(first_row, first_row + count, dtype=np.int64)
-    texts = _Texts(block.data, delimiter)
+    texts = _Texts(block.data, unit, delimiter)
     rejected_rows = []
     if bad:
         offsets = np.array([number - 1 for number, _ in bad])
@@ -215,14 +188,19 @@ def _is_utf8(data: bytes) -> bool:
 class _Texts:
     """The text of a block's records, cut out only once a rejection asks for one."""
 
-    def __init__(self, data: bytes, delimiter: str) -> None:
-        self._data, self._delimiter = data, delimiter
+    def __init__(self, data: bytes, unit: WorkUnit, delimiter: str) -> None:
+        self._data, self._unit, self._delimiter = data, unit, delimiter
         self._records: list[bytes] | None = None
 
     def __getitem__(self, index: int) -> str:
         if self._records is None:
             self._records = list(records(self._data, self._delimiter))
-        return clipped(self._records[index])
+        return _shown(self._records[index], self._unit)
+
+
+def _shown(record: bytes, unit: WorkUnit) -> str:
+    """Returns a record as it is in the file, decoded, for a rejection."""
+    return clipped(readable(record[: 4 * MAX_RAW_CHARACTERS]) if unit.encoding else record)
 
 
 def _pieces(batch: RawBatch) -> Iterator[RawBatch]:

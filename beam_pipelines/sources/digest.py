@@ -21,9 +21,8 @@ def unit_sha256(unit: WorkUnit) -> str:
     The file's name plays no part, nor its time: a file that was moved is the same, one that was
     altered in place is another. Every byte of the unit is read once.
     """
-    digest = hashlib.sha256(
-        repr((unit.format, unit.compression, unit.first_row, unit.split, unit.columns)).encode()
-    )
+    how = (unit.format, unit.compression, unit.first_row, unit.split, unit.columns, unit.encoding)
+    digest = hashlib.sha256(repr(how).encode())
     for piece in _pieces(unit):
         digest.update(piece)
     return digest.hexdigest()

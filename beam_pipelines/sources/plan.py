@@ -11,12 +11,14 @@ import os
 from collections.abc import Iterator, Sequence
 
 from skewless.beam_pipelines.sources.csv_blocks import blocks
-from skewless.beam_pipelines.sources.csv_reader import read_header
+from skewless.beam_pipelines.sources.csv_header import read_header
+from skewless.beam_pipelines.sources.encodings import Transcoded
 from skewless.beam_pipelines.sources.files import file_bytes, whole_files
 from skewless.beam_pipelines.sources.parquet_reader import open_parquet
 from skewless.beam_pipelines.sources.streams import chunks
 from skewless.beam_pipelines.sources.text_blocks import Block, lines_of
 from skewless.beam_pipelines.sources.units import Format, WorkUnit
+from skewless.schemas.csv_format import CsvFormat
 from skewless.schemas.errors import DataError, nearest
 from skewless.schemas.rows.raw_columns import RawColumn, raw_columns, row_columns
 from skewless.schemas.spec.spec import Spec
@@ -29,6 +31,7 @@ __all__ = [
     "delimiter",
     "plan",
     "wanted_columns",
+    "written_as",
 ]
 
 UNIT_BYTES = 32 * 1024 * 1024
@@ -52,6 +55,11 @@ def wanted_columns(spec: Spec, *, serving: bool = False) -> dict[str, RawColumn]
 def delimiter(format: Format, spec: Spec) -> str:
     """Returns the character between the fields of a delimited format."""
     return "\t" if format == "tsv" else spec.csv.delimiter
+
+
+def written_as(unit: WorkUnit, spec: Spec) -> CsvFormat | None:
+    """Returns how a unit's numbers and letters are written; None where it is no delimited text."""
+    return spec.csv if unit.format in ("csv", "tsv") else None
 
 
 def plan(
@@ -98,9 +106,12 @@ def _cut(
         yield whole
     else:
         if whole.format in ("csv", "tsv"):
-            names, start = read_header(whole.file, whole.compression, delimiter(whole.format, spec))
-            _check(whole.file, names, spec, serving, whole.split)
-            whole = dataclasses.replace(whole, columns=names, start=start)
+            between = delimiter(whole.format, spec)
+            header = read_header(whole.file, whole.compression, between, spec.csv)
+            _check(whole.file, header.columns, spec, serving, whole.split)
+            whole = dataclasses.replace(
+                whole, columns=header.columns, start=header.start, encoding=header.encoding
+            )
         if whole.compression or file_bytes(whole.file) - whole.start <= unit_bytes:
             yield whole
         else:
@@ -137,6 +148,7 @@ def _byte_ranges(
     whole: WorkUnit, spec: Spec, unit_bytes: int, unit_rows: int
 ) -> Iterator[WorkUnit]:
     """Cuts where records end, which takes one pass over the bytes."""
+    text = _Text(whole, unit_bytes)
     begun = position = whole.start
     first = row = whole.first_row
     stretches: list[tuple[int, int, str | None]] = []
@@ -144,10 +156,14 @@ def _byte_ranges(
     def unit() -> WorkUnit:
         known = tuple(stretches) if whole.format != "jsonl" else ()
         return dataclasses.replace(
-            whole, start=begun, end=position, first_row=first, stretches=known
+            whole,
+            start=text.place(begun),
+            end=text.place(position),
+            first_row=first,
+            stretches=known,
         )
 
-    for block in _blocks(whole, spec, unit_bytes):
+    for block in _blocks(text, spec):
         length, count = block.size, block.count
         if position > begun and (
             position + length - begun > unit_bytes or row + count - first > unit_rows
@@ -162,18 +178,33 @@ def _byte_ranges(
         yield unit()
 
 
-def _blocks(whole: WorkUnit, spec: Spec, unit_bytes: int) -> Iterator[Block]:
-    source = _small_chunks(whole, unit_bytes)
-    if whole.format == "jsonl":
-        return lines_of(source)
-    return blocks(source, delimiter(whole.format, spec))
+class _Text:
+    """The text of a file from its first record on, in UTF-8, and where its places are in the file."""
+
+    def __init__(self, whole: WorkUnit, unit_bytes: int) -> None:
+        self.whole = whole
+        self._size = max(1, unit_bytes // 4)
+        self._transcoded = Transcoded(self._chunks(), whole.encoding, whole.start)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._transcoded if self.whole.encoding else self._chunks())
+
+    def place(self, text: int) -> int:
+        return self._transcoded.place(text, self._read) if self.whole.encoding else text
+
+    def _chunks(self) -> Iterator[bytes]:
+        for chunk in chunks(self.whole.file, "", self.whole.start):
+            for start in range(0, len(chunk), self._size):
+                yield chunk[start : start + self._size]
+
+    def _read(self, start: int, end: int) -> bytes:
+        return b"".join(chunks(self.whole.file, "", start, end))
 
 
-def _small_chunks(whole: WorkUnit, unit_bytes: int) -> Iterator[bytes]:
-    size = max(1, unit_bytes // 4)
-    for chunk in chunks(whole.file, "", whole.start):
-        for start in range(0, len(chunk), size):
-            yield chunk[start : start + size]
+def _blocks(text: _Text, spec: Spec) -> Iterator[Block]:
+    if text.whole.format == "jsonl":
+        return lines_of(iter(text))
+    return blocks(text, delimiter(text.whole.format, spec))
 
 
 def _row_groups(

@@ -26,7 +26,7 @@ class WorkUnit:
       file: The path, as Beam's filesystems know it.
       format: How the file is read.
       compression: `""`, `"gz"` or `"zst"`.
-      start: First byte of text after decompression (records begin here), or first row group.
+      start: First byte of records in the decompressed file, or first row group.
       end: End of the half-open range, or None for the rest of the file.
       first_row: 1-based number of the first record, a header and blank lines not counted.
       order: Position among all units: by `--input`, then path, then place in the file.
@@ -34,7 +34,8 @@ class WorkUnit:
       columns: The header of a delimited file, else empty.
       stretches: [(bytes, records, problem)] that the range of a delimited file falls into, each
         of whole records or one that is not used, and why; where planning found them, else empty,
-        and readers look for them.
+        and readers look for them. Bytes are of the text in UTF-8.
+      encoding: The codec of a delimited file's text; empty for UTF-8.
     """
 
     file: str
@@ -47,6 +48,7 @@ class WorkUnit:
     split: SplitName | None = None
     columns: tuple[str, ...] = ()
     stretches: tuple[tuple[int, int, str | None], ...] = ()
+    encoding: str = ""
 
 
 @dataclass(frozen=True)

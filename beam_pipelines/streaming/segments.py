@@ -31,7 +31,7 @@ from skewless.beam_pipelines.running.checked_file import (
     read_json_section,
     write_checked,
 )
-from skewless.beam_pipelines.sources import RawBatch, Rejected, wanted_columns
+from skewless.beam_pipelines.sources import RawBatch, Rejected, wanted_columns, written_as
 from skewless.beam_pipelines.statistics.split_statistics import SplitStatistics, number_columns
 from skewless.beam_pipelines.streaming.event_time import Windowing, event_times
 from skewless.beam_pipelines.transform.graph import TransformGraph
@@ -328,7 +328,9 @@ def _times(
         return arrived if arrivals.own else np.full(len(numbers), arrivals.fallback), {}
     names = batch.table.schema.names
     raw = batch.table.column(column) if column in names else pa.nulls(len(batch.rows))
-    texts, unfit = canonical(raw, RawColumn(column, "string"), job.spec)
+    texts, unfit = canonical(
+        raw, RawColumn(column, "string"), job.spec, written_as(batch.unit, job.spec)
+    )
     found, bad = event_times(texts)
     bad = {**bad, **unfit}
     times = np.zeros(len(numbers), np.int64)

@@ -17,8 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from skewless.schemas.csv_format import UTF_8, CsvFormat, codec_of
 from skewless.schemas.rows.raw_columns import RawColumn
 from skewless.schemas.spec.spec import Spec
+from skewless.schemas.written_numbers import plain_numbers
 
 __all__ = ["Faults", "canonical", "canonical_type", "shown", "without_missing"]
 
@@ -35,19 +37,28 @@ def canonical_type(column: RawColumn) -> pa.DataType:
     return pa.list_(scalar) if column.multivalued else scalar
 
 
-def canonical(raw: pa.Array, column: RawColumn, spec: Spec) -> tuple[pa.Array, Faults]:
-    """Returns [rows] in the canonical type, null where a fault is reported."""
+def canonical(
+    raw: pa.Array, column: RawColumn, spec: Spec, written: CsvFormat | None = None
+) -> tuple[pa.Array, Faults]:
+    """Returns [rows] in the canonical type, null where a fault is reported.
+
+    Args:
+      raw: [rows] as read.
+      column: What to read it as.
+      spec: Says which texts mean missing.
+      written: How delimited text is written, where it came from such.
+    """
     raw = _plain_layout(raw)
     if pa.types.is_null(raw.type):
         return pa.nulls(len(raw), canonical_type(column)), {}
     lists = _is_list(raw.type)
     if column.multivalued:
-        return _multivalued(raw if lists else _wrapped(raw), column, spec)
+        return _multivalued(raw if lists else _wrapped(raw), column, spec, written)
     if lists:
         raw, bad = _only_items(raw)
-        array, more = _scalars(raw, column, spec)
+        array, more = _scalars(raw, column, spec, written)
         return array, {**more, **bad}
-    return _scalars(raw, column, spec)
+    return _scalars(raw, column, spec, written)
 
 
 def _plain_layout(raw: pa.Array) -> pa.Array:
@@ -90,11 +101,13 @@ def _only_items(raw: pa.Array) -> tuple[pa.Array, Faults]:
     return pc.take(pc.list_flatten(raw), where), bad
 
 
-def _multivalued(raw: pa.Array, column: RawColumn, spec: Spec) -> tuple[pa.Array, Faults]:
+def _multivalued(
+    raw: pa.Array, column: RawColumn, spec: Spec, written: CsvFormat | None
+) -> tuple[pa.Array, Faults]:
     lengths = pc.fill_null(pc.list_value_length(raw), 0).to_numpy(zero_copy_only=False)
     flat = pc.list_flatten(raw)
     single = RawColumn(column.name, column.kind)
-    items, item_faults = canonical(flat, single, spec)
+    items, item_faults = canonical(flat, single, spec, written)
     owner = np.repeat(np.arange(len(raw)), lengths)
     bad: Faults = {}
     for at, reason in item_faults.items():
@@ -115,7 +128,9 @@ def _multivalued(raw: pa.Array, column: RawColumn, spec: Spec) -> tuple[pa.Array
     return array, bad
 
 
-def _scalars(raw: pa.Array, column: RawColumn, spec: Spec) -> tuple[pa.Array, Faults]:
+def _scalars(
+    raw: pa.Array, column: RawColumn, spec: Spec, written: CsvFormat | None
+) -> tuple[pa.Array, Faults]:
     kind = raw.type
     if pa.types.is_null(kind):
         return pa.nulls(len(raw), canonical_type(RawColumn(column.name, column.kind))), {}
@@ -129,11 +144,11 @@ def _scalars(raw: pa.Array, column: RawColumn, spec: Spec) -> tuple[pa.Array, Fa
         or pa.types.is_large_binary(kind)
         or pa.types.is_fixed_size_binary(kind)
     ):
-        raw, bad = _decoded(raw)
+        raw, bad = _decoded(raw, UTF_8 if written is None else written.encoding)
         kind = raw.type
     textual = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     if textual and not _is_utf8(raw):
-        raw, bad = _decoded(raw.cast(pa.large_binary()))
+        raw, bad = _decoded(raw.cast(pa.large_binary()), UTF_8)
     if not textual and (column.kind == "string" or not _is_number(kind)):
         raw, bad = _as_text(raw)
         textual = True
@@ -141,6 +156,9 @@ def _scalars(raw: pa.Array, column: RawColumn, spec: Spec) -> tuple[pa.Array, Fa
         return raw.cast(pa.string()), bad
     if textual:
         raw = without_missing(raw.cast(pa.string()), spec.missing_values)
+        if written is not None and not written.plain_numbers:
+            raw, unread = plain_numbers(raw, written)
+            bad = {**unread, **bad}
     parsed, more = (_integers if column.kind == "int64" else _numbers)(raw, textual)
     return parsed, {**more, **bad}
 
@@ -163,7 +181,7 @@ def _is_utf8(texts: pa.Array) -> bool:
     return True
 
 
-def _decoded(raw: pa.Array) -> tuple[pa.Array, Faults]:
+def _decoded(raw: pa.Array, encoding: str) -> tuple[pa.Array, Faults]:
     try:
         return raw.cast(pa.string()), {}
     except pa.ArrowInvalid:
@@ -175,7 +193,8 @@ def _decoded(raw: pa.Array) -> tuple[pa.Array, Faults]:
             texts.append(None if value is None else value.decode("utf-8"))
         except UnicodeDecodeError as error:
             texts.append(None)
-            bad[at] = f"not UTF-8: {error.reason} at byte {error.start}"
+            name = "UTF-8" if codec_of(encoding) == UTF_8 else encoding
+            bad[at] = f"not {name}: {error.reason} at byte {error.start}"
     return pa.array(texts, pa.string()), bad
 
 

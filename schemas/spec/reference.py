@@ -14,10 +14,11 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from skewless.schemas.csv_format import CsvFormat
 from skewless.schemas.spec import encoders, features, label, network
 from skewless.schemas.spec.declared import Declared
 from skewless.schemas.spec.sizes import AtMost
-from skewless.schemas.spec.spec import CsvFormat, Spec
+from skewless.schemas.spec.spec import Spec
 from skewless.schemas.spec.splits import Split
 
 __all__ = ["PUBLISHED", "SECTIONS", "example_of", "reference"]
@@ -77,8 +78,13 @@ _EXAMPLES = {
     "preprocessing": "my_module:preprocessing_fn",
     "missing_values": '["?", N/A]',
     "keep": "[country]",
-    "csv": '{delimiter: ";"}',
+    "csv": '{delimiter: ";", decimal: ","}',
     "delimiter": '";"',
+    "header": "[day, shop, turnover]",
+    "encoding": "latin-1",
+    "decimal": '","',
+    "thousands": '"."',
+    "signs": "[€, EUR]",
     "train": "0.8",
     "eval": "0.1",
     "test": "0.1",

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
+from skewless.schemas.csv_format import CsvFormat
 from skewless.schemas.errors import SpecError, nearest
 from skewless.schemas.rows.label_values import label_text
 from skewless.schemas.spec.declared import Declared
@@ -32,17 +33,10 @@ from skewless.schemas.spec.refusals import in_words
 from skewless.schemas.spec.splits import Split
 from skewless.schemas.spec.yaml_document import read_yaml_file, write_yaml
 
-__all__ = ["CsvFormat", "Spec", "is_sequence", "load", "parse"]
+__all__ = ["Spec", "is_sequence", "load", "parse"]
 
 # Names of features name files of vocabularies, parts of graphs and entries of records.
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,199}\Z")
-
-
-class CsvFormat(Declared):
-    """How delimited text is written; `.tsv` files are read with a tab whatever this says."""
-
-    delimiter: str = Field(default=",", min_length=1, max_length=1)
-    """The character between fields."""
 
 
 class Spec(Declared):
@@ -73,7 +67,7 @@ class Spec(Declared):
     keep: tuple[str, ...] = ()
     """Columns kept beside held-out records, to slice evaluations by."""
     csv: CsvFormat = CsvFormat()
-    """How `.csv` files are written."""
+    """How `.csv` and `.tsv` files are written."""
 
     @model_validator(mode="before")
     @classmethod
@@ -100,7 +94,9 @@ class Spec(Declared):
 
     def sha256(self) -> str:
         """Returns the digest of what shapes the records: model and training left out."""
-        shaping = self.model_dump_json(exclude={"model", "training"})
+        # Only what differs of `csv`: keys that came later leave the digests of older specs alone.
+        untold = set(CsvFormat.model_fields) - set(self.csv.told())
+        shaping = self.model_dump_json(exclude={"model": True, "training": True, "csv": untold})
         return hashlib.sha256(shaping.encode()).hexdigest()
 
 
