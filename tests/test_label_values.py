@@ -58,7 +58,7 @@ def test_the_rule_is_the_documented_one() -> None:
     st.one_of(
         st.text(st.characters(exclude_characters="\r\n")),
         st.decimals(allow_nan=False).map(str),
-        st.from_regex(r"-?\d+\.\d*e?[+-]?\d?"),
+        st.from_regex(r"-?\d+\.\d*e?[+-]?\d?", fullmatch=True),
     )
 )
 def test_what_is_taken_for_a_number_keeps_its_value(text: str) -> None:
