@@ -20,16 +20,18 @@ from tensorflow.core.protobuf import saved_model_pb2
 from skewless.model import arguments
 from skewless.model.exported.signatures import ServingFunctions
 from skewless.model.exported.transform import Transform
-from skewless.model.training.records import open_records
+from skewless.model.training.records import Records, open_records
 from skewless.model.training.run_directory import METRICS, MODEL, RunDirectory, load_trained
 from skewless.model.verify import Report, check_predictions, verify
-from skewless.schemas.errors import ParityError, UsageError
+from skewless.schemas.errors import ParityError, UsageError, nearest
 from skewless.schemas.records.exported_files import DESCRIPTION, EXTRA, write_description
 from skewless.schemas.records.manifest import MANIFEST, SPEC, TRANSFORM
-from skewless.schemas.records.records import LABEL
+from skewless.schemas.records.records import KEY, LABEL, WEIGHT
 from skewless.schemas.records.vocabulary_file import read_vocabulary
+from skewless.schemas.spec.network import Seq2SeqSpec
+from skewless.schemas.spec.spec import load
 
-__all__ = ["execute", "export", "export_model", "run"]
+__all__ = ["execute", "export", "export_model", "export_own_model", "run"]
 
 _METHODS = {
     "classify": "tensorflow/serving/classify",
@@ -37,6 +39,8 @@ _METHODS = {
 }
 # A batch of another size may round float32 sums another way.
 _TOLERANCE = 1e-5
+# Record entries that are not put into a model.
+_OURS = (KEY, LABEL, WEIGHT)
 
 
 def export(
@@ -76,6 +80,73 @@ def export(
         run.check_records(open_records(records))
     model = load_trained(run.path / MODEL)
     return export_model(run, model, destination, records if check else None)
+
+
+def export_own_model(
+    model: keras.Model,
+    records_directory: str | Path,
+    output: str | Path,
+    *,
+    overwrite: bool = False,
+    check: bool = True,
+) -> Report | None:
+    """Exports a Keras model that was not built from the spec, with the records' transform inside.
+
+    Args:
+      model: A functional model whose inputs are a dict by record entry.
+      records_directory: The records that it was trained on.
+      output: The SavedModel's directory.
+      overwrite: Replaces what is at `output`.
+      check: Whether to prove parity on the rows kept in the records directory.
+
+    Returns:
+      The proof, or None without `check`.
+
+    Raises:
+      UsageError: If the model's inputs are not entries of the records, or the output is there.
+      ParityError: If the exported graph does not reproduce the records; nothing is left.
+    """
+    destination = Path(output)
+    _check_output(destination, overwrite=overwrite)
+    records = open_records(records_directory)
+    _check_inputs(model, records)
+    # A records directory holds spec, manifest, transform and statistics where a run does.
+    return export_model(
+        RunDirectory(records.root), model, destination, records.directory if check else None
+    )
+
+
+def _check_inputs(model: keras.Model, records: Records) -> None:
+    """Refuses a model that the transform's outputs cannot be put into.
+
+    Raises:
+      UsageError: With what is expected instead.
+    """
+    if isinstance(load(records.root / SPEC).model, Seq2SeqSpec):
+        raise UsageError(
+            "an own model for sequence labels cannot be exported; train the declared one"
+        )
+    entries = {
+        name: entry for name, entry in records.manifest.features.items() if name not in _OURS
+    }
+    taken = model.input if isinstance(model.input, dict) else None
+    if taken is None:
+        raise UsageError(
+            "the model: expected inputs as a dict by record entry; build it with "
+            "keras.Model(inputs, outputs), inputs as `skewless.inputs(records)` gives them"
+        )
+    for name, tensor in taken.items():
+        if name not in entries:
+            raise UsageError(
+                f"the model's input {name!r}: is no entry of {records.directory}"
+                f"{nearest(name, entries)}; it has {', '.join(entries)}"
+            )
+        shape, dtype = tuple(tensor.shape[1:]), str(tensor.dtype)
+        if (shape, dtype) != (tuple(entries[name].shape), entries[name].dtype):
+            raise UsageError(
+                f"the model's input {name!r}: expected {entries[name].dtype} of shape "
+                f"{list(entries[name].shape)}, got {dtype} of shape {list(shape)}"
+            )
 
 
 def export_model(

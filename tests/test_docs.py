@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 import yaml
@@ -212,6 +213,18 @@ RUN = sorted({block.page for block in BASH if not block.not_run and not block.ru
 @pytest.mark.parametrize("page", RUN)
 def test_a_page_runs_from_top_to_bottom(page: str, workshop: Path, tmp_path: Path) -> None:
     _run_page(page, "", workshop, tmp_path)
+
+
+@pytest.mark.slow
+def test_the_page_on_python_runs_from_top_to_bottom(workshop: Path, tmp_path: Path) -> None:
+    for name in given("docs/api.md"):
+        source = workshop / name
+        (tmp_path / name).symlink_to(source)
+    code = "\n".join(block.text for block in blocks("python") if block.page == "docs/api.md")
+    (tmp_path / "page.py").write_text(
+        f'if __name__ == "__main__":\n{indent(code, "    ")}', "utf-8"
+    )
+    assert "eval accuracy" in run_script("python page.py", tmp_path)
 
 
 @pytest.mark.flink

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import tensorflow as tf
 
 from skewless.model.exported.transform import load_graph
@@ -48,7 +49,7 @@ class ServedModel:
 
     def features(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
         """Returns what `transform_features` gives for raw rows, by record entry."""
-        return self._call("transform_features", rows)
+        return self.call("transform_features", canonical_rows(rows, self.spec))
 
     def predict(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
         """Returns what `serving_default` gives for raw rows.
@@ -56,9 +57,10 @@ class ServedModel:
         Raises:
           DataError: If a value is not of its column's kind.
         """
-        return self._call("serving_default", rows)
+        return self.call("serving_default", canonical_rows(rows, self.spec))
 
-    def _call(self, name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
-        encoded = examples(canonical_rows(rows, self.spec), self.spec)
+    def call(self, name: str, columns: pa.RecordBatch) -> dict[str, np.ndarray]:
+        """Returns what a signature of serialized examples gives for [rows] canonical columns."""
+        encoded = examples(columns, self.spec)
         outputs = self.graph.signatures[name](examples=tf.constant(encoded, tf.string))
         return {output: value.numpy() for output, value in outputs.items()}

@@ -1,0 +1,176 @@
+"""Exported models from Python: made by `export`, asked by `predict`, `transform` and `explain`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from skewless.environment import keras_as_it_was
+from skewless.frames import TableLike, reader_of
+from skewless.records import Records
+from skewless.run import Run
+from skewless.schemas.errors import DataError, UsageError
+from skewless.schemas.spec.spec import Spec
+
+if TYPE_CHECKING:
+    import keras
+    import pyarrow as pa
+
+    from skewless.model.explained.row import Explanation
+    from skewless.model.exported.served_model import ServedModel
+
+__all__ = ["Model", "export", "open_model"]
+
+_BATCH = 4_096
+
+
+def export(
+    source: Run | keras.Model | str | Path,
+    output: str | Path,
+    *,
+    records: Records | str | Path | None = None,
+    overwrite: bool = False,
+    check: bool = True,
+) -> Model:
+    """Leaves a self-contained SavedModel with the transform inside, and proves it.
+
+    Args:
+      source: A run or its directory; or a Keras model of your own, whose inputs are a dict by
+        record entry (any of them) and whose output has the shape of the label's predictions.
+      output: The SavedModel's directory.
+      records: The records that the proof is on: of a run by default those trained on; of your own
+        model those that it was trained on, without default.
+      overwrite: Replaces what is at `output`.
+      check: Whether to prove parity on the rows kept with the records.
+
+    Raises:
+      UsageError: If the output is there, or an own model comes without records or with inputs that
+        the records do not have.
+      ParityError: If the exported graph does not reproduce the records; nothing is left.
+
+    Example:
+      sk.export(model, "served", records=records)
+    """
+    from skewless.model.export import export as export_run
+    from skewless.model.export import export_own_model
+
+    directory = records.path if isinstance(records, Records) else records
+    if isinstance(source, Run | str | Path):
+        path = source.path if isinstance(source, Run) else source
+        export_run(path, output, records_directory=directory, overwrite=overwrite, check=check)
+    elif directory is None:
+        raise UsageError("records: expected those that the model was trained on, got none")
+    else:
+        export_own_model(source, directory, output, overwrite=overwrite, check=check)
+    return open_model(output)
+
+
+def open_model(directory: str | Path) -> Model:
+    """Checks every file of an exported model and loads it.
+
+    Raises:
+      UsageError: If the directory is not one that `export` left.
+      DataError: If a file is missing, or not as exported.
+    """
+    from skewless.model.exported.served_model import ServedModel
+
+    return Model(ServedModel.open(directory))
+
+
+class Model:
+    """An exported model, in memory."""
+
+    def __init__(self, served: ServedModel) -> None:
+        self._served = served
+        self.path = served.directory
+
+    @property
+    def spec(self) -> Spec:
+        """The spec that it was trained with."""
+        return self._served.spec
+
+    def predict(self, data: TableLike) -> dict[str, np.ndarray]:
+        """Returns what `serving_default` gives for each row.
+
+        Args:
+          data: A DataFrame, an Arrow table or dataset, or an iterable of RecordBatches; only the
+            features' columns are read, and absent ones are missing values.
+
+        Returns:
+          [rows, …] arrays by output, `predictions` among them, in the order of the rows.
+
+        Raises:
+          DataError: If a value is not of its column's kind.
+        """
+        return self._called("serving_default", data)
+
+    def transform(self, data: TableLike) -> dict[str, np.ndarray]:
+        """Returns [rows, …] arrays by record entry: what the model is given for each row.
+
+        Args:
+          data: As for `predict`.
+
+        Raises:
+          DataError: If a value is not of its column's kind.
+        """
+        return self._called("transform_features", data)
+
+    def explain(self, row: Mapping[str, Any]) -> Explanation:
+        """Walks one raw row through the model: tokens, IDs, and the score without each feature.
+
+        Example:
+          print(model.explain({"title": "Great thing", "price": 12.5}))
+        """
+        from skewless.model.explain import explain
+
+        return explain(self._served, dict(row))
+
+    def _called(self, signature: str, data: TableLike) -> dict[str, np.ndarray]:
+        with keras_as_it_was():
+            parts = [self._served.call(signature, columns) for columns in _columns(data, self.spec)]
+        if not parts:
+            raise UsageError("expected at least one row, got none")
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def __repr__(self) -> str:
+        return f"Model({str(self.path)!r}: {self.spec.name})"
+
+    def _repr_html_(self) -> str:
+        """Returns the declaration in short, for notebooks."""
+        import html
+
+        features = "".join(
+            f"<tr><td>{html.escape(name)}</td><td>{feature.type}</td></tr>"
+            for name, feature in self.spec.features.items()
+        )
+        return (
+            f"<p><b>{html.escape(str(self.path))}</b>: {html.escape(self.spec.name)}</p>"
+            f"<table><tr><th>feature</th><th>type</th></tr>{features}</table>"
+        )
+
+
+def _columns(data: TableLike, spec: Spec) -> Any:
+    """Yields canonical columns of the rows, batch by batch, checked as the batch job checks them."""
+
+    from skewless.beam_pipelines.rows.read_rows import check_rows
+    from skewless.beam_pipelines.sources import RawBatch, WorkUnit
+
+    # A prediction needs no key: rows are answered in their order.
+    spec = spec.model_copy(update={"key": None, "keep": ()})
+    unit = WorkUnit("the rows given", "parquet")
+    first = 1
+    table: pa.RecordBatch
+    for batch in reader_of(data):
+        for begin in range(0, batch.num_rows, _BATCH):
+            table = batch.slice(begin, _BATCH)
+            numbers = np.arange(first, first + table.num_rows)
+            first += table.num_rows
+            rows = check_rows(RawBatch(unit, table, numbers), spec, serving=True)
+            for rejected in rows.rejected:
+                raise DataError(
+                    f"row {rejected.row}, column {rejected.column!r}: {rejected.reason}"
+                )
+            yield rows.columns

@@ -1,0 +1,198 @@
+"""The Python API: what it offers, rows from frames, own models and loops, and what it leaves alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.dataset
+import pyarrow.parquet as parquet
+import pytest
+
+import skewless as sk
+from skewless.frames import as_globs
+from tests.conftest import SHOP, DataSet
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def table(shop: DataSet) -> pa.Table:
+    """The shop's rows, as Arrow reads the CSV."""
+    return pa.csv.read_csv(shop.source)
+
+
+@pytest.fixture(scope="module")
+def from_parquet(table: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> sk.Records:
+    root = tmp_path_factory.mktemp("parquet")
+    parquet.write_table(table, root / "shop.parquet")
+    return sk.preprocess(SHOP, str(root / "shop.parquet"), root / "records")
+
+
+def test_everything_offered_is_there_and_told() -> None:
+    for name in sk.__all__:
+        offered = getattr(sk, name)
+        if callable(offered):
+            assert offered.__doc__, name
+    assert set(sk.__all__) <= set(dir(sk))
+    with pytest.raises(AttributeError, match="no attribute 'preproces'"):
+        _ = sk.preproces
+
+
+@pytest.mark.parametrize(
+    "as_frame",
+    [
+        pytest.param(lambda table: table, id="pyarrow"),
+        pytest.param(lambda table: table.to_pandas(), id="pandas"),
+        pytest.param(lambda table: pl.from_arrow(table), id="polars"),
+        pytest.param(lambda table: pa.dataset.dataset(table), id="dataset"),
+        pytest.param(lambda table: iter(table.to_batches(max_chunksize=77)), id="batches"),
+        pytest.param(lambda table: table.to_reader(), id="reader"),
+    ],
+)
+def test_frames_become_a_file_of_their_rows(as_frame: Any, table: pa.Table, tmp_path: Path) -> None:
+    with as_globs(as_frame(table), tmp_path / "records") as (path,):
+        assert parquet.read_table(path).to_pylist() == table.to_pylist()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_frame_leaves_the_records_of_the_equal_parquet_file(
+    table: pa.Table, from_parquet: sk.Records, tmp_path: Path
+) -> None:
+    records = sk.preprocess(SHOP, pl.from_arrow(table), tmp_path / "records")
+    assert records.manifest.transform_sha256 == from_parquet.manifest.transform_sha256
+    assert records.manifest.rows == from_parquet.manifest.rows
+    for split in ("train", "eval", "test"):
+        for here, there in zip(
+            records.numpy(split, shuffle=False),
+            from_parquet.numpy(split, shuffle=False),
+            strict=True,
+        ):
+            np.testing.assert_equal(here, there)
+    assert [path.name for path in tmp_path.iterdir()] == ["records"]
+
+
+@pytest.mark.parametrize("data", [3, [], {"a": [1]}, iter([])])
+def test_what_is_no_rows_is_refused(data: Any, tmp_path: Path) -> None:
+    with pytest.raises(sk.SkewlessError, match="expected paths or globs, a DataFrame"):
+        sk.preprocess(SHOP, data, tmp_path / "records")
+    assert not list(tmp_path.iterdir())
+
+
+def test_batches_are_the_records_as_arrays(from_parquet: sk.Records) -> None:
+    rows = from_parquet.rows("eval")
+    batches = list(from_parquet.numpy("eval", batch_size=7))
+    assert [len(batch["label"]) for batch in batches[:-1]] == [7] * (rows // 7)
+    assert sum(len(batch["label"]) for batch in batches) == rows
+    assert len(batches) == from_parquet.steps("eval", 7)
+    for name, entry in from_parquet.manifest.features.items():
+        if not name.startswith("__"):
+            assert batches[0][name].shape == (7, *entry.shape)
+            assert str(batches[0][name].dtype) == entry.dtype
+
+
+def test_epochs_differ_in_order_only_and_follow_the_seed(from_parquet: sk.Records) -> None:
+    def ages(**options: Any) -> list[list[float]]:
+        batches = from_parquet.numpy("train", batch_size=10_000, **options)
+        return [batch["age"].ravel().tolist() for batch in batches]
+
+    first, second = ages(epochs=2, seed=3)
+    assert first != second
+    assert sorted(first) == sorted(second)
+    assert ages(epochs=2, seed=3) == [first, second]
+    assert ages(seed=4) != [first]
+    with pytest.raises(sk.SkewlessError, match="only the rows of 'train'"):
+        from_parquet.dataset("eval", shuffle=True)
+
+
+def test_own_model_on_declared_embeddings_is_exported_and_proved(
+    shop: DataSet, table: pa.Table, tmp_path: Path
+) -> None:
+    records = sk.open_records(shop.directory)
+    inputs = sk.inputs(records)
+    vectors = sk.towers(None, records, inputs)
+    assert set(vectors) == set(SHOP["features"])
+    hidden = keras.layers.Dense(8, activation="relu")(
+        keras.layers.Concatenate()(list(vectors.values()))
+    )
+    model = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(hidden))
+    model.compile("adam", "binary_crossentropy")
+    model.fit(records.dataset(batch_size=64), epochs=1, verbose=0)
+
+    served = sk.export(model, tmp_path / "served", records=records)
+    features = served.transform(table)
+    direct = model.predict({name: features[name] for name in inputs}, verbose=0)
+    predicted = served.predict(table.to_pandas())["predictions"]
+    np.testing.assert_allclose(predicted, direct, atol=1e-6)
+    assert served.predict(table.select(["text"]).slice(0, 3))["predictions"].shape == (3, 1)
+
+
+def test_own_models_that_do_not_fit_are_refused(shop: DataSet, tmp_path: Path) -> None:
+    records = sk.open_records(shop.directory)
+
+    def model_of(inputs: Any) -> keras.Model:
+        flat = [
+            keras.layers.Flatten()(keras.ops.cast(x, "float32")) for x in keras.tree.flatten(inputs)
+        ]
+        joined = keras.layers.Concatenate()(flat) if len(flat) > 1 else flat[0]
+        return keras.Model(inputs, keras.layers.Dense(1)(joined))
+
+    age = keras.Input([1], name="age")
+    for inputs, said in (
+        ({"agee": keras.Input([1], name="agee")}, "'agee': is no entry .*did you mean 'age'"),
+        ({"user": keras.Input([], dtype="float32", name="user")}, "expected int64 of shape"),
+        (age, "expected inputs as a dict by record entry"),
+    ):
+        with pytest.raises(sk.SkewlessError, match=said):
+            sk.export(model_of(inputs), tmp_path / "served", records=records)
+    with pytest.raises(sk.SkewlessError, match="expected those that the model was trained on"):
+        sk.export(model_of({"age": age}), tmp_path / "served")
+    assert not list(tmp_path.iterdir())
+
+
+def test_run_and_model_show_themselves(shop_run: Path, shop_model: Path, shop: DataSet) -> None:
+    run, model, records = (
+        sk.open_run(shop_run),
+        sk.open_model(shop_model),
+        sk.open_records(shop.directory),
+    )
+    assert f"eval auc {run.metrics['eval']['auc']:.4g}" in repr(run)
+    assert "<td>auc</td>" in run._repr_html_()
+    assert "<td>text</td>" in model._repr_html_()
+    assert f"{records.rows('train'):,}" in records._repr_html_()
+    again = run.evaluate("test")["metrics"]
+    assert again == pytest.approx({name: run.metrics["test"][name] for name in again})
+    assert model.explain({"text": "good thing"}).score is not None
+
+
+def test_a_row_that_does_not_fit_is_named(shop_model: Path) -> None:
+    with pytest.raises(sk.SkewlessError, match=r"row 2, column 'age': .*'old'"):
+        sk.open_model(shop_model).predict(pd.DataFrame({"age": ["31", "old"]}))
+
+
+def test_own_names_beside_and_tf_keras_are_left_alone(shop_model: Path, tmp_path: Path) -> None:
+    """A folder with a `model.py` and a `schemas.py` of its own, as where a notebook lies."""
+    for name in ("model", "schemas", "beam_pipelines", "demo"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('not this one')\n", encoding="utf-8")
+    code = (
+        "import os, skewless as sk, pandas as pd, sys\n"
+        "assert 'tensorflow' not in sys.modules and 'apache_beam' not in sys.modules\n"
+        f"model = sk.open_model({str(shop_model)!r})\n"
+        "model.predict(pd.DataFrame({'text': ['good']}))\n"
+        "assert 'skewless.beam_pipelines' in sys.modules\n"
+        "assert 'TF_USE_LEGACY_KERAS' not in os.environ, 'set'\n"
+        "import tensorflow as tf\n"
+        "print(tf.keras.__version__)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.startswith("3."), done.stderr
