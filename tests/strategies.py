@@ -18,7 +18,7 @@ _ENCODERS = st.one_of(
         st.sampled_from(["gru", "bidirectional_gru", "bidirectional_lstm", "dense"]),
         st.integers(1, 64),
     ),
-    st.builds(lambda sizes: {"type": "cnn", "kernel_sizes": sizes}, st.lists(st.integers(1, 5), min_size=1)),
+    st.builds(lambda sizes: {"type": "cnn", "kernel_sizes": sizes}, st.lists(st.integers(1, 5), min_size=1, unique=True)),
 )  # fmt: skip
 _VOCABULARIES = st.fixed_dictionaries(
     {}, optional={"max_size": st.integers(1, 99), "min_count": st.integers(1, 9)}

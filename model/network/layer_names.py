@@ -17,7 +17,7 @@ Layer = TypeVar("Layer")
 
 def layer_name(kind: str, *of: str | int) -> str:
     """Returns the name of a layer: of what kind it is, then of which feature or place."""
-    return ".".join([kind, *(_plain(str(part)) for part in of)]) if of else f"the.{kind}"
+    return ".".join([kind, *(_coded(str(part)) for part in of)]) if of else f"the.{kind}"
 
 
 def layer_called(name: str, layers: Mapping[str, Layer]) -> Layer:
@@ -32,11 +32,9 @@ def earlier_name(name: str) -> str:
 
 def model_name(spec_name: str, kind: str) -> str:
     """Returns a model's name: a spec may be called what Keras and TensorFlow take no name from."""
-    return f"{_plain(spec_name)}_{kind}"
+    return f"{_coded(spec_name.replace(' ', '_'))}_{kind}"
 
 
-def _plain(text: str) -> str:
+def _coded(text: str) -> str:
     """Returns `text` without what Keras or TensorFlow's scopes refuse, different texts apart."""
-    return re.sub(
-        r"[^A-Za-z0-9_]", lambda found: "_" if found[0] == " " else f"-{ord(found[0]):x}-", text
-    )
+    return re.sub(r"[^A-Za-z0-9_]", lambda found: f"-{ord(found[0]):x}-", text)

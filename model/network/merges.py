@@ -1,12 +1,13 @@
-"""Merges: several towers' vectors become one.
+"""Merges: several vectors become one, of all towers or of a group's members.
 
-`_MERGES` maps each declared merge to its builder, which takes a dict of [batch, width] vectors
-by tower name and gives [batch, n].
+`_MERGES` maps each declared merge to its builder, which takes [batch, width] vectors and gives
+[batch, n]. Of sequences a group merges each step; `_STEP_MERGES` has what can.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -16,39 +17,82 @@ from skewless.model.network.layers import AttentionPooling, Cross, WeightedAvera
 from skewless.schemas.errors import SpecError
 from skewless.schemas.spec.network import Merge, TowersSpec
 
-__all__ = ["merge_steps", "merge_towers"]
+__all__ = ["merge_members", "merge_steps", "merge_towers"]
 
 Tensor = Any
 layers = keras.layers
+# These take vectors of any widths; all others take equal ones.
+_ANY_WIDTHS = ("concatenate", "cross")
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a merge stands, which names its layers: over all towers, or in the group `group`."""
+
+    merge: Merge
+    cross_layers: int
+    group: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the layer that merges."""
+        if self.group is None:
+            return layer_name("merge")
+        return layer_name("concatenate" if self.merge == "cross" else self.merge, self.group)
+
+    def part(self, kind: str, *number: int) -> str:
+        """Of a layer before or after it."""
+        return layer_name(kind, *([] if self.group is None else [self.group]), *number)
 
 
 def merge_towers(spec: TowersSpec, towers: Mapping[str, Tensor]) -> Tensor:
     """Merges towers as declared, projecting them first where widths must be equal.
 
     Raises:
-      SpecError: If widths must be equal, are not, and no projection is declared.
+      SpecError: If widths must be equal, are not, and no projection is declared; if `dot` is given
+        other than two towers.
     """
-    if spec.merge not in ("concatenate", "cross"):
+    if spec.merge == "dot" and len(towers) != 2:
+        raise SpecError(
+            f"model.merge: dot takes exactly two towers, got {len(towers)} ({', '.join(towers)})"
+        )
+    if spec.merge not in _ANY_WIDTHS:
         towers = _equal_widths(spec, towers)
     values = list(towers.values())
     if len(values) == 1 and spec.merge != "cross":
         return values[0]
-    return _MERGES[spec.merge](spec, values)
+    return _MERGES[spec.merge](_Place(spec.merge, spec.cross_layers), values)
 
 
-def merge_steps(merge: Merge, name: str, members: list[Tensor]) -> Tensor:
+def merge_members(spec: TowersSpec, name: str, members: Mapping[str, Tensor]) -> Tensor:
+    """Merges the [batch, width] vectors of the group `name`, by feature.
+
+    Raises:
+      SpecError: If the merge needs equal widths and they differ.
+    """
+    merge = spec.groups[name].merge
+    _check_widths(merge, name, members)
+    return _MERGES[merge](_Place(merge, spec.cross_layers, name), list(members.values()))
+
+
+def merge_steps(merge: Merge, name: str, members: Mapping[str, Tensor]) -> Tensor:
     """Merges [batch, length, width] members step by step, on the last axis.
 
     Raises:
       SpecError: If the merge needs equal widths and they differ.
     """
-    if merge != "concatenate" and len({member.shape[-1] for member in members}) > 1:
-        widths = [member.shape[-1] for member in members]
+    _check_widths(merge, name, members)
+    return _STEP_MERGES[merge](name=layer_name(merge, name))(list(members.values()))
+
+
+def _check_widths(merge: Merge, name: str, members: Mapping[str, Tensor]) -> None:
+    widths = {member: vector.shape[-1] for member, vector in members.items()}
+    if merge not in _ANY_WIDTHS and len(set(widths.values())) > 1:
+        listed = ", ".join(f"{member} {width}" for member, width in widths.items())
         raise SpecError(
-            f"model.groups.{name}.merge: {merge} needs equal widths, got {widths}; "
+            f"model.groups.{name}.merge: {merge} needs equal widths, got {listed}; "
             "give the features one embedding width, or use concatenate"
         )
-    return _STEP_MERGES[merge](name=layer_name(merge, name))(members)
 
 
 def _equal_widths(spec: TowersSpec, towers: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -72,53 +116,53 @@ def _equal_widths(spec: TowersSpec, towers: Mapping[str, Tensor]) -> Mapping[str
     return towers
 
 
-def _concatenate(spec: TowersSpec, towers: list[Tensor]) -> Tensor:
-    return layers.Concatenate(name=layer_name("merge"))(towers)
+def _concatenate(place: _Place, vectors: list[Tensor]) -> Tensor:
+    return layers.Concatenate(name=place.name)(vectors)
 
 
-def _average(spec: TowersSpec, towers: list[Tensor]) -> Tensor:
-    return layers.Average(name=layer_name("merge"))(towers)
+def _average(place: _Place, vectors: list[Tensor]) -> Tensor:
+    return layers.Average(name=place.name)(vectors)
 
 
-def _weighted_average(spec: TowersSpec, towers: list[Tensor]) -> Tensor:
-    return WeightedAverage(name=layer_name("merge"))(towers)
+def _weighted_average(place: _Place, vectors: list[Tensor]) -> Tensor:
+    return WeightedAverage(name=place.name)(vectors)
 
 
-def _add(spec: TowersSpec, towers: list[Tensor]) -> Tensor:
-    return layers.Add(name=layer_name("merge"))(towers)
+def _add(place: _Place, vectors: list[Tensor]) -> Tensor:
+    return layers.Add(name=place.name)(vectors)
 
 
-def _multiply(spec: TowersSpec, towers: list[Tensor]) -> Tensor:
-    return layers.Multiply(name=layer_name("merge"))(towers)
+def _multiply(place: _Place, vectors: list[Tensor]) -> Tensor:
+    return layers.Multiply(name=place.name)(vectors)
 
 
-def _maximum(spec: TowersSpec, towers: list[Tensor]) -> Tensor:
-    return layers.Maximum(name=layer_name("merge"))(towers)
+def _maximum(place: _Place, vectors: list[Tensor]) -> Tensor:
+    return layers.Maximum(name=place.name)(vectors)
 
 
-def _dot(spec: TowersSpec, towers: list[Tensor]) -> Tensor:
-    return layers.Dot(axes=-1, name=layer_name("merge"))(towers)
+def _dot(place: _Place, vectors: list[Tensor]) -> Tensor:
+    return layers.Dot(axes=-1, name=place.name)(vectors)
 
 
-def _attention(spec: TowersSpec, towers: list[Tensor]) -> Tensor:
-    width = towers[0].shape[-1]
+def _attention(place: _Place, vectors: list[Tensor]) -> Tensor:
+    width = vectors[0].shape[-1]
     steps = [
-        layers.Reshape((1, width), name=layer_name("step", number))(tower)
-        for number, tower in enumerate(towers)
+        layers.Reshape((1, width), name=place.part("step", number))(vector)
+        for number, vector in enumerate(vectors)
     ]
-    stacked = layers.Concatenate(axis=1, name=layer_name("stack"))(steps)
-    return AttentionPooling(width, name=layer_name("merge"))(stacked)
+    stacked = layers.Concatenate(axis=1, name=place.part("stack"))(steps)
+    return AttentionPooling(width, name=place.name)(stacked)
 
 
-def _cross(spec: TowersSpec, towers: list[Tensor]) -> Tensor:
-    first = layers.Concatenate(name=layer_name("merge"))(towers) if len(towers) > 1 else towers[0]
+def _cross(place: _Place, vectors: list[Tensor]) -> Tensor:
+    first = layers.Concatenate(name=place.name)(vectors) if len(vectors) > 1 else vectors[0]
     current = first
-    for number in range(spec.cross_layers):
-        current = Cross(name=layer_name("cross", number))(first, current)
+    for number in range(place.cross_layers):
+        current = Cross(name=place.part("cross", number))(first, current)
     return current
 
 
-_MERGES: dict[str, Callable[[TowersSpec, list[Tensor]], Tensor]] = {
+_MERGES: dict[str, Callable[[_Place, list[Tensor]], Tensor]] = {
     "concatenate": _concatenate,
     "average": _average,
     "weighted_average": _weighted_average,

@@ -13,13 +13,13 @@ import keras
 from skewless.model.network.encoders import encode_numbers, encode_steps
 from skewless.model.network.layer_names import layer_name
 from skewless.model.network.layers import AnyMask, ClearPadding, OneHot, PaddingMask
-from skewless.model.network.merges import merge_steps
+from skewless.model.network.merges import merge_members, merge_steps
 from skewless.schemas.errors import DatasetMismatchError
 from skewless.schemas.records.manifest import FeatureEntry
 from skewless.schemas.records.records import KEY, LABEL, WEIGHT, missing_name
 from skewless.schemas.spec.encoders import Pooling
 from skewless.schemas.spec.features import CategoricalFeature, NumericFeature, TextFeature
-from skewless.schemas.spec.network import Group
+from skewless.schemas.spec.network import Group, TowersSpec
 from skewless.schemas.spec.spec import Spec, is_sequence
 
 __all__ = ["inputs_of", "towers_of"]
@@ -110,17 +110,19 @@ def _grouped(
     name: str, group: Group, spec: Spec, entries: Entries, inputs: Mapping[str, Tensor]
 ) -> Tensor:
     features = {member: spec.features[member] for member in group.features}
+    members: dict[str, Tensor] = {}
     if not any(is_sequence(feature) for feature in features.values()):
-        members = [_single(member, spec, entries, inputs) for member in features]
-        return encode_numbers(group.encoder, merge_steps(group.merge, name, members), name)
-    members, masks = [], []
+        assert isinstance(spec.model, TowersSpec)
+        members |= {member: _single(member, spec, entries, inputs) for member in features}
+        return encode_numbers(group.encoder, merge_members(spec.model, name, members), name)
+    masks = []
     for member, feature in features.items():
         assert isinstance(feature, TextFeature | CategoricalFeature)
         mask = PaddingMask(name=layer_name("mask", member))(inputs[member])
         steps = _embedded(member, feature, entries[member], inputs[member])
         # A step that one member has and another lacks is a true step; the lacking member
         # contributes zeros, not the embedding of padding.
-        members.append(ClearPadding(name=layer_name("clear", member))(steps, mask))
+        members[member] = ClearPadding(name=layer_name("clear", member))(steps, mask)
         masks.append(mask)
     merged = merge_steps(group.merge, name, members)
     mask = AnyMask(name=layer_name("mask", name))(masks)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
 
 from skewless.schemas.spec.declared import Declared
 from skewless.schemas.spec.sizes import Layers, Steps, Width
@@ -57,8 +57,17 @@ class Cnn(Declared):
     type: Literal["cnn"] = "cnn"
     filters: Width = 64
     """Filters of each size."""
-    kernel_sizes: tuple[Steps, ...] = Field(default=(3, 4, 5), min_length=1)
+    kernel_sizes: tuple[Steps, ...] = Field(
+        default=(3, 4, 5), min_length=1, json_schema_extra={"uniqueItems": True}
+    )
     """Steps that a filter spans, one convolution each."""
+
+    @field_validator("kernel_sizes")
+    @classmethod
+    def _each_once(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(sizes)) < len(sizes):
+            raise ValueError(f"expected each size once, got {list(sizes)}; raise 'filters' instead")
+        return sizes
 
 
 class Attention(Declared):

@@ -21,6 +21,7 @@ __all__ = [
     "Tokenizer",
     "Vocabulary",
     "feature_columns",
+    "is_sequence",
 ]
 
 
@@ -252,3 +253,10 @@ class NumericFeature(_Column):
 
 
 Feature = Annotated[TextFeature | CategoricalFeature | NumericFeature, Field(discriminator="type")]
+
+
+def is_sequence(feature: Any) -> bool:
+    """Whether a feature is a padded sequence of IDs, [batch, length]."""
+    return isinstance(feature, TextFeature) or (
+        isinstance(feature, CategoricalFeature) and feature.multivalued
+    )

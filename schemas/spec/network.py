@@ -1,16 +1,28 @@
-"""The declared network: how towers are merged and what stands on top of them."""
+"""The declared network: how towers are merged, what stands on top, and what cannot be merged."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat
 
+from skewless.schemas.errors import nearest
+from skewless.schemas.records.id_contract import FIRST_ID
 from skewless.schemas.spec.declared import Declared
-from skewless.schemas.spec.encoders import Encoder, Rate
+from skewless.schemas.spec.encoders import Dense, Encoder, Flatten, Rate
+from skewless.schemas.spec.features import NumericFeature, is_sequence
 from skewless.schemas.spec.sizes import BatchRows, Beams, Layers, Passes, Seed, Width
 
-__all__ = ["Group", "Merge", "ModelSpec", "Seq2SeqSpec", "TowersSpec", "TrainingSpec"]
+__all__ = [
+    "Group",
+    "Merge",
+    "ModelSpec",
+    "Seq2SeqSpec",
+    "TowersSpec",
+    "TrainingSpec",
+    "tower_problems",
+]
 
 Merge = Literal[
     "concatenate",
@@ -23,6 +35,9 @@ Merge = Literal[
     "attention",
     "cross",
 ]
+
+# What merges sequences, step by step.
+_STEPWISE = ("concatenate", "average", "add", "multiply", "maximum")
 
 
 class Group(Declared):
@@ -92,3 +107,67 @@ class TrainingSpec(Declared):
     """Computes in bfloat16 on CPUs, float16 on GPUs."""
     clip_norm: PositiveFloat | None = None
     """The largest norm of a gradient."""
+
+
+def tower_problems(features: Mapping[str, Any], model: TowersSpec) -> Iterator[str]:
+    """Yields what is wrong between the model and the features, each being sound by itself."""
+    member_of: dict[str, str] = {}
+    for group_name, group in model.groups.items():
+        path = f"model.groups.{group_name}"
+        if group_name in features:
+            yield f"{path}: a feature has this name; rename the group"
+        for name in group.features:
+            if name not in features:
+                yield f"{path}.features: no feature {name!r}{nearest(name, features)}"
+            elif name in member_of:
+                yield f"{path}.features: {name!r} is already in group {member_of[name]!r}"
+            member_of.setdefault(name, group_name)
+        known = [features[name] for name in group.features if name in features]
+        yield from _group_problems(path, group, known)
+    towers = len(features) - len(member_of) + len(model.groups)
+    if model.merge == "dot" and towers != 2:
+        yield f"model.merge: dot takes exactly two towers, got {towers}"
+
+
+def _group_problems(path: str, group: Group, members: Sequence[Any]) -> Iterator[str]:
+    sequences = [is_sequence(feature) for feature in members]
+    if any(sequences) and not all(sequences):
+        yield f"{path}.features: expected all sequences or none, got a mix"
+        return
+    if any(sequences):
+        if len({feature.length for feature in members}) > 1:
+            yield f"{path}.features: merged step by step, so every 'length' must be the same"
+        if group.merge not in _STEPWISE:
+            yield (
+                f"{path}.merge: {group.merge} merges vectors; sequences take {', '.join(_STEPWISE)}"
+            )
+        widths = [feature.embedding for feature in members]
+        lasting = [width if isinstance(width, int) else None for width in widths]
+    else:
+        if not isinstance(group.encoder, Dense | Flatten | None):
+            yield f"{path}.encoder: {group.encoder.type} needs sequences; these features have one step"
+        if group.merge == "dot" and len(group.features) != 2:
+            yield f"{path}.merge: dot takes exactly two features, got {len(group.features)}"
+        lasting = [_vector_width(feature) for feature in members]
+        widths = [
+            width or getattr(feature, "embedding", None)
+            for width, feature in zip(lasting, members, strict=True)
+        ]
+    if group.merge not in ("concatenate", "cross") and len({*lasting} - {None}) > 1:
+        yield (
+            f"{path}.merge: {group.merge} needs equal widths, got {widths}; "
+            "give the features one embedding width, or use concatenate"
+        )
+
+
+def _vector_width(feature: Any) -> int | None:
+    """Returns the width of a tower of one step; None where only the data tells."""
+    if isinstance(feature, NumericFeature) and feature.buckets is None:
+        if isinstance(feature.encoder, Dense):
+            return feature.encoder.units
+        return feature.width * (2 if feature.indicator else 1)
+    width = feature.embedding
+    if width == "one_hot":
+        ids = getattr(feature, "buckets", None) or getattr(feature, "hash_buckets", None)
+        width = None if ids is None else FIRST_ID + ids
+    return None if width is None else width + bool(getattr(feature, "indicator", False))

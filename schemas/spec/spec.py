@@ -20,15 +20,21 @@ from skewless.schemas.rows.label_values import label_text
 from skewless.schemas.spec.declared import Declared
 from skewless.schemas.spec.encoders import Dense, Encoder, Flatten
 from skewless.schemas.spec.features import (
-    CategoricalFeature,
     Feature,
     NumericFeature,
     TextFeature,
     Vocabulary,
     feature_columns,
+    is_sequence,
 )
 from skewless.schemas.spec.label import BinaryLabel, Label, MulticlassLabel, SequenceLabel
-from skewless.schemas.spec.network import ModelSpec, Seq2SeqSpec, TowersSpec, TrainingSpec
+from skewless.schemas.spec.network import (
+    ModelSpec,
+    Seq2SeqSpec,
+    TowersSpec,
+    TrainingSpec,
+    tower_problems,
+)
 from skewless.schemas.spec.refusals import in_words
 from skewless.schemas.spec.splits import Split
 from skewless.schemas.spec.yaml_document import read_yaml_file, write_yaml
@@ -100,13 +106,6 @@ class Spec(Declared):
         return hashlib.sha256(shaping.encode()).hexdigest()
 
 
-def is_sequence(feature: Any) -> bool:
-    """Whether a feature is a padded sequence of IDs, [batch, length]."""
-    return isinstance(feature, TextFeature) or (
-        isinstance(feature, CategoricalFeature) and feature.multivalued
-    )
-
-
 def load(path: str | Path) -> Spec:
     """Reads a spec file.
 
@@ -156,7 +155,7 @@ def _problems(spec: Spec) -> Iterator[str]:
         if len(texts) != 1 or len(spec.features) != 1:
             yield f"features: seq2seq encodes exactly one text feature, got {list(spec.features)}"
     else:
-        yield from _tower_problems(spec, spec.model)
+        yield from tower_problems(spec.features, spec.model)
 
 
 def _short(text: str) -> str:
@@ -274,37 +273,3 @@ def _named_values(
         yield from (("positive", label.positive), ("negative", label.negative))
     elif isinstance(label, MulticlassLabel):
         yield "classes", label.classes
-
-
-def _tower_problems(spec: Spec, model: TowersSpec) -> Iterator[str]:
-    member_of: dict[str, str] = {}
-    for group_name, group in model.groups.items():
-        path = f"model.groups.{group_name}"
-        if group_name in spec.features:
-            yield f"{path}: a feature has this name; rename the group"
-        known = [spec.features[name] for name in group.features if name in spec.features]
-        for name in group.features:
-            if name not in spec.features:
-                yield f"{path}.features: no feature {name!r}{nearest(name, spec.features)}"
-            elif name in member_of:
-                yield f"{path}.features: {name!r} is already in group {member_of[name]!r}"
-            member_of.setdefault(name, group_name)
-        sequences = [is_sequence(feature) for feature in known]
-        if any(sequences) and not all(sequences):
-            yield f"{path}.features: expected all sequences or none, got a mix"
-        if all(sequences) and len({getattr(feature, "length", None) for feature in known}) > 1:
-            yield f"{path}.features: merged step by step, so every 'length' must be the same"
-        widths = [getattr(feature, "embedding", None) for feature in known]
-        known_widths = {width for width in widths if isinstance(width, int)}
-        if all(sequences) and group.merge != "concatenate" and len(known_widths) > 1:
-            yield (
-                f"{path}.merge: {group.merge} needs equal widths, got {widths}; "
-                "give the features one embedding width, or use concatenate"
-            )
-        if not any(sequences) and not isinstance(group.encoder, Dense | Flatten | None):
-            yield f"{path}.encoder: {group.encoder.type} needs sequences; these features have one step"
-        if any(sequences) and group.merge in ("dot", "cross", "attention", "weighted_average"):
-            yield f"{path}.merge: {group.merge} merges vectors; sequences take concatenate, average, add, multiply, maximum"
-    towers = len(spec.features) - len(member_of) + len(model.groups)
-    if model.merge == "dot" and towers != 2:
-        yield f"model.merge: dot takes exactly two towers, got {towers}"
