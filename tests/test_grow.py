@@ -74,8 +74,12 @@ def test_vocabularies_begin_with_the_old_ones_and_numbers_keep_their_constants(
 ) -> None:
     old, new = load_manifest(sparse.directory), load_manifest(grown.directory)
     for name in ("text", "user", "tags"):
-        before = read_vocabulary(vocabulary_path(str(sparse.directory / "transform"), name))
-        after = read_vocabulary(vocabulary_path(str(grown.directory / "transform"), name))
+        before = read_vocabulary(
+            vocabulary_path(sparse.spec, name, str(sparse.directory / "transform"))
+        )
+        after = read_vocabulary(
+            vocabulary_path(grown.spec, name, str(grown.directory / "transform"))
+        )
         assert after[: len(before)] == before
         added = new.features[name].cardinality - old.features[name].cardinality
         assert added == len(after) - len(before) > 0
@@ -133,7 +137,7 @@ def earlier(root: Path, spec: Spec, vocabularies: dict[str, list[bytes]]) -> Pat
     transform = root / "transform"
     (transform / "transform_fn").mkdir(parents=True)
     for name, tokens in vocabularies.items():
-        write_vocabulary(vocabulary_path(str(transform), name), tokens)
+        write_vocabulary(vocabulary_path(spec, name, str(transform)), tokens)
     one = {name: [0.5] for name in ("mean", "standard_deviation", "low", "high", "median")}
     write_numbers(transform, {"size": {**one, "boundaries": [[]]}})
     (root / "spec.yaml").write_text(spec.to_yaml())

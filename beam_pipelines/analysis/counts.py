@@ -28,6 +28,7 @@ from skewless.beam_pipelines.statistics.pattern_counts import bins_allowed
 from skewless.beam_pipelines.transform.constants import Constants
 from skewless.schemas.records.records import LABEL
 from skewless.schemas.records.vocabulary_file import write_vocabulary
+from skewless.schemas.records.vocabulary_names import vocabulary_asset
 from skewless.schemas.rows.prepare import Prepared
 from skewless.schemas.rows.tokenizers import cuts_at_spaces, tokenize
 from skewless.schemas.spec.features import NumericFeature, TextFeature
@@ -72,7 +73,7 @@ class Analysis:
         """Chooses vocabularies and writes their files, named for their owners, to `directory`."""
         constants = Constants()
         for name, vocabulary in counted_vocabularies(spec).items():
-            path = os.path.join(directory, name)
+            path = os.path.join(directory, vocabulary_asset(spec, name))
             write_vocabulary(path, vocabulary.select(self.counts.get(name, {})))
             constants.vocabularies[name] = path
         for name, width in _numbers(spec).items():

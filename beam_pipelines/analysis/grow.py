@@ -18,13 +18,14 @@ from skewless.beam_pipelines.analysis.counts import Analysis, counted_vocabulari
 from skewless.beam_pipelines.analysis.token_counts import MostFrequent
 from skewless.beam_pipelines.transform.constants import Constants
 from skewless.beam_pipelines.transform.numeric import constants_of
-from skewless.beam_pipelines.transform.record_entries import vocabulary_path
+from skewless.beam_pipelines.transform.record_entries import vocabulary_of
 from skewless.schemas.errors import DataError, DatasetMismatchError, UsageError
 from skewless.schemas.records.constants import load_numbers
 from skewless.schemas.records.id_meaning import meaning_differences
 from skewless.schemas.records.manifest import SPEC
 from skewless.schemas.records.records import LABEL
 from skewless.schemas.records.vocabulary_file import read_vocabulary, write_vocabulary
+from skewless.schemas.records.vocabulary_names import vocabulary_asset
 from skewless.schemas.spec.spec import Spec, load
 
 __all__ = ["check_growable", "grown_constants", "tell_growth"]
@@ -75,7 +76,7 @@ def _longer_files(spec: Spec, transform: str) -> Iterator[str]:
         file = getattr(getattr(declared, "vocabulary", None), "file", None)
         if file is None:
             continue
-        earlier, now = _earlier(transform, name), read_vocabulary(file)
+        earlier, now = vocabulary_of(spec, name, transform), read_vocabulary(file)
         where = "label" if name == LABEL else f"features.{name}"
         may_grow = name != LABEL and getattr(declared, "tokenizer", None) != "subword"
         if now[: len(earlier)] != earlier or (len(now) > len(earlier) and not may_grow):
@@ -90,7 +91,7 @@ def _longer_files(spec: Spec, transform: str) -> Iterator[str]:
 
 def _check_room(spec: Spec, transform: str, *, may_be_full: bool) -> None:
     sizes = {
-        owner: (len(_earlier(transform, owner)), select.max_size)
+        owner: (len(vocabulary_of(spec, owner, transform)), select.max_size)
         for owner, select in _growing(spec).items()
     }
     for owner, (size, most) in sizes.items():
@@ -123,14 +124,14 @@ def grown_constants(analysis: Analysis, spec: Spec, directory: str, transform: s
     growing = _growing(spec)
     constants = Constants(numbers=constants_of(load_numbers(transform)))
     for owner in counted_vocabularies(spec):
-        tokens = _earlier(transform, owner)
+        tokens = vocabulary_of(spec, owner, transform)
         if owner in growing:
             new = _new(analysis.counts.get(owner, {}), tokens, growing[owner].min_count)
             most = growing[owner].max_size
             room = len(new) if most is None else most - len(tokens)
             constants.growth[owner] = (len(new[:room]), len(new[room:]))
             tokens = tokens + new[:room]
-        path = os.path.join(directory, owner)
+        path = os.path.join(directory, vocabulary_asset(spec, owner))
         write_vocabulary(path, tokens)
         constants.vocabularies[owner] = path
     return constants
@@ -161,7 +162,3 @@ def _new(counts: Mapping[bytes, int], known: list[bytes], min_count: int) -> lis
     held = set(known)
     others = {token: count for token, count in counts.items() if token not in held}
     return MostFrequent(min_count=min_count)(others)
-
-
-def _earlier(transform: str, owner: str) -> list[bytes]:
-    return read_vocabulary(vocabulary_path(transform, owner))

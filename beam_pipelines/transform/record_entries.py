@@ -17,6 +17,7 @@ from skewless.schemas.records.id_contract import FIRST_ID, first_vocabulary_id
 from skewless.schemas.records.manifest import FeatureEntry
 from skewless.schemas.records.records import KEY, LABEL, is_diagnostic
 from skewless.schemas.records.vocabulary_file import read_vocabulary
+from skewless.schemas.records.vocabulary_names import vocabulary_file
 from skewless.schemas.rows.row_encoding import list_schema
 from skewless.schemas.spec.features import NumericFeature
 from skewless.schemas.spec.label import MulticlassLabel, MultilabelLabel, SequenceLabel
@@ -25,17 +26,15 @@ from skewless.schemas.spec.spec import Spec
 __all__ = ["record_entries", "vocabulary_of", "vocabulary_path"]
 
 
-def vocabulary_path(transform_directory: str, name: str) -> str:
-    """Returns where a transform keeps the vocabulary asset `name`."""
-    return os.path.join(transform_directory, "transform_fn", "assets", name)
+def vocabulary_path(spec: Spec, name: str, transform_directory: str) -> str:
+    """Returns where a transform keeps the entries that a feature, or the label, is looked up in."""
+    assets = os.path.join(transform_directory, "transform_fn", "assets")
+    return str(vocabulary_file(spec, name, assets))
 
 
 def vocabulary_of(spec: Spec, name: str, transform_directory: str) -> list[bytes]:
     """Returns the entries a feature, or the label, is looked up in, in ID order."""
-    feature = spec.features.get(name)
-    vocabulary = getattr(feature, "vocabulary", None)
-    owner = vocabulary.shared_with if vocabulary is not None and vocabulary.shared_with else name
-    return read_vocabulary(vocabulary_path(transform_directory, owner))
+    return read_vocabulary(vocabulary_path(spec, name, transform_directory))
 
 
 def record_entries(spec: Spec, transform_directory: str) -> dict[str, FeatureEntry]:

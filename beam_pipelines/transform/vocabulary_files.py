@@ -11,6 +11,7 @@ from skewless.beam_pipelines.transform.constants import Constants
 from skewless.schemas.errors import SpecError
 from skewless.schemas.records.records import LABEL
 from skewless.schemas.records.vocabulary_file import read_vocabulary, write_vocabulary
+from skewless.schemas.records.vocabulary_names import vocabulary_asset, vocabulary_owner
 from skewless.schemas.rows.label_values import label_text
 from skewless.schemas.spec.features import Vocabulary
 from skewless.schemas.spec.label import MulticlassLabel, MultilabelLabel
@@ -43,10 +44,9 @@ class VocabularyFiles:
         Raises:
           SpecError: If a declared file cannot be used.
         """
-        vocabulary = self._vocabulary(name)
-        owner = (vocabulary.shared_with if vocabulary is not None else None) or name
+        owner = vocabulary_owner(self._spec, name)
         if owner not in self._paths:
-            self._paths[owner] = _copied(owner, self._declared(owner))
+            self._paths[owner] = _copied(vocabulary_asset(self._spec, owner), self._declared(owner))
         return self._paths[owner]
 
     def _vocabulary(self, name: str) -> Vocabulary | None:
@@ -86,7 +86,7 @@ def _entries(where: str, path: str) -> list[bytes]:
     return tokens
 
 
-def _copied(owner: str, tokens: list[bytes]) -> str:
-    path = os.path.join(tempfile.mkdtemp(prefix="skewless-vocabulary-"), owner)
+def _copied(name: str, tokens: list[bytes]) -> str:
+    path = os.path.join(tempfile.mkdtemp(prefix="skewless-vocabulary-"), name)
     write_vocabulary(path, tokens)
     return path

@@ -32,7 +32,9 @@ from skewless.schemas.errors import DatasetMismatchError, UsageError
 from skewless.schemas.records.constants import load_numbers
 from skewless.schemas.records.id_meaning import meaning_differences
 from skewless.schemas.records.manifest import TRANSFORM
+from skewless.schemas.records.records import LABEL
 from skewless.schemas.records.transform_digest import same_transform
+from skewless.schemas.records.vocabulary_names import vocabulary_file
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["carry_over", "check_warm_start", "initial_model"]
@@ -103,8 +105,13 @@ def check_warm_start(spec: Spec, records: Records, run_directory: str | Path) ->
             f"--warm-start {run.path}: its IDs mean other things than those of "
             f"{records.directory}: {'; '.join(differences[:5])}; {remedy}"
         )
-    for path in sorted((earlier / "transform_fn" / "assets").iterdir()):
-        grown = now / "transform_fn" / "assets" / path.name
+    old, new = (directory / "transform_fn" / "assets" for directory in (earlier, now))
+    declared = {
+        vocabulary_file(run.spec, name, old): vocabulary_file(spec, name, new)
+        for name in (*spec.features, LABEL)
+    }
+    for path in sorted(old.iterdir()):
+        grown = declared.get(path, new / path.name)
         lines = path.read_bytes()
         if lines == _EMPTY_VOCABULARY:
             continue
@@ -132,11 +139,13 @@ def carry_over(model: keras.Model, run: RunDirectory) -> int:
         to be the old ones and new rows.
     """
     learned = {
-        earlier_name(layer.name): layer
-        for layer in load_trained(run.path / MODEL).layers
-        if layer.weights
+        layer.name: layer for layer in load_trained(run.path / MODEL).layers if layer.weights
     }
-    wanted = {earlier_name(layer.name): layer for layer in model.layers if layer.weights}
+    wanted = {layer.name: layer for layer in model.layers if layer.weights}
+    if learned.keys() != wanted.keys():
+        # A run of before called them otherwise; and so that two could be called alike today.
+        learned = {earlier_name(name): layer for name, layer in learned.items()}
+        wanted = {earlier_name(name): layer for name, layer in wanted.items()}
     if learned.keys() != wanted.keys():
         odd = sorted(learned.keys() ^ wanted.keys())
         raise UsageError(
@@ -210,7 +219,9 @@ def _entries(tensor: Any) -> list[Hashable]:
     width = tensor.shape[-1]
     # Of another layer that grew it is not known which entries are the old ones: none is.
     kind = "one_hot" if isinstance(operation, OneHot) else width
-    return [(earlier_name(operation.name), kind, place) for place in range(width)]
+    # A feature may be called what a layer was called before.
+    given = isinstance(operation, layers.InputLayer)
+    return [(given, earlier_name(operation.name), kind, place) for place in range(width)]
 
 
 def _first_input(operation: Any) -> Any:

@@ -19,6 +19,7 @@ from skewless.schemas.records.id_contract import (
 from skewless.schemas.records.manifest import FeatureEntry
 from skewless.schemas.records.records import LABEL
 from skewless.schemas.records.vocabulary_file import read_vocabulary
+from skewless.schemas.records.vocabulary_names import vocabulary_file
 from skewless.schemas.spec.features import CategoricalFeature, NumericFeature
 from skewless.schemas.spec.label import MulticlassLabel, MultilabelLabel, SequenceLabel
 from skewless.schemas.spec.spec import Spec
@@ -62,9 +63,7 @@ class IdWords:
 
     def vocabulary_path(self, name: str) -> Path:
         """Returns the file that a feature, or the label, is looked up in."""
-        declared = getattr(self._spec.features.get(name), "vocabulary", None)
-        owner = declared.shared_with if declared is not None and declared.shared_with else name
-        return self._assets / owner
+        return vocabulary_file(self._spec, name, self._assets)
 
     def vocabulary(self, name: str) -> list[bytes]:
         """Returns a feature's vocabulary in ID order."""
