@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from skewless.beam_pipelines import arguments
+from skewless.schemas.ending import run_module
 from skewless.schemas.errors import DatasetMismatchError, UsageError, nearest
 from skewless.schemas.records.id_contract import PADDING_ID
 from skewless.schemas.records.id_words import IdWords
@@ -139,11 +140,13 @@ def execute(known: argparse.Namespace) -> int:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m skewless.beam_pipelines.inspect_records", description=__doc__
+    return run_module(
+        "skewless.beam_pipelines.inspect_records",
+        arguments.inspect,
+        execute,
+        argv,
+        description=__doc__,
     )
-    arguments.inspect(parser)
-    return execute(parser.parse_args(argv))
 
 
 def _print(

@@ -44,6 +44,7 @@ from skewless.beam_pipelines.running.local_runner import pipeline_options, runne
 from skewless.beam_pipelines.running.output_directory import OutputDirectory
 from skewless.beam_pipelines.running.tagged import tagged
 from skewless.beam_pipelines.sources import WorkUnit, as_seen_from_anywhere, plan
+from skewless.schemas.ending import run_module
 from skewless.schemas.errors import DataError
 from skewless.schemas.records.exported_files import EXTRA, check_exported
 from skewless.schemas.records.manifest import SPEC
@@ -307,11 +308,14 @@ def execute(known: argparse.Namespace, beam_arguments: Sequence[str]) -> int:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m skewless.beam_pipelines.predict", description=__doc__
+    return run_module(
+        "skewless.beam_pipelines.predict",
+        arguments.predict,
+        execute,
+        argv,
+        description=__doc__,
+        beam=True,
     )
-    arguments.predict(parser)
-    return execute(*parser.parse_known_args(argv))
 
 
 if __name__ == "__main__":

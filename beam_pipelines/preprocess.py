@@ -53,6 +53,7 @@ from skewless.beam_pipelines.transform.fitted_transform import check_fitted, wri
 from skewless.beam_pipelines.transform.graph import write_transform_graph
 from skewless.beam_pipelines.transform.preprocessing_fn import check_declared
 from skewless.beam_pipelines.transform.record_entries import record_entries
+from skewless.schemas.ending import run_module
 from skewless.schemas.errors import DataError, UsageError
 from skewless.schemas.records.manifest import MANIFEST, TRANSFORM, Manifest, Shard, SplitEntry
 from skewless.schemas.records.transform_digest import transform_sha256
@@ -463,11 +464,14 @@ def _summary(manifest: Manifest, output: str) -> str:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m skewless.beam_pipelines.preprocess", description=__doc__
+    return run_module(
+        "skewless.beam_pipelines.preprocess",
+        arguments.preprocess,
+        execute,
+        argv,
+        description=__doc__,
+        beam=True,
     )
-    arguments.preprocess(parser)
-    return execute(*parser.parse_known_args(argv))
 
 
 if __name__ == "__main__":

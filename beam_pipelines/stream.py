@@ -41,6 +41,7 @@ from skewless.beam_pipelines.streaming.steps import (
 )
 from skewless.beam_pipelines.transform.fitted_transform import check_fitted, write_declaration
 from skewless.beam_pipelines.transform.record_entries import record_entries
+from skewless.schemas.ending import run_module
 from skewless.schemas.errors import DatasetMismatchError, DriftError, UsageError
 from skewless.schemas.records.manifest import MANIFEST, SPEC, TRANSFORM, Rows
 from skewless.schemas.records.transform_digest import transform_sha256
@@ -321,11 +322,14 @@ def _counts(rows: Sequence[Rows]) -> str:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m skewless.beam_pipelines.stream", description=__doc__
+    return run_module(
+        "skewless.beam_pipelines.stream",
+        arguments.stream,
+        execute,
+        argv,
+        description=__doc__,
+        beam=True,
     )
-    arguments.stream(parser)
-    return execute(*parser.parse_known_args(argv))
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from skewless.model.train import train
 from skewless.model.training.records import Records, open_records
 from skewless.model.training.run_directory import METRICS, RunDirectory, write_json
 from skewless.model.training.start import declared_spec
+from skewless.schemas.ending import run_module
 from skewless.schemas.errors import (
     DatasetMismatchError,
     SpecError,
@@ -335,9 +336,9 @@ def execute(known: argparse.Namespace) -> int:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m skewless.model.compare", description=__doc__)
-    arguments.compare(parser)
-    return execute(parser.parse_args(argv))
+    return run_module(
+        "skewless.model.compare", arguments.compare, execute, argv, description=__doc__
+    )
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from skewless.model.metrics.slices import check_column, slice_rows
 from skewless.model.network.seq2seq import DECODER_INPUT, Generator
 from skewless.model.training.records import Records, open_records
 from skewless.model.training.run_directory import MODEL, RunDirectory, load_trained, write_json
+from skewless.schemas.ending import run_module
 from skewless.schemas.records.manifest import TRANSFORM
 from skewless.schemas.records.records import KEY, LABEL
 from skewless.schemas.spec.label import SequenceLabel
@@ -197,9 +198,9 @@ def execute(known: argparse.Namespace) -> int:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m skewless.model.evaluate", description=__doc__)
-    arguments.evaluate(parser)
-    return execute(parser.parse_args(argv))
+    return run_module(
+        "skewless.model.evaluate", arguments.evaluate, execute, argv, description=__doc__
+    )
 
 
 def as_table(result: dict[str, Any]) -> str:

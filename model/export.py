@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -23,6 +22,7 @@ from skewless.model.exported.transform import Transform
 from skewless.model.training.records import Records, open_records
 from skewless.model.training.run_directory import METRICS, MODEL, RunDirectory, load_trained
 from skewless.model.verify import Report, check_predictions, verify
+from skewless.schemas.ending import run_module
 from skewless.schemas.errors import ParityError, UsageError, nearest
 from skewless.schemas.records.exported_files import DESCRIPTION, EXTRA, write_description
 from skewless.schemas.records.manifest import MANIFEST, SPEC, TRANSFORM
@@ -30,6 +30,7 @@ from skewless.schemas.records.records import KEY, LABEL, WEIGHT
 from skewless.schemas.records.vocabulary_file import read_vocabulary
 from skewless.schemas.spec.network import Seq2SeqSpec
 from skewless.schemas.spec.spec import load
+from skewless.schemas.staged import put_back, put_in_place, staging_beside
 
 __all__ = ["execute", "export", "export_model", "export_own_model", "run"]
 
@@ -166,21 +167,15 @@ def export_model(
     functions = ServingFunctions(
         run.spec, run.manifest, Transform(run.spec, run.path / TRANSFORM), model, _classes(run)
     )
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    staging = destination.with_name(f".{destination.name}.{os.getpid()}.partial")
-    shutil.rmtree(staging, ignore_errors=True)
-    try:
+    with staging_beside(destination) as staging:
         _write(run, model, functions, staging)
         report = _prove(staging, records, functions) if records is not None else None
-        if destination.exists():
-            shutil.rmtree(destination)
-        staging.rename(destination)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        put_in_place(staging, destination)
     return report
 
 
 def _check_output(destination: Path, *, overwrite: bool) -> None:
+    put_back(destination)
     if not destination.exists() or (destination.is_dir() and not any(destination.iterdir())):
         return
     if not (destination / EXTRA / DESCRIPTION).is_file():
@@ -289,9 +284,7 @@ def execute(known: argparse.Namespace) -> int:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m skewless.model.export", description=__doc__)
-    arguments.export(parser)
-    return execute(parser.parse_args(argv))
+    return run_module("skewless.model.export", arguments.export, execute, argv, description=__doc__)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,9 @@ from skewless.model.training.compiled import strategy
 from skewless.model.training.records import Records, open_records
 from skewless.model.training.run_directory import METRICS, MODEL, RunDirectory, write_json
 from skewless.model.training.start import _with_epochs, declared_spec, resumed_run
+from skewless.model.training.stopped_run import STATE, to_resume
 from skewless.model.training.warm_start import initial_model
+from skewless.schemas.ending import run_module
 from skewless.schemas.errors import DatasetMismatchError, TrainingError, UsageError
 from skewless.schemas.spec.spec import Spec, load
 
@@ -107,7 +109,7 @@ def train(
         return dict(json.loads(finished.read_text(encoding="utf-8")))
     training = spec.training
     epochs = training.epochs if epochs is None else epochs
-    checkpoints = Checkpoints(directory.path / "checkpoints", Progress)
+    checkpoints = Checkpoints(directory.path / STATE.parent, Progress)
     with strategy().scope():
         restored = checkpoints.load() if resume else None
     if restored is None:
@@ -274,9 +276,14 @@ def _follow(known: argparse.Namespace, spec: Spec | None) -> int:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m skewless.model.train", description=__doc__)
-    arguments.train(parser)
-    return execute(parser.parse_args(argv))
+    return run_module(
+        "skewless.model.train",
+        arguments.train,
+        execute,
+        argv,
+        description=__doc__,
+        left=lambda known: to_resume(known.output),
+    )
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from skewless.model.metrics.slices import raw_files
 from skewless.model.parity.matching import compare, key_digest
 from skewless.model.parity.report import Difference, Report
 from skewless.model.training.records import Records, open_records
+from skewless.schemas.ending import run_module
 from skewless.schemas.errors import DataError, DatasetMismatchError, UsageError
 from skewless.schemas.records.exported_files import (
     DESCRIPTION,
@@ -257,11 +258,14 @@ def run(argv: Sequence[str] | None = None) -> int:
 
     `skewless verify` takes `--input` as well.
     """
-    parser = argparse.ArgumentParser(prog="python -m skewless.model.verify", description=__doc__)
-    arguments.verify(parser)
-    known = parser.parse_args(argv)
+    return run_module(
+        "skewless.model.verify", arguments.verify, _on_sample, argv, description=__doc__
+    )
+
+
+def _on_sample(known: argparse.Namespace) -> int:
     if known.input:
-        parser.error("--input is read by `skewless verify`; this side reads no raw files")
+        raise UsageError("--input is read by `skewless verify`, not by this side: leave it out")
     return execute(known)
 
 

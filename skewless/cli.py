@@ -1,7 +1,8 @@
 """The command line: parses, imports late, calls the jobs.
 
 `skewless --help` must answer in under half a second, so nothing heavy is imported before a
-command is known. Exit codes: 0 done, 1 the data or a check failed, 2 wrong use.
+command is known; and only Python's own modules before Ctrl-C ends the process without a traceback.
+Exit codes: 0 done, 1 the data or a check failed, 2 wrong use, 130 or 143 interrupted.
 """
 
 from __future__ import annotations
@@ -16,15 +17,9 @@ import os
 import signal
 import sys
 import tempfile
-import threading
-import traceback
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO
-
-from skewless.schemas.errors import SkewlessError, UsageError, nearest
-from skewless.schemas.unexpected import told
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skewless.model.verify import RawRows
@@ -187,6 +182,10 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code."""
+    from skewless.schemas.ending import ended
+    from skewless.schemas.errors import UsageError, nearest
+    from skewless.schemas.verbosity import quieten
+
     arguments = list(sys.argv[1:] if argv is None else argv)
     first = next(iter(arguments), "")
     if first and not first.startswith("-") and first not in COMMANDS:
@@ -198,57 +197,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     if known.command is None:
         parser.print_help()
         return 2
-    _quieten(known.verbose, known.quiet)
+    quieten(known.verbose, known.quiet)
     command = COMMANDS[known.command]
-    try:
-        with _terminated_as_interrupted():
-            if unknown and not command.beam:
-                raise UsageError(_unknown(unknown[0], known))
-            code = _execute(known, unknown, command)
-    except SkewlessError as error:
-        if known.verbose:
-            traceback.print_exc()
-        print(f"skewless {known.command}: {told(error)}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt as ended:
-        print(f"\nskewless {known.command}: interrupted; {_left(known)}", file=sys.stderr)
-        return 128 + (signal.SIGTERM if isinstance(ended, _Terminated) else signal.SIGINT)
-    except BrokenPipeError:
-        raise
-    except Exception as error:
-        if known.verbose:
-            traceback.print_exc()
-        print(f"skewless {known.command}: {told(error)}", file=sys.stderr)
-        return 1
-    return code
 
+    def work() -> int:
+        if unknown and not command.beam:
+            raise UsageError(_unknown(unknown[0], known))
+        return _execute(known, unknown, command)
 
-class _Terminated(KeyboardInterrupt):
-    """The process was asked to end, as by Ctrl-C."""
-
-
-@contextlib.contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """Lets SIGTERM clean up as Ctrl-C does; `serve` has handlers of its own."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def terminate(*_: object) -> None:
-        raise _Terminated
-
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    return ended(
+        f"skewless {known.command}",
+        work,
+        verbose=known.verbose,
+        output=getattr(known, "output", None),
+        left=lambda: _left(known),
+    )
 
 
 def _left(known: argparse.Namespace) -> str:
-    """Returns what an interrupted command leaves."""
-    if known.command == "train" and os.path.isdir(known.output):
-        return f"{known.output} holds what was trained; go on with --resume"
-    return "nothing half-written is left"
+    """Returns what a command that did not end leaves to go on with."""
+    if known.command != "train":
+        return ""
+    from skewless.model.training.stopped_run import to_resume
+
+    return to_resume(known.output)
 
 
 def _execute(known: argparse.Namespace, beam_arguments: list[str], command: Command) -> int:
@@ -332,40 +304,16 @@ def rows_of_input(
 
 
 def _unknown(option: str, known: argparse.Namespace) -> str:
+    from skewless.schemas.errors import nearest
+
     valid = [f"--{name.replace('_', '-')}" for name in vars(known)]
     return f"unknown option {option}{nearest(option, valid)}; see `skewless {known.command} --help`"
 
 
-def _quieten(verbose: bool, quiet: bool) -> None:
-    """Leaves our own lines standing alone: TensorFlow, Beam and absl talk below warnings."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if verbose else "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    warnings.simplefilter("default" if verbose else "ignore")
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.ERROR,
-        format="%(message)s",
-        handlers=[_StandardError()],
-    )
-    # One line for each annotation of Beam's that is a string, of no use to anybody here.
-    noisy = "apache_beam.typehints.native_type_compatibility"
-    logging.getLogger(noisy).setLevel(logging.WARNING)
-    logging.getLogger("skewless").setLevel(logging.WARNING if quiet else logging.INFO)
-
-
-class _StandardError(logging.StreamHandler):
-    """Writes to what `sys.stderr` is at the time, so that lines go above a live one."""
-
-    def __init__(self) -> None:
-        logging.Handler.__init__(self)
-
-    @property
-    def stream(self) -> TextIO:
-        """Where the next line goes."""
-        return sys.stderr
-
-
 def _parser(words: Sequence[str], *, everything: bool = False) -> argparse.ArgumentParser:
     """Returns the command line, with the options of the command named only, or of all."""
+    from skewless.schemas.verbosity import verbosity
+
     parser = argparse.ArgumentParser(
         prog="skewless",
         description="Rows in, TFRecords and a trained model out, and a served model that carries "
@@ -385,10 +333,7 @@ def _parser(words: Sequence[str], *, everything: bool = False) -> argparse.Argum
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        child.add_argument(
-            "-v", "--verbose", action="store_true", help="tell more; tracebacks on errors"
-        )
-        child.add_argument("--quiet", action="store_true", help="tell only errors and results")
+        verbosity(child)
         if name == asked or everything:
             _options(name, command)(child)
     return parser
@@ -434,6 +379,9 @@ def entry_point() -> None:
     A segmentation fault was seen at interpreter exit after success, in garbage collection of
     TensorFlow's and Arrow's threads; what is flushed by then is all that matters.
     """
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        # Until a command runs nothing is to be told of, or cleaned up, after Ctrl-C.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         try:
             code: Any = main()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import errno
 import signal
 import subprocess
@@ -36,6 +35,23 @@ def test_what_the_system_refuses_names_the_path_and_a_remedy(code: int, words: s
     failed.__cause__ = OSError(code, "strerror", "/some/where")
     assert told(failed).startswith("/some/where: ")
     assert words in told(failed)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # As TensorFlow, Arrow, HDF5 and a process of Beam's put it.
+        "/full/out/.records.12-0123abcd.partial/x; No space left on device",
+        "[Errno 28] Error writing bytes to file. Detail: [errno 28] No space left on device",
+        "[Errno 28] Can't write data (file write failed: errno = 28, error message = 'No space "
+        "left on device', buf = 0x5572, total write size = 1536)",
+        'Traceback (most recent call last):\n  File "/usr/lib/x.py", line 1, in write\n'
+        "OSError: [Errno 28] No space left on device: '/full/out/records/x'",
+    ],
+)
+def test_what_a_library_says_of_the_system_is_told_as_the_system(text: str) -> None:
+    line = told(RuntimeError(text), "/full/out/records")
+    assert line.startswith(("/full/out/records: the disk is full", "/full/out/records/x: the disk"))
 
 
 def test_any_other_error_is_one_line_that_asks_for_a_report() -> None:
@@ -82,13 +98,6 @@ def test_an_output_inside_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[s
         f"{rows}: a file is in the way; choose another path, or remove it"
     )
     assert "\n" not in told_to_a_person
-
-
-def test_an_interrupted_training_names_resume(tmp_path: Path) -> None:
-    known = argparse.Namespace(command="train", output=str(tmp_path))
-    assert "--resume" in cli._left(known)
-    known.output = str(tmp_path / "none")
-    assert cli._left(known) == "nothing half-written is left"
 
 
 def test_a_job_asked_to_end_leaves_nothing(tmp_path: Path) -> None:

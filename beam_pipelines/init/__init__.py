@@ -18,9 +18,11 @@ from skewless.beam_pipelines import arguments
 from skewless.beam_pipelines.init.document import as_json, as_table, as_yaml
 from skewless.beam_pipelines.init.proposal import Proposal, propose
 from skewless.beam_pipelines.init.sample import take_sample
+from skewless.schemas.ending import run_module
 from skewless.schemas.errors import DataError, UsageError
 from skewless.schemas.spec.spec import parse
 from skewless.schemas.spec.yaml_document import read_yaml
+from skewless.schemas.staged import write_whole
 
 __all__ = ["execute", "guess_spec", "run"]
 
@@ -56,7 +58,7 @@ def execute(known: argparse.Namespace) -> int:
         raise UsageError(f"{output}: is there already; add --overwrite, or choose another name")
     proposal, text = guess_spec(known.data, known.label)
     if output is not None:
-        output.write_text(text, encoding="utf-8")
+        write_whole(output, text)
     elif not known.json:
         print(text, end="")
     if known.json:
@@ -69,9 +71,6 @@ def execute(known: argparse.Namespace) -> int:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m skewless.beam_pipelines.init", description=__doc__
+    return run_module(
+        "skewless.beam_pipelines.init", arguments.init, execute, argv, description=__doc__
     )
-    parser.set_defaults(quiet=False)
-    arguments.init(parser)
-    return execute(parser.parse_args(argv))

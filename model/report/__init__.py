@@ -9,13 +9,14 @@ It reads the JSON that `preprocess`, `train` and `evaluate` leave, never a recor
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from skewless.model import arguments
 from skewless.model.report.page import render
 from skewless.model.report.sources import open_directories
+from skewless.schemas.ending import run_module
+from skewless.schemas.staged import write_whole
 
 __all__ = ["execute", "run", "write_report"]
 
@@ -34,10 +35,7 @@ def write_report(directories: Sequence[str | Path], output: str | Path) -> Path:
     output = Path(output)
     records, runs = open_directories(directories)
     text = render(records, runs)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = output.with_name(f".{output.name}.partial")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, output)
+    write_whole(output, text)
     return output
 
 
@@ -50,6 +48,4 @@ def execute(known: argparse.Namespace) -> int:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m skewless.model.report", description=__doc__)
-    arguments.report(parser)
-    return execute(parser.parse_args(argv))
+    return run_module("skewless.model.report", arguments.report, execute, argv, description=__doc__)

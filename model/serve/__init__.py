@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from skewless.model import arguments
+from skewless.schemas.ending import run_module
 from skewless.schemas.errors import UsageError
 
 try:
@@ -58,6 +59,4 @@ def execute(known: argparse.Namespace) -> int:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m skewless.model.serve", description=__doc__)
-    arguments.serve(parser)
-    return execute(parser.parse_args(argv))
+    return run_module("skewless.model.serve", arguments.serve, execute, argv, description=__doc__)

@@ -17,11 +17,12 @@ from typing import Any, Generic, TypeVar
 import keras
 
 from skewless.model.training.run_directory import load_trained, write_json
+from skewless.model.training.stopped_run import STATE
 from skewless.schemas.errors import UsageError
+from skewless.schemas.staged import staged
 
 __all__ = ["Checkpoints", "Progress"]
 
-_STATE = "state.json"
 _BEST = "best.weights.h5"
 
 
@@ -64,11 +65,11 @@ class Checkpoints(Generic[State]):
     def save(self, model: keras.Model, progress: State) -> None:
         """Saves the model and where training stands, then drops the checkpoint before."""
         name = f"epoch-{progress.epoch:04d}-step-{progress.step:08d}.keras"
-        temporary = self._directory / f"partial-{name}"
-        model.save(temporary)
-        os.replace(temporary, self._directory / name)
+        with staged(self._directory / f"partial-{name}") as temporary:
+            model.save(temporary)
+            os.replace(temporary, self._directory / name)
         state = {"model": name, "seeds": _seeds(model), **dataclasses.asdict(progress)}
-        write_json(self._directory / _STATE, state)
+        write_json(self._directory / STATE.name, state)
         for other in self._directory.glob("*.keras"):
             if other.name != name:
                 other.unlink()
@@ -79,7 +80,7 @@ class Checkpoints(Generic[State]):
         Raises:
           UsageError: If the run was trained in another way, with --follow or without.
         """
-        path = self._directory / _STATE
+        path = self._directory / STATE.name
         if not path.is_file():
             return None
         state = json.loads(path.read_text(encoding="utf-8"))
@@ -96,9 +97,9 @@ class Checkpoints(Generic[State]):
 
     def save_best(self, model: keras.Model) -> None:
         """Keeps the weights of the best epoch so far."""
-        temporary = self._directory / f"partial.{_BEST}"
-        model.save_weights(temporary)
-        os.replace(temporary, self._directory / _BEST)
+        with staged(self._directory / f"partial.{_BEST}") as temporary:
+            model.save_weights(temporary)
+            os.replace(temporary, self._directory / _BEST)
 
     def load_best(self, model: keras.Model) -> None:
         """Puts the best epoch's weights into `model`, if any epoch was kept."""

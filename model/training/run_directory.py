@@ -13,7 +13,6 @@ RUN/metrics.json    written last; without it the run is not finished
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import shutil
@@ -23,17 +22,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skewless.model.training.records import Records
+from skewless.model.training.stopped_run import METRICS
 from skewless.schemas.errors import DataError, DatasetMismatchError, UsageError
 from skewless.schemas.records.manifest import MANIFEST, SPEC, TRANSFORM, Manifest, load_manifest
 from skewless.schemas.records.transform_digest import same_transform
 from skewless.schemas.spec.spec import Spec, load
+from skewless.schemas.staged import put_back, put_in_place, staged, staging_beside
 
 if TYPE_CHECKING:
     import keras
 
 __all__ = ["METRICS", "MODEL", "RunDirectory", "load_trained", "write_json"]
 
-METRICS = "metrics.json"
 MODEL = "model.keras"
 _RECORDS = "records.json"
 _STATISTICS = "statistics.json"
@@ -71,24 +71,19 @@ class RunDirectory:
         kept = [records.directory, *([warm_start] if warm_start is not None else ())]
         _check_place(path, kept, overwrite=overwrite)
         path = path.absolute()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for stale in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
-            shutil.rmtree(stale, ignore_errors=True)
-        staging = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        shutil.copytree(records.root / TRANSFORM, staging / TRANSFORM)
-        manifest = records.manifest.model_dump_json(indent=2) + "\n"
-        (staging / MANIFEST).write_text(manifest, encoding="utf-8")
-        if (records.directory / _STATISTICS).is_file():
-            shutil.copy2(records.directory / _STATISTICS, staging / _STATISTICS)
-        (staging / SPEC).write_text(spec.to_yaml(), encoding="utf-8")
-        source = {
-            "directory": str(records.directory.resolve()),
-            "warm_start": None if warm_start is None else str(warm_start.resolve()),
-        }
-        write_json(staging / _RECORDS, source)
-        if path.exists():
-            shutil.rmtree(path)
-        staging.rename(path)
+        with staging_beside(path) as staging:
+            shutil.copytree(records.root / TRANSFORM, staging / TRANSFORM)
+            manifest = records.manifest.model_dump_json(indent=2) + "\n"
+            (staging / MANIFEST).write_text(manifest, encoding="utf-8")
+            if (records.directory / _STATISTICS).is_file():
+                shutil.copy2(records.directory / _STATISTICS, staging / _STATISTICS)
+            (staging / SPEC).write_text(spec.to_yaml(), encoding="utf-8")
+            source = {
+                "directory": str(records.directory.resolve()),
+                "warm_start": None if warm_start is None else str(warm_start.resolve()),
+            }
+            write_json(staging / _RECORDS, source)
+            put_in_place(staging, path)
         return cls(path)
 
     @classmethod
@@ -155,6 +150,7 @@ class RunDirectory:
 
 
 def _check_place(path: Path, kept: list[Path], *, overwrite: bool) -> None:
+    put_back(path)
     if path.exists() and not path.is_dir():
         raise UsageError(f"{path}: expected a directory or nothing, got a file")
     if not path.exists() or not any(path.iterdir()):
@@ -197,6 +193,6 @@ def load_trained(path: str | Path) -> keras.Model:
 
 def write_json(path: Path, document: Any) -> None:
     """Writes JSON that appears whole or not at all."""
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    with staged(path.with_name(f".{path.name}.partial")) as temporary:
+        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        os.replace(temporary, path)

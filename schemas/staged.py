@@ -1,0 +1,146 @@
+"""Staged: what is being written beside its place, and is removed unless it gets there.
+
+A job writes under a hidden name, `.NAME.PROCESS-RANDOM.partial`, and takes its place in a rename.
+Whatever ends the job, what is staged goes: the block that stages it removes it, and so does a
+process that is told to end at once (schemas/interrupts.py), by the list kept here. What a killed
+process left, the next job for the same place removes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from skewless.schemas.interrupts import held
+
+__all__ = [
+    "as_asked_for",
+    "put_back",
+    "put_in_place",
+    "remove_staged",
+    "staged",
+    "staging_beside",
+    "write_whole",
+]
+
+_ENDING, _OLD, _GONE = ".partial", ".old.partial", ".gone.partial"
+_STAGED: list[Path] = []
+_HIDDEN = re.compile(r"/\.(?P<name>[^/]+?)\.\d+-[0-9a-f]{8}(?:\.gone|\.old)?\.partial\b")
+
+
+@contextlib.contextmanager
+def staging_beside(path: Path) -> Iterator[Path]:
+    """Yields a hidden path beside `path`, of which nothing is left when the block is.
+
+    What processes that are gone left for the same place is removed first.
+    """
+    path = path.absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for stale in _stale(path):
+        _remove(stale)
+    with staged(path.with_name(_hidden(path, _ENDING))) as staging:
+        yield staging
+
+
+@contextlib.contextmanager
+def staged(path: Path) -> Iterator[Path]:
+    """Removes what lies at `path`, a file or a directory, when the block is left in any way."""
+    _STAGED.append(path)
+    try:
+        yield path
+    finally:
+        _remove(path)
+        _STAGED.remove(path)
+
+
+def remove_staged() -> None:
+    """Removes all that is staged by this process."""
+    for path in list(_STAGED):
+        _remove(path)
+
+
+def put_in_place(staging: Path, destination: Path) -> None:
+    """Puts a finished file or directory in its place, and removes what was there.
+
+    A process killed in between leaves the old one aside; `put_back` takes it from there.
+    """
+    with held():
+        old = destination.with_name(_hidden(destination, _OLD))
+        if staging.is_dir() and destination.is_dir():
+            destination.rename(old)
+        staging.rename(destination)
+        _remove(old)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a text file that appears whole or not at all; into a pipe or device, at once."""
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
+    with staging_beside(path) as staging:
+        staging.write_text(text, encoding="utf-8")
+        put_in_place(staging, path)
+
+
+def put_back(path: Path) -> None:
+    """Undoes half of `put_in_place`: the old one stands aside and nothing is in its place."""
+    path = path.absolute()
+    if path.exists():
+        return
+    for old in _stale(path):
+        if old.name.endswith(_OLD):
+            old.rename(path)
+            return
+
+
+def as_asked_for(path: str) -> str:
+    """Returns a path inside something staged as a person knows it: inside what it becomes."""
+    return _HIDDEN.sub(lambda match: f"/{match['name']}", path)
+
+
+def _remove(path: Path) -> None:
+    """Removes a file or directory, also one that a thread or a process still writes into."""
+    # Under another name no file can be opened in it any more by those who know the first.
+    gone = path
+    if not path.name.endswith(_GONE):
+        gone = path.with_name(f"{path.name.removesuffix(_ENDING)}{_GONE}")
+    try:
+        path.rename(gone)
+    except FileNotFoundError:
+        return
+    except OSError:  # A file system may allow removing and no renaming.
+        gone = path
+    if gone.is_dir() and not gone.is_symlink():
+        shutil.rmtree(gone, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            gone.unlink()
+
+
+def _hidden(path: Path, ending: str) -> str:
+    return f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}{ending}"
+
+
+def _stale(path: Path) -> list[Path]:
+    """Returns what killed jobs for the same place left, not what a live one is writing."""
+    prefix = f".{path.name}."
+    found = path.parent.glob(f"{glob.escape(prefix)}*{_ENDING}")
+    owned = [(entry, re.match(r"\d+", entry.name.removeprefix(prefix))) for entry in found]
+    return [entry for entry, owner in owned if owner is None or not _alive(int(owner[0]))]
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
