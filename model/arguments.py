@@ -219,7 +219,15 @@ def serve(parser: argparse.ArgumentParser) -> None:
         help="time between looks for a new version (default: %(default)s)",
     )
     parser.add_argument(
+        "--monitoring-config-file",
+        "--monitoring_config_file",
+        metavar="FILE",
+        help="where TensorFlow Serving's figures are, if anywhere, in the text format of its "
+        "MonitoringConfig (default: /monitoring/prometheus/metrics)",
+    )
+    parser.add_argument(
         "--batching-parameters-file",
+        "--batching_parameters_file",
         metavar="FILE",
         help="TensorFlow Serving's max_batch_size, batch_timeout_micros, max_enqueued_batches, "
         "num_batch_threads and allowed_batch_sizes, in its text format",

@@ -31,9 +31,11 @@ from tensorflow_serving.apis import (
 
 from skewless.model.serve.batching_parameters import load
 from skewless.model.serve.models.registry import Models
+from skewless.model.serve.monitoring import monitoring_config
 from skewless.model.serve.monitoring.metrics import Metrics
 from skewless.model.serve.server import listening_at
 from skewless.schemas.errors import UsageError
+from tests.served_figures import figures
 from tests.served_process import Server, serving
 from tests.test_cli import run
 
@@ -44,6 +46,7 @@ ROWS: list[dict[str, Any]] = [
     {},
 ]
 _TOLERANCE = 1e-5
+_THREADS = "model_server_batch_threads"
 
 
 @pytest.fixture(scope="module")
@@ -442,7 +445,6 @@ def test_health_figures_and_log(server: Server) -> None:
     assert bad.items() >= {"code": "INVALID_ARGUMENT", "status": 400}.items()
     figures = server.http.get("/metrics").text
     assert figures.count("\n") > 20
-    assert server.http.get("/monitoring/prometheus/metrics").status_code == 200
     found = dict(re.findall(r"^(skewless\S+) (\S+)$", figures, re.MULTILINE))
     rejected = 'skewless_requests_total{code="INVALID_ARGUMENT",method="predict",protocol="rest"}'
     assert float(found[rejected]) >= 1
@@ -450,6 +452,90 @@ def test_health_figures_and_log(server: Server) -> None:
     assert float(found["skewless_queued_rows"]) == 0
     assert float(found['skewless_request_seconds_count{method="predict",protocol="rest"}']) >= 2
     assert float(found["skewless_batch_rows_sum"]) >= 3
+
+
+def test_figures_have_tensorflow_servings_names(server: Server) -> None:
+    row, served = b64(examples()[0]), ":tensorflow:serving"
+    classify = classification_pb2.ClassificationRequest()
+    classify.model_spec.name, classify.model_spec.signature_name = "shop", "classify"
+    classify.input.example_list.examples.extend(example(row) for row in ROWS)
+    before = figures(server)
+    post(server, "predict", {"instances": [row] * 3})
+    post(server, "predict", {"instances": []})
+    post(server, "predict", {"instances": [row]}, "/v1/models/made-up")
+    server.http.get("/v1/models/shop")
+    server.predictions().Predict(predict_request(examples()), timeout=60)
+    server.predictions().Classify(classify, timeout=60)
+    after = figures(server)
+
+    def more(name: str, **labels: str) -> float:
+        key = f"{served}:{name}", frozenset(labels.items())
+        return after.get(key, 0) - before.get(key, 0)
+
+    assert more("request_count", model_name="shop", status="OK") == 4
+    assert more("request_count", model_name="shop", status="INVALID_ARGUMENT") == 1
+    assert more("request_count", model_name="", status="NOT_FOUND") == 1
+    assert not any("made-up" in dict(labels).values() for _, labels in after)
+    for api, entrypoint, count in (
+        ("predict", "REST", 1),
+        ("", "REST", 1),
+        ("Predict", "GRPC", 1),
+        ("Classify", "GRPC", 1),
+    ):
+        labels = {"model_name": "shop", "API": api, "entrypoint": entrypoint}
+        assert more("request_latency_count", **labels) == count
+        # In microseconds: no answer takes less than 10 or more than a minute.
+        assert 10 < more("request_latency_sum", **labels) < 60e6
+        bounds = [
+            float(dict(found)["le"])
+            for name, found in after
+            if name.endswith("request_latency_bucket") and labels.items() <= dict(found).items()
+        ]
+        assert bounds[:-1] == [float(f"{10 * 1.8**power:g}") for power in range(33)]
+        assert bounds[-1] == float("inf")
+    for api, count in (("Predict", 2), ("Classify", 1), ("Regress", 0)):
+        labels = {"model_name": "shop", "API": api, "runtime": "TF2"}
+        assert more("runtime_latency_count", **labels) == count
+    assert more("request_example_counts_count", model="shop") == 1
+    assert more("request_example_counts_sum", model="shop") == len(ROWS)
+    assert more("request_example_count_total", model="shop") == len(ROWS)
+    assert more("batching_session:wrapped_run_count") == 3
+    assert more("batching_session:processed_batch_size_sum") == 3 + 2 * len(ROWS)
+    assert more("batching_session:queuing_latency_count", thread_pool_name=_THREADS) == 3
+    loads = {name: value for (name, _), value in after.items() if "saved_model:load" in name}
+    assert loads[":tensorflow:cc:saved_model:load_attempt_count"] == 1
+    assert 1e4 < loads[":tensorflow:cc:saved_model:load_latency"] < 600e6
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("prometheus_config { enable: true }", "/monitoring/prometheus/metrics"),
+        ('prometheus_config { enable: true path: "/figures" }', "/figures"),
+        ('prometheus_config { path: "/figures" }', None),
+        ("", None),
+    ],
+)
+def test_monitoring_config(text: str, path: str | None, tmp_path: Path) -> None:
+    file = tmp_path / "monitoring.txt"
+    file.write_text(text)
+    assert monitoring_config.load(file) == path
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("prometheus { enable: true }", "cannot be read as a MonitoringConfig"),
+        ("prometheus_config { enable: true path: 'figures' }", "begins with /, got 'figures'"),
+        ("prometheus_config { enable: true path: '/metrics' }", "'/metrics' is taken"),
+        ("prometheus_config { enable: true path: '/v1/models' }", "'/v1/models' is taken"),
+    ],
+)
+def test_monitoring_config_is_checked(text: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "monitoring.txt"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=said):
+        monitoring_config.load(file)
 
 
 def test_a_new_version_takes_over_without_dropping_a_request(
@@ -565,9 +651,14 @@ def test_more_than_may_wait_is_refused(shop_model: Path, tmp_path: Path) -> None
         "max_enqueued_batches { value: 1 } num_batch_threads { value: 1 } "
         "allowed_batch_sizes: 2 allowed_batch_sizes: 4"
     )
+    monitoring = tmp_path / "monitoring.txt"
+    monitoring.write_text('prometheus_config { enable: true path: "/figures" }')
     options = ("--batching-parameters-file", str(batching), "--no-grpc")
+    options += ("--monitoring_config_file", str(monitoring))
     with serving(shop_model, tmp_path, *options) as server, ThreadPoolExecutor(1) as threads:
         assert server.grpc_address == ""
+        assert server.http.get("/monitoring/prometheus/metrics").status_code == 404
+        assert figures(server, "/figures")
         rows = [b64(row) for row in examples()]
         waiting = threads.submit(post, server, "predict", {"instances": rows[:3]})
         while "skewless_queued_rows 3.0" not in server.http.get("/metrics").text:

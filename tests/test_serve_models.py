@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tensorflow_serving.config import model_server_config_pb2
 from skewless.model.serve.models.config_file import watch_config_file
 from skewless.model.serve.models.model_config import load, model_configs
 from skewless.model.serve.models.registry import Models
+from skewless.model.serve.models.warmup import REQUESTS
 from skewless.model.serve.monitoring.metrics import Metrics
 from skewless.model.serve.server import Options
 from skewless.model.serve.status import ServingError
@@ -57,6 +59,8 @@ def server(shop_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     root = tmp_path_factory.mktemp("models")
     numbered(shop_model, root / "shop", 1, 2)
     numbered(shop_model, root / "stall", 7)
+    cold = Path(shutil.copytree(shop_model, root / "cold" / "1"))
+    (cold / REQUESTS).write_bytes(b"no records")
     (root / "broken" / "1").mkdir(parents=True)
     (root / "broken" / "1" / "saved_model.pb").write_bytes(b"no model")
     labels = label("stable", 1) + label("canary", 2)
@@ -64,6 +68,7 @@ def server(shop_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         listed(
             config("broken", root / "broken"),
             config("shop", "shop", f"model_version_policy {{ all {{}} }} {labels}"),
+            config("cold", "cold"),
             config("gone", root / "nowhere"),
             config("stall", "stall"),
         )
@@ -83,6 +88,9 @@ def test_each_model_answers_and_a_bad_one_stops_no_other(server: Server) -> None
     (status,) = server.http.get("/v1/models/broken").json()["model_version_status"]
     assert (status["state"], status["status"]["error_code"]) == ("END", "UNKNOWN")
     assert "skewless.json" in status["status"]["error_message"]
+    (status,) = server.http.get("/v1/models/cold").json()["model_version_status"]
+    assert status["state"] == "END"
+    assert "tf_serving_warmup_requests: it ends in" in status["status"]["error_message"]
     refused(post(server, "predict", BODY, "/v1/models/broken"), 404, r"Latest\(broken\)")
     refused(server.http.get("/v1/models/gone"), 404, "Could not find any versions of model gone")
     (missing,) = [line for line in server.log("no model yet") if line["model"] == "gone"]

@@ -20,6 +20,8 @@ from skewless.schemas.errors import UsageError
 
 try:
     from skewless.model.serve.batching_parameters import BatchingParameters, load
+    from skewless.model.serve.monitoring.monitoring_config import DEFAULT_PATH
+    from skewless.model.serve.monitoring.monitoring_config import load as monitoring_path
     from skewless.model.serve.server import Options, serve
 except ImportError as error:
     raise UsageError(
@@ -36,7 +38,7 @@ def execute(known: argparse.Namespace) -> int:
       UsageError: If there is no such model, an address is taken, or an option is out of its range.
       DataError: If the model cannot be loaded.
     """
-    file = known.batching_parameters_file
+    file, monitoring = known.batching_parameters_file, known.monitoring_config_file
     options = Options(
         model=None if known.model is None else Path(known.model),
         model_name=known.model_name,
@@ -49,6 +51,7 @@ def execute(known: argparse.Namespace) -> int:
         port=known.port,
         grpc_port=None if known.no_grpc else known.grpc_port,
         poll=known.poll,
+        monitoring_path=DEFAULT_PATH if monitoring is None else monitoring_path(monitoring),
         batching=BatchingParameters() if file is None else load(file),
         max_body_bytes=known.max_body_bytes,
         timeout=known.timeout,

@@ -4,7 +4,8 @@
 /, POST /explain                         the page
 /healthz                                 200 while the process answers
 /readyz                                  200 while a model is loaded and the server is not stopping
-/metrics, /monitoring/prometheus/metrics figures for Prometheus; the second is TensorFlow Serving's
+/metrics                                 figures for Prometheus
+/monitoring/prometheus/metrics           those of TensorFlow Serving, under its names
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from skewless.model.serve.exchange import answered
 from skewless.model.serve.models.registry import Models
 from skewless.model.serve.monitoring.metrics import Metrics
 from skewless.model.serve.monitoring.observing import ObservedApp, Observer
+from skewless.model.serve.monitoring.tensorflow_serving import CONTENT_TYPE
 from skewless.model.serve.page import explanations, page
 from skewless.model.serve.rest import rest_api
 
@@ -45,6 +47,7 @@ def application(
     max_body_bytes: int,
     timeout: float,
     stopping: Callable[[], bool],
+    monitoring_path: str | None,
 ) -> ASGIApp:
     """Returns the application.
 
@@ -56,6 +59,7 @@ def application(
       max_body_bytes: Of a request.
       timeout: Seconds from a request's head to its answer.
       stopping: Whether the server takes no new work.
+      monitoring_path: Where TensorFlow Serving's figures are; None for nowhere.
     """
 
     async def healthy(request: Request) -> Response:
@@ -78,6 +82,10 @@ def application(
     async def figures(request: Request) -> Response:
         return Response(metrics.page(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
+    async def figures_as_there(request: Request) -> Response:
+        page = metrics.tensorflow_serving.page()
+        return Response(page, headers={"Content-Type": CONTENT_TYPE})
+
     def guarded(endpoint: Callable) -> Callable:
         return answered(endpoint, observer, timeout)
 
@@ -92,8 +100,9 @@ def application(
         Route("/healthz", healthy),
         Route("/readyz", ready),
         Route("/metrics", figures),
-        Route("/monitoring/prometheus/metrics", figures),
     ]
+    if monitoring_path is not None:
+        routes.append(Route(monitoring_path, figures_as_there))
     app = Starlette(routes=routes, exception_handlers={HTTPException: _not_here})
     gzipped = GZipMiddleware(app, minimum_size=_GZIP_FROM_BYTES, compresslevel=_GZIP_LEVEL)
     return ObservedApp(gzipped, observer)

@@ -62,7 +62,9 @@ class Batcher:
         self._waiting = 0
         self._timer: asyncio.TimerHandle | None = None
 
-    async def run(self, servable: Servable, signature: str, inputs: Arrays, rows: int) -> Arrays:
+    async def run(
+        self, servable: Servable, signature: str, inputs: Arrays, rows: int, api: str = "Predict"
+    ) -> Arrays:
         """Returns the outputs of a signature for the rows of one request.
 
         Args:
@@ -70,6 +72,7 @@ class Batcher:
           signature: One of its signatures.
           inputs: [rows, ...] of each input given; [0, ...] where a column is absent.
           rows: How many.
+          api: What figures call it.
 
         Raises:
           ServingError: If the graph refuses them, or too many requests wait.
@@ -83,15 +86,20 @@ class Batcher:
         )
         key = (id(servable), signature, layout)
         limit = self._parameters.max_batch_size
+        begun = time.perf_counter()
         if rows <= limit:
-            return await self._submit(key, compute, inputs, rows)
-        parts = [
-            await self._submit(
-                key, compute, _part(inputs, begin, begin + limit), min(limit, rows - begin)
-            )
-            for begin in range(0, rows, limit)
-        ]
-        return _joined(parts)
+            outputs = await self._submit(key, compute, inputs, rows)
+        else:
+            parts = [
+                await self._submit(
+                    key, compute, _part(inputs, begin, begin + limit), min(limit, rows - begin)
+                )
+                for begin in range(0, rows, limit)
+            ]
+            outputs = _joined(parts)
+        seconds = time.perf_counter() - begun
+        self._metrics.tensorflow_serving.computed(servable.name, api, seconds)
+        return outputs
 
     def close(self) -> None:
         """Ends the threads once they have computed what they hold."""
@@ -123,10 +131,21 @@ class Batcher:
             if not queue.tasks:
                 del self._queues[key]
             self._free -= 1
+            self._tell(tasks)
             job = asyncio.get_running_loop().run_in_executor(
                 self._threads, self._compute, queue.compute, tasks
             )
             job.add_done_callback(lambda done, tasks=tasks: self._finish(tasks, done.result()))  # type: ignore[misc]
+
+    def _tell(self, tasks: Sequence[_Task]) -> None:
+        now = time.monotonic()
+        rows = [task.rows for task in tasks]
+        waited = [now - task.since for task in tasks]
+        self._metrics.tensorflow_serving.batched(rows, self._size(sum(rows)), waited)
+
+    def _size(self, rows: int) -> int:
+        """Returns the allowed size of a batch of so many rows."""
+        return next((size for size in self._parameters.allowed_batch_sizes if size >= rows), rows)
 
     def _due(self) -> Hashable | None:
         """Returns the queue to compute from next, or sets a timer for when there will be one."""
@@ -185,7 +204,7 @@ class Batcher:
     def _padded(self, inputs: Arrays, tasks: Sequence[_Task]) -> Arrays:
         """Returns the inputs with their last row repeated up to an allowed size."""
         rows = sum(task.rows for task in tasks)
-        size = next((size for size in self._parameters.allowed_batch_sizes if size >= rows), rows)
+        size = self._size(rows)
         if size == rows:
             return inputs
         return {

@@ -25,6 +25,7 @@ async def predict(
     signature: str,
     inputs: Arrays,
     wanted: Sequence[str] = (),
+    api: str = "Predict",
 ) -> Arrays:
     """Returns the outputs of a signature.
 
@@ -34,6 +35,7 @@ async def predict(
       signature: One of its signatures.
       inputs: [rows, ...] of each input; [0, ...] for a column absent from all rows.
       wanted: Names of outputs; empty for all.
+      api: What figures call it.
 
     Raises:
       ServingError: If the inputs are not those of the signature.
@@ -46,7 +48,7 @@ async def predict(
                 f"output tensor alias not found in signature: {name} Outputs expected to be in the "
                 f"set {{{','.join(sorted(declared.outputs))}}}."
             )
-    outputs = await batcher.run(servable, signature, inputs, rows)
+    outputs = await batcher.run(servable, signature, inputs, rows, api)
     return {name: outputs[name] for name in wanted} if wanted else outputs
 
 
@@ -98,7 +100,8 @@ async def _of_examples(
         )
     if not examples:
         raise _refused("Input is empty.")
-    return await predict(batcher, servable, signature, {_INPUTS: np.array(examples, object)})
+    inputs = {_INPUTS: np.array(examples, object)}
+    return await predict(batcher, servable, signature, inputs, api=method.capitalize())
 
 
 def _rows(inputs: Arrays, declared: meta_graph_pb2.SignatureDef) -> int:

@@ -40,6 +40,7 @@ class ModelService(Service, model_service_pb2_grpc.ModelServiceServicer):
         async def work(told: dict[str, Any]) -> get_model_status_pb2.GetModelStatusResponse:
             if not request.HasField("model_spec"):
                 raise ServingError("INVALID_ARGUMENT", "Missing ModelSpec")
+            told["model"] = self._models.known(request.model_spec.name)
             return status_reply(
                 self._models.statuses(request.model_spec.name, version_of(request.model_spec))
             )

@@ -222,6 +222,7 @@ def _check_tasks(tasks: Sequence[inference_pb2.InferenceTask]) -> None:
 
 
 def _servable(models: Models, spec: model_pb2.ModelSpec, told: dict[str, Any]) -> Servable:
+    told["model"] = models.known(spec.name)
     servable = models.get(spec.name, version_of(spec), spec.version_label)
     told["version"] = servable.version
     return servable

@@ -40,12 +40,13 @@ def rest_api(models: Models, batcher: Batcher, max_body_bytes: int) -> Endpoint:
         path = request.scope["path"]
         if request.method == "POST" and (match := _PREDICTION.fullmatch(path)):
             method = match["method"].lower()
-            request.state.method = method
+            request.state.method, request.state.model = method, models.known(match["name"])
             servable = models.get(match["name"], _number(match["version"]), match["label"] or "")
             request.state.version = servable.version
             document = json_tensors.loads(await body_of(request, max_body_bytes))
             return _json(await _METHODS[method](batcher, servable, document, request))
         if request.method in ("GET", "HEAD") and (match := _MODEL.fullmatch(path)):
+            request.state.model = models.known(match["name"])
             found = match["name"], _number(match["version"])
             if match["metadata"]:
                 request.state.method = "metadata"

@@ -26,6 +26,7 @@ from skewless.model.serve.models.model_config import load
 from skewless.model.serve.models.registry import Models
 from skewless.model.serve.monitoring.event_log import log
 from skewless.model.serve.monitoring.metrics import Metrics
+from skewless.model.serve.monitoring.monitoring_config import DEFAULT_PATH
 from skewless.model.serve.monitoring.observing import Observer
 from skewless.model.serve.prediction_service import add_services
 from skewless.schemas.errors import DataError, UsageError
@@ -50,6 +51,7 @@ class Options:
       port: For HTTP; 0 for any that is free.
       grpc_port: For gRPC; 0 for any that is free, None for no gRPC.
       poll: Seconds between looks for a new version.
+      monitoring_path: Where TensorFlow Serving's figures are; None for nowhere.
       batching: How requests are put together.
       max_body_bytes: Of a request.
       timeout: Seconds from a request's head to its answer, and for the last ones when stopping.
@@ -64,6 +66,7 @@ class Options:
     port: int = 8501
     grpc_port: int | None = 8500
     poll: float = 1.0
+    monitoring_path: str | None = DEFAULT_PATH
     batching: BatchingParameters = field(default_factory=BatchingParameters)
     max_body_bytes: int = 16 * 1024 * 1024
     timeout: float = 30.0
@@ -110,6 +113,7 @@ async def serve(options: Options) -> None:
         max_body_bytes=options.max_body_bytes,
         timeout=options.timeout,
         stopping=stop.is_set,
+        monitoring_path=options.monitoring_path,
     )
     http = _Server(_http_config(app, options))
     rpc, rpc_port = _rpc_server(options, models, batcher, observer)

@@ -90,6 +90,10 @@ class Models:
         unnamed = self._models.get(None)
         return unnamed if unnamed is not None and unnamed.name == name else None
 
+    def known(self, name: str) -> str | None:
+        """Returns the name if there is such a model: clients may ask for any, figures must end."""
+        return None if self.of(name) is None else name
+
     def get(self, name: str, version: int | None = None, label: str = "") -> Servable:
         """Returns the version to answer with; who holds it keeps it loaded.
 

@@ -24,11 +24,12 @@ class Servable:
 
     Attributes:
       version: Its number.
+      name: What clients call its model.
       model: What it was loaded from.
       signatures: What it can be asked for, by name.
     """
 
-    def __init__(self, directory: Path, version: int) -> None:
+    def __init__(self, directory: Path, version: int, name: str | None = None) -> None:
         """Loads the model and calls each signature once, so that no request meets a cold graph.
 
         Raises:
@@ -37,6 +38,7 @@ class Servable:
         """
         self.version = version
         self.model = ServedModel.open(directory)
+        self.name = self.model.spec.name if name is None else name
         saved = saved_model_pb2.SavedModel.FromString((directory / SAVED_MODEL).read_bytes())
         self.signatures: Mapping[str, meta_graph_pb2.SignatureDef] = dict(
             saved.meta_graphs[0].signature_def

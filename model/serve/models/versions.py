@@ -20,6 +20,7 @@ from skewless.model.serve.models.declarations import another_declaration
 from skewless.model.serve.models.model_config import ModelConfig
 from skewless.model.serve.models.servable import SAVED_MODEL, Servable
 from skewless.model.serve.models.version_folders import found_versions, traces_of
+from skewless.model.serve.models.warmup import warm_up
 from skewless.model.serve.monitoring.event_log import log
 from skewless.model.serve.monitoring.metrics import Metrics
 from skewless.schemas.errors import DataError
@@ -159,12 +160,13 @@ class Versions:
         self._statuses[version] = VersionStatus("LOADING")
         log("loading", model=self._config.name, version=version, path=directory)
         try:
-            loaded = await asyncio.to_thread(_checked, directory, version, traces)
+            loaded = await asyncio.to_thread(self._checked, directory, version, traces)
         except Exception as error:
             failed = VersionStatus("END", f"{type(error).__name__}: {error}")
             still = before is not None and version in self._loaded
             self._statuses[version] = before if still and before is not None else failed
             self._metrics.loads.labels(self.name, "failed").inc()
+            self._metrics.tensorflow_serving.loaded(str(directory), None)
             log(
                 "not loaded",
                 logging.ERROR,
@@ -183,11 +185,22 @@ class Versions:
         self._statuses[version] = VersionStatus("AVAILABLE", note=note)
         self._metrics.loads.labels(self.name, "ok").inc()
         self._tell_version()
-        seconds = round(time.perf_counter() - begun, 3)
-        log("loaded", model=self.name, version=version, seconds=seconds)
+        seconds = time.perf_counter() - begun
+        self._metrics.tensorflow_serving.loaded(str(directory), seconds)
+        log("loaded", model=self.name, version=version, seconds=round(seconds, 3))
         if replaced is not None:
             log("replaced", model=self.name, version=version, path=replaced.model.directory)
         return True
+
+    def _checked(self, directory: Path, version: int, traces: tuple) -> Servable:
+        """Loads and warms up a version whose files stayed as they were seen, checked and read."""
+        loaded = Servable(directory, version, self._config.name)
+        warm_up(loaded, self._metrics)
+        if traces_of(directory) != traces:
+            raise DataError(
+                f"{directory}: its files changed while it was loaded; wait until all are there"
+            )
+        return loaded
 
     async def _unload(self, versions: set[int]) -> None:
         """Lets go of versions; each ends when the last request lets go of it too."""
@@ -211,13 +224,3 @@ class Versions:
         self._told_name = self.name
         current = self.current
         gauge.labels(self.name).set(0 if current is None else current.version)
-
-
-def _checked(directory: Path, version: int, traces: tuple) -> Servable:
-    """Loads a version whose files stayed as they were seen, checked and read."""
-    loaded = Servable(directory, version)
-    if traces_of(directory) != traces:
-        raise DataError(
-            f"{directory}: its files changed while it was loaded; wait until all are there"
-        )
-    return loaded

@@ -12,6 +12,8 @@ from prometheus_client import (
     generate_latest,
 )
 
+from skewless.model.serve.monitoring.tensorflow_serving import TensorFlowServingMetrics
+
 __all__ = ["Metrics"]
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -19,10 +21,15 @@ _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
 
 
 class Metrics:
-    """The figures of one server."""
+    """The figures of one server.
+
+    Attributes:
+      tensorflow_serving: Those that TensorFlow Serving has, under its names.
+    """
 
     def __init__(self) -> None:
         """Makes them anew, apart from those of other servers in the process."""
+        self.tensorflow_serving = TensorFlowServingMetrics()
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)

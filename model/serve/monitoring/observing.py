@@ -14,6 +14,14 @@ from skewless.model.serve.monitoring.metrics import Metrics
 
 __all__ = ["ObservedApp", "Observer"]
 
+# What TensorFlow Serving counts as requests, by our names; and what it calls them.
+_APIS = {
+    "grpc": {"predict": "Predict", "classify": "Classify", "regress": "Regress"},
+    "rest": {
+        "predict": "predict", "classify": "classify", "regress": "regress", "metadata": "", "status": "",
+    },
+}  # fmt: skip
+_OF_EXAMPLES = ("classify", "regress", "multi_inference")
 _CODE_OF_STATUS = {404: "NOT_FOUND", 405: "UNIMPLEMENTED"}
 
 
@@ -28,15 +36,47 @@ class Observer:
         """Counts a request in flight."""
         self._metrics.in_flight.inc()
 
-    def end(self, protocol: str, method: str, code: str, seconds: float, **fields: Any) -> None:
-        """Counts it as answered; `fields` are for the log."""
+    def end(
+        self,
+        protocol: str,
+        method: str,
+        code: str,
+        seconds: float,
+        model: str | None = None,
+        rows: int | None = None,
+        **fields: Any,
+    ) -> None:
+        """Counts it as answered; the log gets `fields` too.
+
+        Args:
+          protocol: rest or grpc.
+          method: What was asked for.
+          code: OK, or TensorFlow's error code.
+          seconds: It took.
+          model: Of those served, the one that was asked; None if there is no such model.
+          rows: How many came.
+        """
+        counted = self._metrics.tensorflow_serving
+        api = _APIS[protocol].get(method)
+        if api is not None:
+            counted.requested(model or "", api, protocol.upper(), code, seconds)
+        if method in _OF_EXAMPLES and code == "OK":
+            counted.examples(model or "", rows or 0)
         self._metrics.in_flight.dec()
         self._metrics.requests.labels(protocol, method, code).inc()
         self._metrics.request_seconds.labels(protocol, method).observe(seconds)
         level = logging.ERROR if code in ("INTERNAL", "UNKNOWN") else logging.INFO
         milliseconds = round(1e3 * seconds, 3)
         log(
-            "request", level, protocol=protocol, method=method, code=code, ms=milliseconds, **fields
+            "request",
+            level,
+            protocol=protocol,
+            method=method,
+            code=code,
+            ms=milliseconds,
+            model=model,
+            rows=rows,
+            **fields,
         )
 
     def failed(self, error: Exception) -> None:
@@ -87,6 +127,7 @@ class ObservedApp:
                 path=scope["path"],
                 status=status,
                 sent_bytes=sent,
+                model=state.get("model"),
                 rows=state.get("rows"),
                 version=state.get("version"),
                 peer=None if peer is None else f"{peer[0]}:{peer[1]}",
