@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skewless.frames import TableLike
+    from skewless.from_table import Fitted, fit
     from skewless.own_models import inputs, towers
     from skewless.records import Records, open_records, preprocess
     from skewless.run import Run, open_run, train
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from skewless.served import Model, export, open_model
 
 __all__ = [
+    "Fitted",
     "Model",
     "Records",
     "Run",
@@ -36,6 +38,7 @@ __all__ = [
     "Spec",
     "TableLike",
     "export",
+    "fit",
     "inputs",
     "load",
     "open_model",
@@ -48,6 +51,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "from_table": ("Fitted", "fit"),
     "frames": ("TableLike",),
     "own_models": ("inputs", "towers"),
     "records": ("Records", "open_records", "preprocess"),

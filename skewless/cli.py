@@ -164,6 +164,14 @@ COMMANDS = {
             "skewless report records run another_run -o report.html",
         ),
     ),
+    "run": Command(
+        "from a table to an exported, proved model and its report",
+        "skewless.from_table",
+        (
+            "skewless run reviews.csv --label rating -o reviews",
+            "skewless run 'data/*.parquet' --spec reviews.yaml -o reviews --overwrite",
+        ),
+    ),
     "completion": Command(
         "completion of commands, options and files for a shell",
         "",
@@ -342,10 +350,11 @@ def _parser(words: Sequence[str], *, everything: bool = False) -> argparse.Argum
 def _options(name: str, command: Command) -> Callable[[argparse.ArgumentParser], None]:
     if name == "completion":
         return _completion_options
-    folder = ".".join(command.module.split(".")[:2])
-    own = folder == "skewless.demo"
-    arguments = importlib.import_module(folder if own else f"{folder}.arguments")
-    options: Callable[[argparse.ArgumentParser], None] = getattr(arguments, name)
+    folder, _, inside = command.module.removeprefix("skewless.").partition(".")
+    own = f"skewless.{folder}.arguments" if inside else command.module
+    options: Callable[[argparse.ArgumentParser], None] = getattr(
+        importlib.import_module(own), name if inside else "options"
+    )
     return options
 
 

@@ -12,13 +12,13 @@ from typing import Any
 
 from skewless.schemas.errors import ParityError, UsageError
 
-__all__ = ["demo", "execute"]
+__all__ = ["execute", "options"]
 
 _SPEC = Path(__file__).parent / "schemas" / "examples" / "reviews.yaml"
 
 
-def demo(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of this command."""
+def options(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments of `skewless demo`."""
     parser.add_argument("--output", default="demo", metavar="DIR", help="where to leave everything")
     parser.add_argument(
         "--rows", type=int, default=25_000, help="reviews to generate (default: 25000)"

@@ -42,6 +42,8 @@ def test_everything_offered_is_there_and_told() -> None:
         offered = getattr(sk, name)
         if callable(offered):
             assert offered.__doc__, name
+        # A module of that name would take its place once it is imported.
+        assert not (ROOT / "skewless" / f"{name}.py").exists()
     assert set(sk.__all__) <= set(dir(sk))
     with pytest.raises(AttributeError, match="no attribute 'preproces'"):
         _ = sk.preproces

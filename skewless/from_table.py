@@ -1,0 +1,246 @@
+"""From a table to an evaluated, exported, proved model and its report, by one command."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skewless.schemas.errors import UsageError
+
+if TYPE_CHECKING:
+    from skewless.frames import TableLike
+    from skewless.records import Records
+    from skewless.run import Run
+    from skewless.schemas.spec.spec import Spec
+    from skewless.served import Model
+
+__all__ = ["Fitted", "execute", "fit", "options"]
+
+_SPEC = "spec.yaml"
+# What is shown first, of those that a label has: name, and whether less is better.
+_HEADLINES = {"auc": False, "accuracy": False, "rmse": True, "mae": True, "token_accuracy": False}
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What `fit` leaves.
+
+    Attributes:
+      path: The directory: `spec.yaml`, `records/`, `run/`, `served/`, `report.html`, `summary.json`.
+      records, run, model: The three, opened.
+      metrics: Of the model on the split `split`.
+      baselines: The same metrics of `majority` and `linear`, by baseline.
+      split: `test`, or `eval` where the spec gives `test` no rows.
+    """
+
+    path: Path
+    records: Records
+    run: Run
+    model: Model
+    metrics: dict[str, Any]
+    baselines: dict[str, dict[str, Any]]
+    split: str
+
+    def __str__(self) -> str:
+        return "\n".join(_table(self))
+
+
+def fit(
+    data: TableLike,
+    label: str | None = None,
+    *,
+    output: str | Path,
+    spec: Spec | dict[str, Any] | str | Path | None = None,
+    epochs: int | None = None,
+    overwrite: bool = False,
+) -> Fitted:
+    """Guesses a spec, then preprocesses, trains, evaluates, exports, proves and reports.
+
+    Args:
+      data: Paths or globs, or rows as `preprocess` takes them.
+      label: The column to predict; not needed with a spec.
+      output: The directory to leave. A `spec.yaml` that is in it is used as it is, so a guess can
+        be edited and the job run again.
+      spec: The declaration, instead of a guess.
+      epochs: Instead of `training.epochs`.
+      overwrite: Replaces what an earlier job left at `output`, all but `spec.yaml`.
+
+    Raises:
+      UsageError: If records, a run or a model are at `output` already, if there is no label, or
+        what reports need is not installed.
+      DataError: If the rows cannot be used.
+      ParityError: If the exported model does not reproduce the records.
+
+    Example:
+      fitted = sk.fit(frame, label="rating", output="reviews"); fitted.model.predict(new_frame)
+    """
+    from skewless.frames import as_globs
+
+    with as_globs(data, Path(output) / "rows") as globs:
+        return _fitted(globs, label, Path(output), spec, epochs, overwrite, lambda *_: None)
+
+
+def _fitted(
+    globs: list[str],
+    label: str | None,
+    root: Path,
+    spec: Spec | dict[str, Any] | str | Path | None,
+    epochs: int | None,
+    overwrite: bool,
+    tell: Callable[[str, str], None],
+) -> Fitted:
+    from skewless.model.baselines import baseline_metrics
+    from skewless.model.report import write_report
+    from skewless.model.training.records import open_records as opened
+    from skewless.records import preprocess
+    from skewless.run import train
+    from skewless.schemas.spec.yaml_document import write_yaml
+    from skewless.served import export
+
+    begin = time.monotonic()
+    root.mkdir(parents=True, exist_ok=True)
+    declaration = _declaration(globs, label, root, spec, tell)
+    if declaration.label is None:
+        raise UsageError("--label: expected a column to predict; the spec has no label")
+    tell("preprocess", "rows to records")
+    records = preprocess(declaration, globs, root / "records", overwrite=overwrite)
+    tell("train", f"{records.rows('train'):,} rows")
+    run = train(records, root / "run", epochs=epochs, overwrite=overwrite)
+    split = "test" if records.rows("test") else "eval"
+    tell("evaluate", f"on {split}, beside the majority and a linear model")
+    baselines = baseline_metrics(declaration, opened(records.path), split)
+    tell("export", "with the transform inside, proved on raw rows")
+    model = export(run, root / "served", overwrite=overwrite)
+    write_report([records.path, run.path], root / "report.html")
+    if not (root / _SPEC).exists():
+        (root / _SPEC).write_text(write_yaml(declaration.model_dump(mode="json")), "utf-8")
+    fitted = Fitted(root, records, run, model, run.metrics[split], baselines, split)
+    summary = {
+        "split": split,
+        "metrics": fitted.metrics,
+        "baselines": baselines,
+        "seconds": round(time.monotonic() - begin, 1),
+    }
+    (root / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    return fitted
+
+
+def _declaration(
+    globs: list[str],
+    label: str | None,
+    root: Path,
+    spec: Spec | dict[str, Any] | str | Path | None,
+    tell: Callable[[str, str], None],
+) -> Spec:
+    """Returns the spec: the one given, the one in the directory, or a guess, which is left there."""
+    from skewless.records import declared
+    from skewless.schemas.spec.spec import load
+
+    path = root / _SPEC
+    if spec is None and path.exists():
+        tell("init", f"{path} is there and is used as it is; delete it to have it guessed anew")
+        spec = path
+    if spec is not None:
+        found = declared(spec)
+        if label is not None and found.label is not None and found.label.column != label:
+            raise UsageError(
+                f"--label {label}: the spec's label is {found.label.column!r}; leave --label out, "
+                f"or delete {path} to have it guessed anew"
+            )
+        return found
+    from skewless.beam_pipelines.init import guess_spec
+
+    tell("init", f"a first spec, left at {path}")
+    _, text = guess_spec(globs, label)
+    path.write_text(text, encoding="utf-8")
+    return load(path)
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments of `skewless run`."""
+    parser.add_argument(
+        "data", nargs="+", metavar="DATA", help="files or globs, as preprocess --input takes them"
+    )
+    parser.add_argument(
+        "--label",
+        metavar="COLUMN",
+        help="the column to predict (default: as init guesses it, or the spec's)",
+    )
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="DIR", help="where to leave everything"
+    )
+    parser.add_argument("--spec", help="a spec to use instead of a guess")
+    parser.add_argument("--epochs", type=int, metavar="N", help="instead of training.epochs")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace what an earlier job left there, all but spec.yaml, which is used",
+    )
+    parser.add_argument("--json", action="store_true", help="print metrics and baselines as JSON")
+
+
+def execute(known: argparse.Namespace) -> int:
+    """Does what parsed arguments ask for; returns the exit code."""
+
+    def tell(step: str, what: str) -> None:
+        if not (known.quiet or known.json):
+            print(f"== {step}: {what}", flush=True)
+
+    from skewless.cli import silent_standard_error
+
+    with silent_standard_error(known.verbose):
+        # Both load what talks while it loads.
+        import skewless.beam_pipelines.preprocess
+        import skewless.model.export  # noqa: F401
+    root = Path(known.output)
+    fitted = _fitted(known.data, known.label, root, known.spec, known.epochs, known.overwrite, tell)
+    if known.json:
+        print((root / "summary.json").read_text(encoding="utf-8"), end="")
+        return 0
+    print(fitted)
+    print(f"\n{root}/: spec.yaml records/ run/ served/ report.html")
+    print(f"next: skewless serve {root}/served   or edit {root}/spec.yaml and run this again")
+    return 0
+
+
+def _table(fitted: Fitted) -> list[str]:
+    columns = {"model": fitted.metrics, **fitted.baselines}
+    names = [
+        name
+        for name, value in fitted.metrics.items()
+        if isinstance(value, int | float) and value is not True and value is not False
+    ]
+    width = max(len(name) for name in (*names, fitted.split))
+    lines = [f"{fitted.split:<{width}}" + "".join(f"{column:>12}" for column in columns)]
+    for name in names:
+        cells = (_cell(found.get(name)) for found in columns.values())
+        lines.append(f"{name:<{width}}" + "".join(f"{cell:>12}" for cell in cells))
+    linear = fitted.baselines.get("linear", {})
+    for name, less in _HEADLINES.items():
+        ours, theirs = fitted.metrics.get(name), linear.get(name)
+        if ours is None or theirs is None:
+            continue
+        if (theirs < ours) if less else (theirs > ours):
+            lines.append(
+                f"the linear model's {name} is better: more epochs, other encoders or less of them "
+                "(skewless report says what stands out, skewless compare tries values)"
+            )
+        break
+    return lines
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return (
+        f"{value:,}"
+        if isinstance(value, int)
+        else f"{value:.4f}"
+        if abs(value) < 1e4
+        else f"{value:.4g}"
+    )
