@@ -44,6 +44,7 @@ from skewless.beam_pipelines.running.local_runner import pipeline_options, runne
 from skewless.beam_pipelines.running.output_directory import OutputDirectory
 from skewless.beam_pipelines.running.tagged import tagged
 from skewless.beam_pipelines.sources import WorkUnit, as_seen_from_anywhere, plan
+from skewless.beam_pipelines.sources.place import at_rows, tells_its_place
 from skewless.schemas.ending import run_module
 from skewless.schemas.errors import DataError
 from skewless.schemas.records.exported_files import EXTRA, check_exported
@@ -194,6 +195,7 @@ class _Predict(beam.DoFn):
         self._accounts: list[UnitAccount] = []
         self._progress = progress_of(_PREDICTING, self._tally)
 
+    @tells_its_place
     def process(self, unit: WorkUnit) -> Iterator[Any]:
         """Predicts one unit, reading ahead by one stretch of rows."""
         entry = UnitAccount(unit.order, unit.file)
@@ -230,6 +232,7 @@ class _Predict(beam.DoFn):
     def _finish(self, rows: Rows, begun: list[Future[Outputs]], entry: UnitAccount) -> None:
         if not begun:
             return
+        at_rows(rows.numbers)  # Rows after them are in hand already.
         found = [future.result() for future in begun]
         outputs = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
         self._predictions.write(rows, outputs)

@@ -8,6 +8,7 @@
     │   ├── AccountingError       rows read != written + rejected + duplicate
     │   ├── DatasetMismatchError  manifest missing, or not of this transform
     │   └── DriftError            a window's rows are too unlike those trained on
+    ├── WorkUnitError     an error not ours, and where in the input a worker was
     ├── TrainingError     training cannot go on (non-finite loss or weights)
     └── ParityError       what would be served is not what was trained
 
@@ -31,6 +32,7 @@ __all__ = [
     "TooManyRejectedError",
     "TrainingError",
     "UsageError",
+    "WorkUnitError",
     "nearest",
 ]
 
@@ -74,6 +76,10 @@ class DatasetMismatchError(DataError):
 
 class DriftError(DataError):
     """Rows of a window differ from the training data by more than `--drift-limit`."""
+
+
+class WorkUnitError(SkewlessError):
+    """What was raised while a piece of the input was worked on, with its file, rows and column."""
 
 
 class TrainingError(SkewlessError):

@@ -20,6 +20,7 @@ from skewless.beam_pipelines.rows.keys import wide_fingerprint
 from skewless.beam_pipelines.rows.read_rows import keys_of, rows_of
 from skewless.beam_pipelines.running.job_progress import Tally, progress_of
 from skewless.beam_pipelines.sources import WorkUnit
+from skewless.beam_pipelines.sources.place import tells_its_place
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["COMPARING_KEYS", "FindDuplicates"]
@@ -57,6 +58,7 @@ class FindDuplicates(beam.PTransform):
         )
 
 
+@tells_its_place
 def _hashed_keys(
     unit: WorkUnit,
     spec: Spec,
@@ -89,6 +91,7 @@ def _by_bucket(unit: WorkUnit, keys: UnitKeys) -> Iterator[tuple[int, Entry]]:
         yield int(bucket), (unit.order, keys.numbers[chosen], keys.hashes[chosen])
 
 
+@tells_its_place
 def _valid_rows(
     unit: WorkUnit, spec: Spec, repeated: dict[int, np.ndarray]
 ) -> Iterator[tuple[int, Entry]]:

@@ -22,6 +22,7 @@ from skewless.beam_pipelines.analysis.token_counts import KnownPieces
 from skewless.beam_pipelines.rows.read_rows import rows_of
 from skewless.beam_pipelines.running.job_progress import Tally, progress_of
 from skewless.beam_pipelines.sources import WorkUnit
+from skewless.beam_pipelines.sources.place import tells_its_place
 from skewless.beam_pipelines.transform.constants import Constants
 from skewless.beam_pipelines.transform.preprocessing_fn import make_preprocessing_fn
 from skewless.schemas.rows.row_encoding import list_batch, list_schema
@@ -134,6 +135,7 @@ class _CountTrainingRows(beam.DoFn):
         self._batches = 0
         self._progress = progress_of(ANALYSING, self._tally)
 
+    @tells_its_place
     def process(self, unit: WorkUnit, duplicates: dict[int, np.ndarray]) -> Iterator[Any]:
         """Counts one unit."""
         left_out = duplicates.get(unit.order)
@@ -179,6 +181,7 @@ class _CountTrainingRows(beam.DoFn):
         yield WindowedValue(self._totals.analysis(), window.max_timestamp(), [window])
 
 
+@tells_its_place
 def _training_rows(
     unit: WorkUnit, spec: Spec, duplicates: dict[int, np.ndarray]
 ) -> Iterator[pa.RecordBatch]:

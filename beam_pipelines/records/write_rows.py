@@ -22,6 +22,7 @@ from skewless.beam_pipelines.rows.unknown_classes import reject_unknown_classes
 from skewless.beam_pipelines.running.job_progress import Tally, progress_of
 from skewless.beam_pipelines.running.tagged import tagged
 from skewless.beam_pipelines.sources import WorkUnit
+from skewless.beam_pipelines.sources.place import tells_its_place
 from skewless.beam_pipelines.statistics.split_statistics import SplitStatistics
 from skewless.beam_pipelines.transform.graph import TransformGraph
 from skewless.schemas.spec.spec import Spec
@@ -62,6 +63,7 @@ class WriteRows(beam.DoFn):
         self._statistics: dict[str, SplitStatistics] = {}
         self._progress = progress_of(WRITING, self._tally)
 
+    @tells_its_place
     def process(
         self, unit: WorkUnit, saved_model: str, duplicates: dict[int, np.ndarray]
     ) -> Iterator[Any]:

@@ -23,6 +23,7 @@ from skewless.beam_pipelines.sources import (
     wanted_columns,
     written_as,
 )
+from skewless.beam_pipelines.sources.place import at_column
 from skewless.schemas.rows.canonical import canonical
 from skewless.schemas.rows.raw_columns import raw_columns
 from skewless.schemas.spec.spec import Spec
@@ -111,6 +112,7 @@ def keys_of(unit: WorkUnit, spec: Spec) -> Iterator[tuple[np.ndarray, pa.Array]]
     column = wanted_columns(spec)[spec.key]
     written = written_as(unit, spec)
     for batch in read(unit, spec, {spec.key: column}):
+        at_column(spec.key)
         keys, _ = canonical(batch.table.column(spec.key), column, spec, written)
         present = keys.is_valid().to_numpy(zero_copy_only=False)
         yield batch.rows[present], keys.drop_null().cast(pa.string())

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skewless.beam_pipelines.sources import RawBatch, Rejected, wanted_columns, written_as
+from skewless.beam_pipelines.sources.place import at_column
 from skewless.schemas.rows.canonical import (
     Faults,
     canonical,
@@ -78,6 +79,7 @@ def validate(batch: RawBatch, spec: Spec, *, serving: bool = False) -> ValidBatc
     faults: dict[int, tuple[str, str]] = {}
     written = written_as(batch.unit, spec)
     for name, column in wanted_columns(spec, serving=serving).items():
+        at_column(name)
         raw = batch.table.column(name) if name in names else pa.nulls(count)
         array, bad = canonical(raw, column, spec, written)
         is_label = name in graph and graph[name].role == "label"
@@ -93,6 +95,7 @@ def validate(batch: RawBatch, spec: Spec, *, serving: bool = False) -> ValidBatc
         arrays.append(array)
         for position, reason in bad.items():
             faults.setdefault(position, (name, reason))
+    at_column(None)
     table = pa.RecordBatch.from_arrays(arrays, schema=canonical_schema(spec, serving=serving))
     if not faults:
         return ValidBatch(table, batch.rows, list(batch.rejected))

@@ -17,6 +17,7 @@ from skewless.beam_pipelines.sources.files import file_bytes, whole_files
 from skewless.beam_pipelines.sources.parquet_reader import open_parquet
 from skewless.beam_pipelines.sources.streams import chunks
 from skewless.beam_pipelines.sources.text_blocks import Block, lines_of
+from skewless.beam_pipelines.sources.unchanged import state_of
 from skewless.beam_pipelines.sources.units import Format, WorkUnit
 from skewless.schemas.csv_format import CsvFormat
 from skewless.schemas.errors import DataError, nearest
@@ -85,16 +86,22 @@ def plan(
     """
     units: list[WorkUnit] = []
     for whole in whole_files(inputs):
+        whole = dataclasses.replace(whole, state=state_of(whole.file))
         units.extend(_cut(whole, spec, serving, unit_bytes, unit_rows))
     return [dataclasses.replace(unit, order=order) for order, unit in enumerate(units)]
 
 
 def as_seen_from_anywhere(units: Sequence[WorkUnit]) -> list[WorkUnit]:
-    """Returns the units with absolute local paths: a cluster's workers have other directories."""
-    return [
-        unit if "://" in unit.file else dataclasses.replace(unit, file=os.path.abspath(unit.file))
-        for unit in units
-    ]
+    """Returns the units with absolute local paths: a cluster's workers have other directories.
+
+    Each may have its own copy of a local file, written at another time.
+    """
+    return [unit if "://" in unit.file else _local_anywhere(unit) for unit in units]
+
+
+def _local_anywhere(unit: WorkUnit) -> WorkUnit:
+    state = unit.state and dataclasses.replace(unit.state, changed=None)
+    return dataclasses.replace(unit, file=os.path.abspath(unit.file), state=state)
 
 
 def _cut(

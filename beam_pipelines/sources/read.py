@@ -10,8 +10,10 @@ from skewless.beam_pipelines.sources.contents import row_contents
 from skewless.beam_pipelines.sources.csv_reader import read_csv
 from skewless.beam_pipelines.sources.jsonl_reader import read_jsonl
 from skewless.beam_pipelines.sources.parquet_reader import open_parquet, read_parquet
+from skewless.beam_pipelines.sources.place import at_rows
 from skewless.beam_pipelines.sources.plan import delimiter, wanted_columns
 from skewless.beam_pipelines.sources.tfrecord_reader import read_tfrecord
+from skewless.beam_pipelines.sources.unchanged import while_unchanged
 from skewless.beam_pipelines.sources.units import RawBatch, WorkUnit
 from skewless.schemas.rows.raw_columns import RawColumn
 from skewless.schemas.spec.spec import Spec
@@ -37,9 +39,18 @@ def read(
       contents: Reads every column, so that each row's whole content can be given.
 
     Raises:
-      DataError: If the file as a whole cannot be read on.
+      DataError: If the file as a whole cannot be read on, or has changed since it was planned.
     """
     wanted = wanted_columns(spec, serving=serving) if columns is None else columns
+    for batch in while_unchanged(unit, _batches(unit, spec, wanted, contents)):
+        at_rows(batch.rows)
+        yield batch
+        at_rows(None)
+
+
+def _batches(
+    unit: WorkUnit, spec: Spec, wanted: Mapping[str, RawColumn], contents: bool
+) -> Iterator[RawBatch]:
     if contents and unit.format in ("csv", "tsv", "parquet"):
         return _whole(unit, spec)
     if unit.format in ("csv", "tsv"):

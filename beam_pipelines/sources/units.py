@@ -12,10 +12,26 @@ import pyarrow as pa
 
 from skewless.schemas.spec.splits import SplitName
 
-__all__ = ["MAX_RAW_CHARACTERS", "Format", "RawBatch", "Rejected", "WorkUnit", "clipped"]
+__all__ = [
+    "MAX_RAW_CHARACTERS",
+    "FileState",
+    "Format",
+    "RawBatch",
+    "Rejected",
+    "WorkUnit",
+    "clipped",
+]
 
 Format = Literal["csv", "tsv", "jsonl", "parquet", "tfrecord"]
 MAX_RAW_CHARACTERS = 64 * 1024
+
+
+@dataclass(frozen=True)
+class FileState:
+    """A file's size and time of last change; the time is None where copies of it may differ."""
+
+    bytes: int
+    changed: float | None
 
 
 @dataclass(frozen=True)
@@ -36,6 +52,7 @@ class WorkUnit:
         of whole records or one that is not used, and why; where planning found them, else empty,
         and readers look for them. Bytes are of the text in UTF-8.
       encoding: The codec of a delimited file's text; empty for UTF-8.
+      state: Of the file when it was planned; None where nobody looks whether it has changed.
     """
 
     file: str
@@ -49,6 +66,7 @@ class WorkUnit:
     columns: tuple[str, ...] = ()
     stretches: tuple[tuple[int, int, str | None], ...] = ()
     encoding: str = ""
+    state: FileState | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

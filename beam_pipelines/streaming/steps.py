@@ -28,6 +28,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from skewless.beam_pipelines.sources import RawBatch, Rejected, WorkUnit, read
 from skewless.beam_pipelines.sources.jsonl_reader import parse_lines
+from skewless.beam_pipelines.sources.place import tells_its_place
 from skewless.beam_pipelines.sources.tfrecord_reader import decode_examples
 from skewless.beam_pipelines.streaming.event_time import SECOND
 from skewless.beam_pipelines.streaming.leftovers import in_ranges
@@ -83,6 +84,7 @@ class WriteFiles(beam.DoFn):
         self._arrival = arrival
         self._done = done
 
+    @tells_its_place
     def process(self, unit: WorkUnit) -> Iterator[Segment]:
         """Writes one unit."""
         changed = round(FileSystems.last_updated(unit.file) * SECOND)
