@@ -30,7 +30,7 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_earlier_records_are_read_and_trained_on(earlier: Path, tmp_path: Path) -> None:
     records = sk.open_records(earlier / "records")
     assert sum(len(batch["label"]) for batch in records.numpy("train")) == records.rows("train")
-    assert next(iter(records_in_words(earlier / "records", "test", 1)))["tags"]
+    assert next(iter(records_in_words(earlier / "records", "test", 1)))["words"]
     metrics = train(records.path, tmp_path / "run", epochs=1, warm_start=earlier / "run")
     assert np.isfinite(metrics["test"]["loss"])
 
