@@ -33,6 +33,7 @@ __all__ = [
     "TrainingError",
     "UsageError",
     "WorkUnitError",
+    "listed",
     "nearest",
 ]
 
@@ -88,6 +89,13 @@ class TrainingError(SkewlessError):
 
 class ParityError(SkewlessError):
     """The exported model's transform does not reproduce the records."""
+
+
+def listed(names: Iterable[str], most: int = 20) -> str:
+    """Returns the first of the names for a message, and how many more there are."""
+    every = list(names)
+    more = f", … and {len(every) - most:,} more" if len(every) > most else ""
+    return ", ".join(every[:most]) + more
 
 
 def nearest(word: str, valid: Iterable[str]) -> str:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from skewless.beam_pipelines.init.features import Guess
 from skewless.beam_pipelines.init.proposal import NO_KEY, Proposal
-from skewless.schemas.spec.yaml_document import read_yaml
+from skewless.schemas.errors import listed
 
 __all__ = ["as_json", "as_table", "as_yaml"]
 
 _WIDTH = 98
+_MOST_OF_A_KIND = 100
+_MOST_IN_A_LINE = 50
+_VALUES_OF_YAML = {"yes", "no", "on", "off", "true", "false", "null", "y", "n"}
 
 
 def as_yaml(proposal: Proposal, inputs: Sequence[str]) -> str:
@@ -29,7 +33,7 @@ def as_yaml(proposal: Proposal, inputs: Sequence[str]) -> str:
             lines += ["features:"]
             for name, guess in proposal.features.items():
                 lines += _comment(guess.why, "  ")
-                lines.append(f"  {name}: {_flow(value[name])}")
+                lines.append(f"  {name}: {_folded(value[name])}")
             lines += _omitted(proposal.omitted)
         elif key == "label" and proposal.label is not None:
             lines += ["", *_comment(proposal.label.why), f"label: {_flow(value)}"]
@@ -48,12 +52,13 @@ def as_yaml(proposal: Proposal, inputs: Sequence[str]) -> str:
 def as_table(proposal: Proposal) -> str:
     """Returns what each column was taken for and why, what is left out below."""
     rows: list[tuple[str, str, str]]
-    rows = [(guess.column, guess.kind, guess.why) for guess in proposal.features.values()]
+    rows = [(_plain(guess.column), guess.kind, guess.why) for guess in proposal.features.values()]
     if proposal.label is not None:
         declared = proposal.label.declared
         rows.append((declared["column"], f"label: {declared['type']}", proposal.label.why))
     omitted: list[tuple[str, str, str]]
-    omitted = [(guess.column, guess.kind, guess.why) for guess in proposal.omitted]
+    shown, rest = _shortened(proposal.omitted)
+    omitted = [(_plain(guess.column), guess.kind, guess.why) for guess in shown]
     widths = [max(len(row[place]) for row in (*rows, *omitted)) for place in (0, 1)]
 
     def line(row: tuple[str, str, str]) -> str:
@@ -61,7 +66,7 @@ def as_table(proposal: Proposal) -> str:
 
     lines = [f"{_rows(proposal)}", "features:", *map(line, rows)]
     if omitted:
-        lines += ["not features:", *map(line, omitted)]
+        lines += ["not features:", *map(line, omitted), *(f"  {more}" for more in rest)]
     lines += [f"look at {warning}" for warning in proposal.warnings]
     return "\n".join(lines)
 
@@ -98,9 +103,31 @@ def _omitted(guesses: Sequence[Guess]) -> list[str]:
     if not guesses:
         return []
     lines = ["  # Not features:"]
-    for guess in guesses:
-        lines += _comment(f"- {guess.column} ({guess.kind}): {guess.why}", "  ")
+    shown, rest = _shortened(guesses)
+    for guess in shown:
+        lines += _comment(f"- {_plain(guess.column)} ({guess.kind}): {guess.why}", "  ")
+    for more in rest:
+        lines += _comment(f"- {more}", "  ")
     return lines
+
+
+def _shortened(guesses: Sequence[Guess]) -> tuple[list[Guess], list[str]]:
+    """Returns the first guesses of each kind, and a line for each kind that has more."""
+    shown: list[Guess] = []
+    more: dict[str, list[str]] = {}
+    counts: Counter[str] = Counter()
+    for guess in guesses:
+        counts[guess.kind] += 1
+        if counts[guess.kind] <= _MOST_OF_A_KIND:
+            shown.append(guess)
+        else:
+            more.setdefault(guess.kind, []).append(_plain(guess.column))
+    return shown, [f"and more ({kind}): {listed(names)}" for kind, names in more.items()]
+
+
+def _plain(name: str) -> str:
+    """Returns a column's name as it can be printed, whatever characters are in it."""
+    return name if name.isprintable() else json.dumps(name)
 
 
 def _comment(text: str, indent: str = "") -> list[str]:
@@ -112,6 +139,22 @@ def _comment(text: str, indent: str = "") -> list[str]:
     )  # fmt: skip
 
 
+def _folded(feature: Mapping[str, Any]) -> str:
+    """Returns a declaration in flow style; a long list of columns goes on in lines of its own."""
+    columns = feature.get("columns", ())
+    if len(columns) <= _MOST_IN_A_LINE:
+        return _flow(feature)
+    lines = [""]
+    for column in columns:
+        item = f"{_flow(column)}, "
+        if len(lines[-1]) + len(item) > _WIDTH - 4:
+            lines.append("")
+        lines[-1] += item
+    rest = _flow({key: value for key, value in feature.items() if key != "columns"})
+    text = "".join(f"\n    {line.rstrip()}" for line in lines).removesuffix(",")
+    return f"{rest[:-1]}, columns: [{text}]}}"
+
+
 def _flow(value: Any) -> str:
     """Returns a value in YAML's flow style."""
     if isinstance(value, Mapping):
@@ -121,9 +164,8 @@ def _flow(value: Any) -> str:
     if isinstance(value, str):
         plain = re.fullmatch(r"[A-Za-z_][\w./-]*", value, re.ASCII)
         # YAML reads words such as yes and null as values.
-        return (
-            value
-            if plain and read_yaml(value, "") == value
-            else json.dumps(value, ensure_ascii=False)
-        )
+        if plain and value.lower() not in _VALUES_OF_YAML:
+            return value
+        # As escapes: line ends other than \n, and what YAML does not allow.
+        return json.dumps(value, ensure_ascii=not value.isprintable())
     return json.dumps(value)

@@ -21,7 +21,7 @@ __all__ = ["Guess", "Kind", "guess_feature", "is_identifier", "left_out"]
 Kind = Literal[
     "text", "category", "identifier", "categories", "number", "numbers",
     "key", "label", "split", "near-unique", "constant", "empty", "date", "unreadable",
-    "leak", "duplicate",
+    "leak", "duplicate", "unexamined",
 ]  # fmt: skip
 
 _IDENTIFIER = re.compile(r"(^|_)(id|ids|uuid|guid|key|code|sku|zip|isbn)$", re.IGNORECASE)

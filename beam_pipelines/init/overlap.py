@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,12 +13,12 @@ import pyarrow.compute as pc
 from skewless.beam_pipelines.init.features import percent
 from skewless.beam_pipelines.init.profile import Profile
 
-__all__ = ["Leak", "duplicates", "leaks"]
+__all__ = ["GIVES_AWAY", "SUSPICIOUS", "Leak", "codes_of", "duplicates", "leaks", "ranks_of"]
 
 _ROWS = 20_000
 _BINS = 32
-_GIVES_AWAY = 0.98
-_SUSPICIOUS = 0.90
+GIVES_AWAY = 0.98
+SUSPICIOUS = 0.90
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def leaks(profiles: Mapping[str, Profile], label: Profile) -> list[Leak]:
         return []
     chosen = _chosen(label.rows)
     by_rank = label.share_of_numbers > 0.99 and label.distinct > 20
-    truth = _ranks(label)[chosen] if by_rank else _codes(label)[chosen]
+    truth = ranks_of(label)[chosen] if by_rank else codes_of(label)[chosen]
     found: list[Leak] = []
     for name, profile in profiles.items():
         if name == label.name or profile.multivalued or not profile.present:
@@ -57,27 +58,27 @@ def leaks(profiles: Mapping[str, Profile], label: Profile) -> list[Leak]:
 def _by_rank(profile: Profile, truth: np.ndarray, chosen: np.ndarray) -> Leak | None:
     if profile.share_of_numbers < 0.99:
         return None
-    ranks = _ranks(profile)[chosen]
+    ranks = ranks_of(profile)[chosen]
     both = np.isfinite(ranks) & np.isfinite(truth)
     if both.sum() < 30 or not ranks[both].std() or not truth[both].std():
         return None
     correlation = abs(float(np.corrcoef(ranks[both], truth[both])[0, 1]))
-    if correlation < _SUSPICIOUS:
+    if correlation < SUSPICIOUS:
         return None
     why = f"its order is nearly the label's (rank correlation {correlation:.3f})"
-    return Leak(profile.name, why, correlation >= _GIVES_AWAY)
+    return Leak(profile.name, why, correlation >= GIVES_AWAY)
 
 
 def _by_class(
     profile: Profile, truth: np.ndarray, chosen: np.ndarray, label: Profile
 ) -> Leak | None:
     held = _holds_label(profile, label, chosen)
-    if held > _GIVES_AWAY:
+    if held > GIVES_AWAY:
         return Leak(profile.name, f"{percent(held)} of its texts contain the label's value", True)
     if profile.share_of_numbers > 0.99 and profile.distinct > _BINS:
         codes = _binned(profile)[chosen]
     else:
-        codes = _codes(profile)[chosen]
+        codes = codes_of(profile)[chosen]
     usable = (codes >= 0) & (truth >= 0)
     codes, classes = codes[usable], truth[usable]
     half = np.arange(len(codes)) % 2 == 0
@@ -92,51 +93,59 @@ def _by_class(
     base = float(np.bincount(answers[known]).max() / known.sum())
     right = float((looked_up[known] == answers[known]).mean())
     gain = (right - base) / max(1e-9, 1 - base)
-    if gain < _SUSPICIOUS:
+    if gain < SUSPICIOUS:
         return None
     why = f"alone it tells {percent(right)} of labels (the commonest: {percent(base)})"
-    return Leak(profile.name, why, gain >= _GIVES_AWAY)
+    return Leak(profile.name, why, gain >= GIVES_AWAY)
 
 
 def duplicates(profiles: Mapping[str, Profile]) -> dict[str, str]:
     """Returns the columns that say the same as an earlier one, by name, with that one's name.
 
-    The same text in every row, or each value of one going with one value of the other.
+    The same text in every row, or each value of one going with one value of the other. Columns are
+    found by a digest of each, so that the work grows with their number and not with its square.
     """
     found: dict[str, str] = {}
-    kept: list[tuple[Profile, np.ndarray]] = []
+    kept: dict[bytes, list[Profile]] = {}
     for name, profile in profiles.items():
         if profile.multivalued or profile.distinct < 2:
             continue
-        codes = _codes(profile)[_chosen(profile.rows)]
-        twin = next((other for other, its in kept if _same(profile, codes, other, its)), None)
+        digest = _digest(profile)
+        alike = kept.setdefault(digest, [])
+        twin = next((other for other in alike if _as_many(profile, other)), None)
         if twin is None:
-            kept.append((profile, codes))
+            alike.append(profile)
         else:
             found[name] = twin.name
     return found
 
 
-def _same(left: Profile, left_codes: np.ndarray, right: Profile, right_codes: np.ndarray) -> bool:
-    if abs(left.distinct - right.distinct) > 0.01 * max(left.distinct, right.distinct):
-        return False
-    if left.present != right.present:
-        return False
-    if (
-        left.occurrences < 2 or left.rows < 50
-    ):  # Any two columns of unique values go together one to one: compare what they say.
-        if left.values.type != right.values.type:
-            return False
-        return bool(left.values.equals(right.values))
-    pairs = np.unique(left_codes.astype(np.int64) * (right_codes.max() + 2) + right_codes)
-    return len(pairs) == len(np.unique(left_codes)) == len(np.unique(right_codes))
+def _digest(profile: Profile) -> bytes:
+    """Returns the same for columns that say the same.
+
+    Any two columns of unique values go together one to one: of those the texts count. Of others it
+    is enough which rows have one value: codes are given in the order in which values occur.
+    """
+    encoded = pc.dictionary_encode(profile.values.take(pa.array(_chosen(profile.rows))))
+    codes = np.asarray(encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False), np.int32)
+    digest = hashlib.blake2b(codes.tobytes(), digest_size=16)
+    if profile.occurrences < 2 or profile.rows < 50:
+        for text in encoded.dictionary.to_pylist():
+            digest.update(b"%d:" % len(text) + text.encode())
+    return digest.digest()
+
+
+def _as_many(one: Profile, other: Profile) -> bool:
+    """Whether two columns that agree where they were compared hold as much in all rows."""
+    most = max(one.distinct, other.distinct)
+    return abs(one.distinct - other.distinct) <= 0.01 * most and one.present == other.present
 
 
 def _chosen(rows: int) -> np.ndarray:
     return np.unique(np.linspace(0, rows - 1, min(rows, _ROWS)).astype(np.int64))
 
 
-def _codes(profile: Profile) -> np.ndarray:
+def codes_of(profile: Profile) -> np.ndarray:
     """Returns [rows] int64, the same for the same value, -1 where there is none."""
     encoded = pc.dictionary_encode(profile.values)
     if isinstance(encoded, pa.ChunkedArray):
@@ -157,7 +166,7 @@ def _binned(profile: Profile) -> np.ndarray:
     return np.where(held, np.searchsorted(edges, numbers, side="right"), -1)
 
 
-def _ranks(profile: Profile) -> np.ndarray:
+def ranks_of(profile: Profile) -> np.ndarray:
     """Returns [rows] float64, equal numbers equal ranks, NaN where there is none."""
     numbers = _row_numbers(profile)
     held = np.isfinite(numbers)

@@ -23,11 +23,13 @@ from skewless.beam_pipelines.sources.files import file_bytes
 from skewless.beam_pipelines.sources.parquet_reader import open_parquet
 from skewless.beam_pipelines.sources.read import read
 from skewless.beam_pipelines.sources.streams import (
+    CHUNK_BYTES,
     BrokenStreamError,
     chunks,
     decompressed,
     open_raw,
 )
+from skewless.beam_pipelines.sources.text_blocks import MAX_RECORD_BYTES
 from skewless.beam_pipelines.sources.units import WorkUnit
 from skewless.schemas.rows.raw_columns import RawColumn
 from skewless.schemas.spec.spec import Spec
@@ -35,6 +37,7 @@ from skewless.schemas.spec.spec import Spec
 __all__ = ["Text", "pieces_of_parquet", "pieces_of_text", "unpacked"]
 
 _PIECES = 24
+_FEWEST = 3
 _PIECE_BYTES = 1024 * 1024
 _READ_WHOLE_BYTES = 48 * 1024 * 1024
 _UNPACKED_BYTES = 32 * 1024 * 1024
@@ -81,20 +84,23 @@ def unpacked(whole: WorkUnit, folder: str) -> tuple[WorkUnit, float]:
 def pieces_of_text(files: Sequence[Text], spec: Spec) -> tuple[list[WorkUnit], float]:
     """Returns pieces of whole records and by how much all their rows stand for more.
 
-    A file, or several, of up to 48 MiB in all are read whole.
+    A file, or several, of up to 48 MiB in all are read whole. Of records of a megabyte and more
+    there are three pieces of 8 MiB, or larger ones.
     """
     total = sum(file.bytes for file in files)
     stands_for = sum(file.stands_for for file in files)
-    if total <= _READ_WHOLE_BYTES:
+    size = _size(files[0], spec) if total > CHUNK_BYTES else _PIECE_BYTES
+    if total <= _READ_WHOLE_BYTES and size == _PIECE_BYTES:
         return [file.unit for file in files], max(1.0, stands_for / max(total, 1))
     ends = np.cumsum([file.bytes for file in files])
     pieces: list[WorkUnit] = []
     taken = 0
-    for place in np.linspace(0, total - _PIECE_BYTES, _PIECES).astype(np.int64).tolist():
+    count = _PIECES if size == _PIECE_BYTES else max(1, min(_FEWEST, total // size))
+    for place in np.linspace(0, max(0, total - size), count).astype(np.int64).tolist():
         index = int(np.searchsorted(ends, place, side="right"))
         file = files[index]
         offset = place - int(ends[index]) + file.bytes
-        piece = _piece(file, offset, spec)
+        piece = _piece(file, offset, spec, size)
         if piece is not None:
             pieces.append(piece)
             taken += (piece.end or 0) - piece.start
@@ -114,10 +120,20 @@ def pieces_of_parquet(files: Sequence[WorkUnit]) -> tuple[list[WorkUnit], int]:
     return [groups[place] for place in chosen.tolist() if groups], rows
 
 
-def _piece(file: Text, offset: int, spec: Spec) -> WorkUnit | None:
-    """Returns whole records of about `_PIECE_BYTES` from `offset` of the file's records on."""
+def _size(file: Text, spec: Spec) -> int:
+    """Returns the bytes of a piece: more than `_PIECE_BYTES` where that holds no whole record."""
+    size = _PIECE_BYTES
+    while size < 2 * MAX_RECORD_BYTES and size < file.bytes and not _piece(file, 0, spec, size):
+        size *= 2
+    # Entered anywhere: as much again up to where a record begins. A table of very many columns costs
+    # seconds a read, however few rows it has.
+    return size if size == _PIECE_BYTES else max(2 * size, CHUNK_BYTES)
+
+
+def _piece(file: Text, offset: int, spec: Spec, size: int) -> WorkUnit | None:
+    """Returns whole records of about `size` bytes from `offset` of the file's records on."""
     begin = file.unit.start + offset
-    data = b"".join(chunks(file.unit.file, "", begin, begin + _PIECE_BYTES))
+    data = b"".join(chunks(file.unit.file, "", begin, begin + size))
     if file.unit.format == "jsonl":
         bounds = _lines_piece(data)
     elif file.unit.format == "tfrecord":

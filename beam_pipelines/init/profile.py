@@ -5,7 +5,7 @@ A profile says what is there; what to make of it is decided in `features` and `l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,12 +15,13 @@ import pyarrow.compute as pc
 
 from skewless.schemas.rows.canonical import without_missing
 
-__all__ = ["Profile", "missing_texts", "profile"]
+__all__ = ["Profile", "missing_texts", "numbers_of", "profile"]
 
 # Texts that stand for "no value": the first wherever they are seen, the rest among numbers only.
 _ALWAYS_MISSING = ("?", "\\N", "N/A", "n/a", "NULL", "null", "(null)")
 _MISSING_AMONG_NUMBERS = ("NA", "None", "none", "-", "--", ".", "unknown", "Unknown", "missing")
 _SEPARATORS = ("|", ";", ",")
+_TOGETHER_BYTES = 64 << 20
 _DATE = r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ].*)?$"
 
 
@@ -106,7 +107,7 @@ class Profile:
     @cached_property
     def numbers(self) -> np.ndarray:
         """[values] float64, every single value as a number; NaN where it is none."""
-        return _numbers(self.flat)
+        return numbers_of(self.flat)
 
     @property
     def share_of_numbers(self) -> float:
@@ -147,22 +148,39 @@ def missing_texts(columns: Sequence[pa.Array]) -> tuple[str, ...]:
       columns: [rows] string or list<string> each.
     """
     found: dict[str, None] = {}
-    for values in columns:
-        if pa.types.is_list(values.type) or len(values) == values.null_count:
-            continue
+    for values in _with_any(columns, (*_ALWAYS_MISSING, *_MISSING_AMONG_NUMBERS)):
         trimmed = pc.drop_null(without_missing(values, ()))
         candidates: tuple[str, ...] = _ALWAYS_MISSING
         rest = trimmed.filter(
             pc.invert(pc.is_in(trimmed, value_set=pa.array(_MISSING_AMONG_NUMBERS)))
         )
         rest = rest.filter(pc.invert(pc.is_in(rest, value_set=pa.array(_ALWAYS_MISSING))))
-        if len(rest) and np.isfinite(_numbers(rest)).mean() > 0.95:
+        if len(rest) and np.isfinite(numbers_of(rest)).mean() > 0.95:
             candidates += _MISSING_AMONG_NUMBERS
         there = set(
             pc.unique(trimmed.filter(pc.is_in(trimmed, value_set=pa.array(candidates)))).to_pylist()
         )
         found |= dict.fromkeys(text for text in candidates if text in there)
     return tuple(found)
+
+
+def _with_any(columns: Sequence[pa.Array], texts: Sequence[str]) -> Iterator[pa.Array]:
+    """Yields the columns of single values that hold any of the texts, many looked at together."""
+    single = [values for values in columns if not pa.types.is_list(values.type)]
+    wanted = pa.array(texts)
+    begin = 0
+    while begin < len(single):
+        end, size = begin, 0
+        while end < len(single) and (end == begin or size + single[end].nbytes < _TOGETHER_BYTES):
+            size += single[end].nbytes
+            end += 1
+        long = pc.utf8_trim_whitespace(pa.concat_arrays(single[begin:end]))
+        places = np.flatnonzero(
+            pc.is_in(long, value_set=wanted).to_numpy(zero_copy_only=False)
+        ) // max(1, len(single[begin]))
+        for place in np.unique(places).tolist():
+            yield single[begin + place]
+        begin = end
 
 
 def profile(name: str, values: pa.Array, total: int, missing: Sequence[str]) -> Profile:
@@ -216,7 +234,8 @@ def _head(values: pa.Array) -> pa.Array:
     return values[:5_000]
 
 
-def _numbers(texts: pa.Array) -> np.ndarray:
+def numbers_of(texts: pa.Array) -> np.ndarray:
+    """Returns [values] float64 of texts; NaN where one is no number."""
     try:
         parsed = texts.cast(pa.float64())
     except pa.ArrowInvalid:

@@ -14,7 +14,8 @@ from skewless.beam_pipelines.init.label import LabelGuess, guess_label, likely_l
 from skewless.beam_pipelines.init.overlap import duplicates, leaks
 from skewless.beam_pipelines.init.profile import Profile, missing_texts, profile
 from skewless.beam_pipelines.init.sample import Sample
-from skewless.schemas.errors import DataError, UsageError, nearest
+from skewless.beam_pipelines.init.wide import MOST_CLOSE, Wide, look_at_wide
+from skewless.schemas.errors import DataError, UsageError, listed, nearest
 from skewless.schemas.spec.splits import SPLITS
 
 __all__ = ["NO_KEY", "Proposal", "propose"]
@@ -65,10 +66,16 @@ def propose(sample: Sample, label: str | None, source: str) -> Proposal:
     label = _label_column(sample, label)
     inputs = [values for name, values in sample.columns.items() if name != label]
     missing = missing_texts(inputs)
-    profiles = {
-        name: profile(name, values, sample.total, () if name == label else missing)
-        for name, values in sample.columns.items()
-    }
+
+    def profiled(name: str) -> Profile:
+        unsaid = () if name == label else missing
+        return profile(name, sample.columns[name], sample.total, unsaid)
+
+    target = None if label is None else profiled(label)
+    wide = Wide(close=list(sample.columns))
+    if len(sample.columns) > MOST_CLOSE:
+        wide = look_at_wide(sample.columns, missing, target)
+    profiles = {name: profiled(name) for name in wide.close}
     decided = None if label is None else guess_label(profiles[label])
     key = _key(profiles, label)
     split = _split_column(profiles, label)
@@ -77,15 +84,16 @@ def propose(sample: Sample, label: str | None, source: str) -> Proposal:
     omitted += _special(profiles, key, split)
     others = {name: entry for name, entry in profiles.items() if name not in special}
     guesses, more, warnings = _guesses(others, profiles[label] if label else None)
-    omitted += more
-    if not guesses:
+    omitted += [*more, *wide.omitted]
+    warnings += wide.warnings
+    if not guesses and not wide.features:
         raise DataError(
             "no column is fit for a feature ("
             + "; ".join(f"{g.column}: {g.why}" for g in omitted[:_MOST_TOLD])
             + (f"; and {len(omitted) - _MOST_TOLD} more" if len(omitted) > _MOST_TOLD else "")
             + "); give other data, or write the spec by hand (docs/spec.md)"
         )
-    features = _named(_grouped(guesses))
+    features = _named([*_grouped(guesses), *wide.features])
     if key is None and split is None:
         warnings.append(NO_KEY)
     document = _document(features, decided, key, split, missing, sample, source)
@@ -100,7 +108,7 @@ def _label_column(sample: Sample, asked: str | None) -> str | None:
     if asked not in sample.columns:
         raise UsageError(
             f"--label {asked}: no such column{nearest(asked, sample.columns)} "
-            f"(columns: {', '.join(sample.columns)})"
+            f"(columns: {listed(sample.columns)})"
         )
     return asked
 

@@ -6,30 +6,32 @@ import csv
 import dataclasses
 import io
 import tempfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from skewless.beam_pipelines.init.columns import columns_of
 from skewless.beam_pipelines.init.pieces import Text, pieces_of_parquet, pieces_of_text, unpacked
 from skewless.beam_pipelines.sources.csv_header import read_header
 from skewless.beam_pipelines.sources.files import file_bytes, whole_files
 from skewless.beam_pipelines.sources.jsonl_reader import parsed_object
-from skewless.beam_pipelines.sources.parquet_reader import open_parquet
+from skewless.beam_pipelines.sources.parquet_reader import open_parquet, read_parquet
 from skewless.beam_pipelines.sources.read import read
 from skewless.beam_pipelines.sources.streams import chunks
 from skewless.beam_pipelines.sources.text_blocks import lines_of
 from skewless.beam_pipelines.sources.tfrecord_reader import names_of_examples
-from skewless.beam_pipelines.sources.units import WorkUnit
+from skewless.beam_pipelines.sources.units import RawBatch, WorkUnit
 from skewless.schemas.errors import DataError
-from skewless.schemas.rows.canonical import canonical
 from skewless.schemas.rows.raw_columns import RawColumn
 from skewless.schemas.spec.spec import Spec, parse
 
 __all__ = ["Sample", "take_sample"]
 
 _ROWS_OF_A_GROUP = 8_192
+# Values of all row groups together: a table of 100,000 columns is judged by fewer rows.
+_CELLS = 10_000_000
 _PEEKED_BYTES = 256 * 1024
 _DELIMITERS = (",", ";", "\t", "|")
 
@@ -80,7 +82,8 @@ def take_sample(inputs: Sequence[str]) -> Sample:
         groups, parquet_rows = pieces_of_parquet(parquet)
         names, unreadable = _columns([*plain, *map(_whole_parquet, parquet)], pieces)
         text_rows = _read(pieces, names, spec)
-        group_rows = _read(groups, names, spec, _ROWS_OF_A_GROUP)
+        cells = max(1, len(names) * len(groups))
+        group_rows = _read(groups, names, spec, max(1, min(_ROWS_OF_A_GROUP, _CELLS // cells)))
         tables = text_rows.tables + group_rows.tables
         rows = text_rows.rows + group_rows.rows
         if not rows:
@@ -88,11 +91,7 @@ def take_sample(inputs: Sequence[str]) -> Sample:
                 f"{', '.join(inputs)}: expected at least one row to guess from, got none"
             )
         total = parquet_rows + round(text_rows.rows * times)
-        columns = {
-            name: array
-            for name in names
-            if (array := _column(name, tables, spec, unreadable)) is not None
-        }
+        columns = columns_of(names, tables, spec, unreadable)
         rejected = text_rows.rejected + group_rows.rejected
         return Sample(columns, rows, max(rows, total), rejected, delimiter, unreadable)
 
@@ -151,11 +150,11 @@ def _columns(files: Sequence[Text], pieces: Sequence[WorkUnit]) -> tuple[list[st
     unreadable: dict[str, str] = {}
     headed = [file.unit for file in files if file.unit.columns]
     for unit in headed:
-        for name in unit.columns:
+        for name, times in Counter(unit.columns).items():
             if not name:
                 unreadable["(no name)"] = "its header is empty; name it in the file"
-            elif unit.columns.count(name) > 1:
-                unreadable[name] = f"there are {unit.columns.count(name)} columns of this name"
+            elif times > 1:
+                unreadable[name] = f"there are {times} columns of this name"
             else:
                 names[name] = None
     for unit in pieces:
@@ -163,34 +162,37 @@ def _columns(files: Sequence[Text], pieces: Sequence[WorkUnit]) -> tuple[list[st
             names |= dict.fromkeys(_names_of_objects(unit, unreadable))
         elif unit.format == "tfrecord":
             names |= dict.fromkeys(names_of_examples(unit))
+    headers = [set(unit.columns) for unit in headed]
     for name in names:
-        if any(name not in unit.columns for unit in headed):
+        if any(name not in header for header in headers):
             unreadable[name] = "some files lack it; preprocess wants a column in every file"
     return [name for name in names if name not in unreadable], unreadable
 
 
 def _names_of_objects(unit: WorkUnit, unreadable: dict[str, str]) -> list[str]:
-    end = unit.start + _PEEKED_BYTES
-    end = end if unit.end is None else min(end, unit.end)
     names: dict[str, None] = {}
-    for block in lines_of(chunks(unit.file, "", unit.start, end)):
+    seen = 0
+    for block in lines_of(chunks(unit.file, "", unit.start, unit.end)):
         for line in block.data.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
+            if seen >= _PEEKED_BYTES:
+                return list(names)
             for name, value in (parsed_object(line) or {}).items():
                 if isinstance(value, dict):
                     unreadable[name] = "holds objects; only plain values and lists are read"
                 names[name] = None
+            seen += len(line) + 1
     return list(names)
 
 
 def _read(
     pieces: Sequence[WorkUnit], names: Sequence[str], spec: Spec, most: int | None = None
 ) -> _Rows:
-    """Reads pieces, of each at most `most` rows."""
+    """Reads pieces, of each row group at most `most` rows."""
     wanted = {name: RawColumn(name, "string", multivalued=True) for name in names}
     result = _Rows()
     for unit in pieces:
         taken = 0
-        for batch in read(unit, spec, wanted):
+        for batch in _batches(unit, names, spec, wanted, most):
             result.tables.append(batch.table)
             result.rejected += len(batch.rejected)
             taken += len(batch.rows)
@@ -200,35 +202,13 @@ def _read(
     return result
 
 
-def _column(
-    name: str, tables: Sequence[pa.RecordBatch], spec: Spec, unreadable: dict[str, str]
-) -> pa.Array | None:
-    """Returns a column over all tables, or None where half of its values cannot be read."""
-    arrays = [
-        table.column(name) if name in table.schema.names else pa.nulls(table.num_rows)
-        for table in tables
-    ]
-    lists = any(_is_list(array) and _longest(array) > 1 for array in arrays)
-    read_as = RawColumn(name, "string", multivalued=lists)
-    parts, faults = [], []
-    for array in arrays:
-        part, bad = canonical(array, read_as, spec)
-        parts.append(part)
-        faults += list(bad.values())
-    values = pa.concat_arrays(parts)
-    if len(faults) > len(values) / 2:
-        unreadable[name] = faults[0]
-        return None
-    return values
-
-
-def _is_list(array: pa.Array) -> bool:
-    kind = array.type
-    return bool(
-        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    )
-
-
-def _longest(array: pa.Array) -> int:
-    longest = pc.max(pc.list_value_length(array)).as_py()
-    return int(longest or 0)
+def _batches(
+    unit: WorkUnit,
+    names: Sequence[str],
+    spec: Spec,
+    wanted: Mapping[str, RawColumn],
+    most: int | None,
+) -> Iterator[RawBatch]:
+    if unit.format == "parquet":
+        return read_parquet(unit, names, most)
+    return read(unit, spec, wanted)

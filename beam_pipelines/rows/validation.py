@@ -74,7 +74,7 @@ def validate(batch: RawBatch, spec: Spec, *, serving: bool = False) -> ValidBatc
     """
     count = len(batch.rows)
     graph = raw_columns(spec)
-    names = batch.table.schema.names
+    names = set(batch.table.schema.names)
     arrays: list[pa.Array] = []
     faults: dict[int, tuple[str, str]] = {}
     written = written_as(batch.unit, spec)

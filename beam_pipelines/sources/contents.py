@@ -23,13 +23,12 @@ _NAME_END, _CELL_END, _PART_END, _NULL = b"\x1e", b"\x1f", b"\x1d", b"\x00"
 def row_contents(table: pa.RecordBatch) -> pa.Array:
     """Returns [rows] large_binary: of equal rows equal, wherever the batch was cut."""
     cells = []
-    for place in sorted(range(table.num_columns), key=table.schema.names.__getitem__):
+    names = table.schema.names
+    for place in sorted(range(table.num_columns), key=names.__getitem__):
         text = _bytes(table.column(place))
         held = pc.greater(pc.binary_length(text), 0)
         text = pc.if_else(held, text, pa.scalar(None, pa.large_binary()))
-        cells.append(
-            _joined([_scalar(table.schema.names[place].encode()), text], _NAME_END, "emit_null")
-        )
+        cells.append(_joined([_scalar(names[place].encode()), text], _NAME_END, "emit_null"))
     # A row of nulls only would be left out of Arrow's result: hence a column that has none.
     begin = pa.array([b""] * table.num_rows, pa.large_binary())
     return _joined([begin, *cells], _CELL_END, "skip")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from skewless.beam_pipelines.sources.csv_blocks import fields_of, record_pattern
 from skewless.beam_pipelines.sources.encodings import as_utf8, source_length, unit_encoding
 from skewless.beam_pipelines.sources.streams import BrokenStreamError, chunks
+from skewless.beam_pipelines.sources.text_blocks import MAX_RECORD_BYTES
 from skewless.schemas.csv_format import CsvFormat
 from skewless.schemas.errors import DataError
 
@@ -18,6 +19,8 @@ __all__ = ["Header", "read_header"]
 
 _MAX_HEADER_BYTES = 4 * 1024 * 1024
 _RECORDS_LOOKED_AT = 10
+# By default Python's csv takes no field of more than 128 KiB.
+csv.field_size_limit(max(csv.field_size_limit(), 2 * MAX_RECORD_BYTES))
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,9 @@ MAX_BATCH_ROWS = 50_000
 def read_csv(unit: WorkUnit, columns: Sequence[str], delimiter: str) -> Iterator[RawBatch]:
     """Yields the unit's rows with `columns` as binary; rows of another width are rejected."""
     row = unit.first_row
-    wanted = [unit.columns.index(name) for name in columns if name in unit.columns]
+    # The first of columns of one name.
+    places = {name: place for place, name in reversed(list(enumerate(unit.columns)))}
+    wanted = [places[name] for name in columns if name in places]
     source = _Tolerant(unit)
     for block in _known_blocks(unit) if unit.stretches else blocks(source, delimiter):
         batch = _parse(block, unit, row, wanted, delimiter)

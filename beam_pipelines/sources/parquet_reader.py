@@ -19,6 +19,8 @@ __all__ = ["open_parquet", "read_parquet"]
 
 # Larger batches cost more a row: their tensors no longer fit what malloc keeps for reuse.
 BATCH_ROWS = 8_192
+# A table of 100,000 columns is read in batches of fewer rows.
+_BATCH_CELLS = 16 << 20
 
 
 @contextmanager
@@ -31,30 +33,39 @@ def open_parquet(file: str) -> Iterator[pq.ParquetFile]:
     with open_raw(file) as raw:
         try:
             parquet = pq.ParquetFile(pa.PythonFile(raw, mode="r"))
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, OSError) as error:
             raise DataError(
                 f"{file}: expected a Parquet file, got {error}; write the file again"
             ) from error
         yield parquet
 
 
-def read_parquet(unit: WorkUnit, columns: Sequence[str]) -> Iterator[RawBatch]:
-    """Yields the rows of the unit's row groups.
+def read_parquet(
+    unit: WorkUnit, columns: Sequence[str], rows: int | None = None
+) -> Iterator[RawBatch]:
+    """Yields the rows of the unit's row groups; no other column is decoded.
+
+    Args:
+      unit: Row groups of a file.
+      columns: The columns to read, of those that are there.
+      rows: Rows of a batch, at most.
 
     Raises:
       DataError: If a row group cannot be decoded: Parquet has no smaller sound piece.
     """
     with open_parquet(unit.file) as file:
-        present = [name for name in columns if name in file.schema_arrow.names]
+        held = set(file.schema_arrow.names)
+        present = [name for name in columns if name in held]
         end = file.num_row_groups if unit.end is None else unit.end
         row = unit.first_row
+        most = min(rows or BATCH_ROWS, BATCH_ROWS, max(1, _BATCH_CELLS // max(1, len(present))))
         batches = file.iter_batches(
-            BATCH_ROWS, row_groups=list(range(unit.start, end)), columns=present, use_threads=False
+            most, row_groups=list(range(unit.start, end)), columns=present, use_threads=False
         )
         while True:
             try:
                 table = next(batches, None)
-            except (pa.ArrowInvalid, OSError) as error:
+            except (pa.ArrowException, OSError) as error:
                 raise DataError(
                     f"{unit.file}: row groups {unit.start} to {end - 1}, from row {row}: "
                     f"cannot be decoded: {error}; write the file again"

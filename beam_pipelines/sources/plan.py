@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from skewless.beam_pipelines.sources.csv_blocks import blocks
@@ -20,7 +21,7 @@ from skewless.beam_pipelines.sources.text_blocks import Block, lines_of
 from skewless.beam_pipelines.sources.unchanged import state_of
 from skewless.beam_pipelines.sources.units import Format, WorkUnit
 from skewless.schemas.csv_format import CsvFormat
-from skewless.schemas.errors import DataError, nearest
+from skewless.schemas.errors import DataError, listed, nearest
 from skewless.schemas.rows.raw_columns import RawColumn, raw_columns, row_columns
 from skewless.schemas.spec.spec import Spec
 from skewless.schemas.spec.splits import SplitName
@@ -37,6 +38,8 @@ __all__ = [
 
 UNIT_BYTES = 32 * 1024 * 1024
 UNIT_ROWS = 100_000
+# Problems that one error names.
+_MOST_TOLD = 20
 
 
 def wanted_columns(spec: Spec, *, serving: bool = False) -> dict[str, RawColumn]:
@@ -135,18 +138,22 @@ def _check(
         # What is kept for slices, or splits rows, plays no part in a prediction.
         excused |= {spec.split.by, *spec.keep}
     excused -= set(raw_columns(spec)) | {spec.key}
-    problems = []
+    problems: list[str] = []
+    held = Counter(names)
     for name in wanted:
-        if name not in names:
+        if name not in held:
             if name not in excused:
-                problems.append(f"no column {name!r}{nearest(name, names)}")
-        elif list(names).count(name) > 1:
-            problems.append(
-                f"column {name!r} is there {list(names).count(name)} times; rename the others"
-            )
+                # Each look for the nearest goes through all names.
+                near = nearest(name, names) if len(problems) < _MOST_TOLD else ""
+                problems.append(f"no column {name!r}{near}")
+        elif held[name] > 1:
+            problems.append(f"column {name!r} is there {held[name]} times; rename the others")
     if problems:
+        told = problems[:_MOST_TOLD]
+        if len(problems) > _MOST_TOLD:
+            told.append(f"and {len(problems) - _MOST_TOLD:,} more columns")
         raise DataError(
-            f"{file}: {'; '.join(problems)} (columns: {', '.join(names)}); "
+            f"{file}: {'; '.join(told)} (columns: {listed(names)}); "
             "correct the spec's column or the file's header"
         )
 

@@ -135,7 +135,8 @@ def decode_examples(
 
     try:
         table = ExamplesToRecordBatchDecoder(None).DecodeBatch(np.array(records, dtype=object))
-        present = [name for name in columns if name in table.schema.names]
+        held = set(table.schema.names)
+        present = [name for name in columns if name in held]
         arrays = [table.column(name) for name in present]
         if not arrays:
             present, arrays = [""], [pa.nulls(len(records))]

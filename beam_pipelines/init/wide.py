@@ -1,0 +1,145 @@
+"""Tables of more columns than are worth a feature each: thousands of genes, sensors or pixels.
+
+A spec of 100,000 features would tell nobody anything and train nothing. What helps is one feature of
+many columns: of such a table every column of plain numbers is judged together with thousands of
+others (`number_blocks`), and those of one declaration become one numeric feature. Of the other
+columns only the first `MOST_CLOSE` are looked at one by one; the rest are named as not looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from skewless.beam_pipelines.init.features import Guess, Kind, is_identifier, left_out, percent
+from skewless.beam_pipelines.init.number_blocks import Numbers, Truth, number_blocks
+from skewless.beam_pipelines.init.profile import Profile
+
+__all__ = ["MOST_CLOSE", "Wide", "look_at_wide"]
+
+MOST_CLOSE = 1_000
+_UNEXAMINED = (
+    f"of a table this wide only the first {MOST_CLOSE:,} columns that are no plain numbers are looked "
+    "at; declare it by hand if it matters, or give `init` a table with fewer columns"
+)
+
+
+@dataclass(frozen=True)
+class Wide:
+    """What becomes of the columns of a wide table.
+
+    Attributes:
+      features: The joined features, by the name wanted.
+      omitted: Columns left out.
+      close: Columns to look at one by one, in the table's order.
+      warnings: What a person should look at.
+    """
+
+    features: list[tuple[str, Guess]] = field(default_factory=list)
+    omitted: list[Guess] = field(default_factory=list)
+    close: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def look_at_wide(
+    columns: Mapping[str, pa.Array], missing: Sequence[str], label: Profile | None
+) -> Wide:
+    """Decides on the columns of a table that has more of them than `MOST_CLOSE`.
+
+    Args:
+      columns: [rows] string or list<string> by name.
+      missing: Texts that mean there is no value.
+      label: What is to be predicted, if anything; it becomes no feature.
+    """
+    named = [
+        name
+        for name, values in columns.items()
+        if not pa.types.is_list(values.type) and (label is None or name != label.name)
+    ]
+    groups: dict[tuple[tuple[str, object], ...], list[Numbers]] = {}
+    omitted: list[Guess] = []
+    suspects: list[Numbers] = []
+    taken: set[str] = set()
+    twins: dict[bytes, str] = {}
+    truth = Truth.of(label) if label is not None else None
+    for numbers in number_blocks({name: columns[name] for name in named}, missing, truth):
+        if numbers.integral and is_identifier(numbers.name):
+            continue
+        taken.add(numbers.name)
+        why = _why_not(numbers, twins)
+        if why is not None:
+            omitted.append(left_out(numbers.name, *why))
+            continue
+        suspects += [numbers] if numbers.leak is not None else []
+        groups.setdefault(tuple(_declared(numbers).items()), []).append(numbers)
+    others = [name for name in columns if name not in taken]
+    first = [name for name in others if label is not None and name == label.name]
+    close = {*first, *others[: MOST_CLOSE - len(first)]}
+    unexamined = [name for name in others if name not in close]
+    omitted += [left_out(name, "unexamined", _UNEXAMINED) for name in unexamined]
+    return Wide(
+        [_joined(dict(declared), members) for declared, members in groups.items()],
+        omitted,
+        [name for name in others if name in close],
+        _warnings(len(columns), groups.values(), suspects, len(unexamined)),
+    )
+
+
+def _why_not(numbers: Numbers, twins: dict[bytes, str]) -> tuple[Kind, str] | None:
+    """Returns the kind and the reason of a column that is no feature."""
+    if not numbers.present or numbers.missing_share > 0.995:
+        return "empty", f"{percent(numbers.missing_share)} of rows have no value"
+    if numbers.distinct == 1 and not numbers.missing_share:
+        return "constant", f"every row holds {numbers.low:g}"
+    if numbers.leak is not None and numbers.leak.certain:
+        return "leak", numbers.leak.why
+    twin = twins.setdefault(numbers.digest, numbers.name)
+    return None if twin == numbers.name else ("duplicate", f"says the same as {twin}")
+
+
+def _declared(numbers: Numbers) -> dict[str, object]:
+    feature: dict[str, object] = {"type": "numeric"}
+    feature["scale"] = "log1p" if numbers.heavy and numbers.low >= 0 else "z_score"
+    if numbers.missing_share > 0:
+        feature["missing"] = "median" if numbers.heavy else "mean"
+        if numbers.missing_share >= 0.01:
+            feature["indicator"] = True
+    return feature
+
+
+def _joined(declared: dict[str, object], members: Sequence[Numbers]) -> tuple[str, Guess]:
+    columns = [numbers.name for numbers in members]
+    low, high = min(numbers.low for numbers in members), max(numbers.high for numbers in members)
+    gaps = max(numbers.missing_share for numbers in members)
+    why = f"{len(columns):,} columns of numbers joined, {low:.6g} to {high:.6g}"
+    why += ", long tails" if declared["scale"] == "log1p" else ""
+    why += f"; up to {percent(gaps)} missing" if gaps else ""
+    if len(columns) == 1:
+        return columns[0], Guess(columns[0], "number", why, {**declared, "column": columns[0]})
+    stems = {re.sub(r"_?\d+$", "", column) for column in columns}
+    feature = {"type": "numeric", **declared, "columns": columns}
+    name = stems.pop() if len(stems) == 1 else "numbers"
+    return name, Guess(columns[0], "numbers", why, feature)
+
+
+def _warnings(
+    columns: int,
+    groups: Collection[Sequence[Numbers]],
+    suspects: Sequence[Numbers],
+    unexamined: int,
+) -> list[str]:
+    sizes = [len(members) for members in groups]
+    warnings = [
+        f"the width of the table: {columns:,} columns. {sum(sizes):,} columns of numbers are joined "
+        f"into {len(sizes)} features (`columns`), each scaled by itself"
+        + (f"; {unexamined:,} other columns were not looked at" if unexamined else "")
+        + ". To choose among them, cut the lists of `columns`"
+    ]
+    told = [f"{numbers.name}: {numbers.leak.why}" for numbers in suspects[:5] if numbers.leak]
+    if told:
+        more = f"; and {len(suspects) - 5} more columns" if len(suspects) > 5 else ""
+        warnings.append(f"{'; '.join(told)}{more}: are they known when a prediction is asked for?")
+    return warnings

@@ -1,0 +1,163 @@
+"""Tables of thousands of columns: numbers joined, each column accounted for, records of megabytes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from skewless.beam_pipelines.init import as_table, guess_spec, pieces, proposal, wide
+from skewless.beam_pipelines.init.number_blocks import Truth, number_blocks
+from skewless.beam_pipelines.init.overlap import leaks
+from skewless.beam_pipelines.init.profile import profile
+from skewless.beam_pipelines.init.sample import take_sample
+from skewless.schemas.errors import UsageError
+from skewless.schemas.spec.spec import parse
+from skewless.schemas.spec.yaml_document import read_yaml
+
+ROWS = 120
+GENES = 1_000
+MOST_CLOSE = 100
+
+
+def columns() -> dict[str, list]:
+    """Returns a table of numbers with other columns strewn in, by name."""
+    random = np.random.default_rng(5)
+    label = random.integers(0, 2, ROWS)
+    levels = random.normal(size=(GENES, ROWS)).round(6)
+    table: dict[str, list] = {f"gene {place}": levels[place].tolist() for place in range(GENES)}
+    table["gene 17"] = table["gene 3"]
+    table["gene 18"] = [4] * ROWS
+    table["gene 19"] = [None if row % 4 == 0 else row * 0.5 for row in range(ROWS)]
+    table["gene 20"] = np.exp(random.normal(0, 4, ROWS)).tolist()
+    table["gene 21"] = [9 - 2 * value for value in label.tolist()]
+    table["yes"] = random.normal(size=ROWS).tolist()
+    table["half"] = ["n/a" if row == 7 else str(row % 13) for row in range(ROWS)]
+    table["patient_id"] = [f"p{row}" for row in range(ROWS)]
+    table["tissue"] = [["liver", "lung", "skin"][row % 3] for row in range(ROWS)]
+    table["outcome"] = [["ill", "well"][value] for value in label]
+    for place in range(MOST_CLOSE):
+        table[f"snp_{place}"] = [["AA", "AG", "GG"][(row * place) % 3] for row in range(ROWS)]
+    return table
+
+
+def written(folder: Path, ending: str, table: dict[str, list]) -> str:
+    path = folder / f"wide.{ending}"
+    if ending == "parquet":
+        pq.write_table(pa.table(table), path)
+    elif ending == "jsonl":
+        rows = zip(*table.values(), strict=True)
+        path.write_text(
+            "".join(json.dumps(dict(zip(table, row, strict=True))) + "\n" for row in rows)
+        )
+    else:
+        lines = [",".join(table)]
+        for row in zip(*table.values(), strict=True):
+            lines.append(",".join("" if value is None else str(value) for value in row))
+        path.write_text("\n".join(lines) + "\n")
+    return str(path)
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_a_wide_table_is_joined_and_each_column_accounted_for(
+    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (wide, proposal):
+        monkeypatch.setattr(module, "MOST_CLOSE", MOST_CLOSE)
+    table = columns()
+    found, text = guess_spec([written(tmp_path, ending, table)], "outcome")
+    features = found.document["features"]
+    joined = {
+        column: {key: value for key, value in feature.items() if key != "columns"}
+        for feature in features.values()
+        for column in feature.get("columns", ())
+    }
+    assert joined["gene 0"] == joined["yes"] == {"type": "numeric", "scale": "z_score"}
+    assert features["gene_19"] == {
+        "type": "numeric", "scale": "z_score", "missing": "mean", "indicator": True,
+        "column": "gene 19",
+    }  # fmt: skip
+    assert features["gene_20"]["scale"] == "log1p"
+    assert features["tissue"] == {"type": "categorical", "embedding": "one_hot"}
+    out = {guess.column: guess.kind for guess in found.omitted}
+    assert {name: out[name] for name in ("gene 17", "gene 18", "gene 21", "patient_id")} == {
+        "gene 17": "duplicate", "gene 18": "constant", "gene 21": "leak", "patient_id": "key",
+    }  # fmt: skip
+    used = {feature.get("column", name) for name, feature in features.items()} - {"numbers"}
+    assert {*joined, *used, *out, "outcome"} == set(table)
+    assert not ({*joined, *used} & {*out})
+    # Of what is no plain number, the first are looked at, and the rest is said.
+    assert {name for name, kind in out.items() if kind == "unexamined"} == {
+        f"snp_{place}" for place in range(MOST_CLOSE - 4, MOST_CLOSE)
+    }
+    assert any("4 other columns were not looked at" in warning for warning in found.warnings)
+    assert parse(read_yaml(text, "t")) == parse(found.document)
+    assert max(map(len, text.splitlines())) < 200
+    assert as_table(found).count("\n") < 150
+
+
+def test_a_label_that_is_not_there_is_refused_in_a_line(tmp_path: Path) -> None:
+    path = written(tmp_path, "csv", {f"x{place}": [1, 2] for place in range(3_000)})
+    with pytest.raises(UsageError, match=r"and 2,980 more\)") as refused:
+        take_sample([path])
+        guess_spec([path], "y")
+    assert len(str(refused.value)) < 500
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_records_longer_than_a_piece(
+    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "_PIECE_BYTES", 1_000)
+    monkeypatch.setattr(pieces, "_READ_WHOLE_BYTES", 100_000)
+    monkeypatch.setattr(pieces, "CHUNK_BYTES", 10_000)
+    table = {f"x{place}": [f"{row:03}" * 3 for row in range(300)] for place in range(500)}
+    sample = take_sample([written(tmp_path, ending, table)])
+    assert 3 <= sample.rows < 300
+    assert sample.total == pytest.approx(300, rel=0.3)
+    assert len(set(sample.columns["x7"].to_pylist())) == sample.rows
+    assert set(sample.columns) == set(table)
+
+
+def test_blocks_agree_with_one_column_alone() -> None:
+    """Counts, quantiles and what tells the label, held against the road of one column."""
+    random = np.random.default_rng(8)
+    classes = [str(value) for value in random.integers(0, 3, 400)]
+    table = {f"n{place}": random.normal(size=400).round(2) for place in range(40)}
+    told = np.array(list(map(int, classes)))
+    table["told"] = told * 10 + random.integers(0, 3, 400)
+    table["nearly"] = np.where(random.random(400) < 0.05, 7.0, told)
+    table["order"] = np.arange(400) ** 2
+    texts = {
+        name: pa.array([repr(float(v) + 0.0) for v in values]) for name, values in table.items()
+    }
+    texts["gaps"] = pa.array([None if row % 3 else str(row) for row in range(400)])
+    alone = {name: profile(name, values, 400, ()) for name, values in texts.items()}
+    for label in (classes, [str(row * 3.5) for row in range(400)]):
+        target = profile("label", pa.array(label), 400, ())
+        expected = {leak.column: leak.certain for leak in leaks(alone, target)}
+        found = {entry.name: entry for entry in number_blocks(texts, (), Truth.of(target))}
+        assert {n: e.leak.certain for n, e in found.items() if e.leak is not None} == expected
+        assert expected
+    for name, entry in found.items():
+        one = alone[name]
+        assert (entry.present, entry.distinct, entry.integral) == (
+            one.present, one.distinct, one.integral,
+        )  # fmt: skip
+        assert (entry.low, entry.high) == (one.numbers.min(), one.numbers.max())
+
+
+def test_what_is_no_number_is_no_block() -> None:
+    columns = {
+        "a": ["1", "x"],
+        "b": ["1", "nan"],
+        "c": ["inf", "2"],
+        "d": ["1e3", " 2 "],
+        "e": ["?", ""],
+    }
+    texts = {name: pa.array(values) for name, values in columns.items()}
+    assert [entry.name for entry in number_blocks(texts, ("?",), None)] == ["d", "e"]
