@@ -31,6 +31,7 @@ setup(
         "skewless.model.serve",
         "skewless.model.serve.models",
         "skewless.model.serve.monitoring",
+        "skewless.model.serve.transport",
         "skewless.model.training",
         "skewless.schemas",
         "skewless.schemas.examples",

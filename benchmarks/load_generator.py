@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 import grpc
 
+from benchmarks.http2_calls import Connection
+
 __all__ = ["Load", "generate"]
 
 _PREDICT = "/tensorflow.serving.PredictionService/Predict"
@@ -42,7 +44,7 @@ def generate(
     """Asks for some seconds.
 
     Args:
-      protocol: `rest` or `grpc`.
+      protocol: `rest`, `grpc`, or `grpcio` for gRPC by its own Python client.
       address: Host and port.
       requests: Whole HTTP requests, or serialized PredictRequests.
       clients: How many ask at the same time, each over a connection of its own.
@@ -55,7 +57,7 @@ async def _run(
     protocol: str, address: str, requests: Sequence[bytes], clients: int, seconds: float
 ) -> Load:
     load = Load()
-    connect = {"rest": _rest, "grpc": _grpc}[protocol]
+    connect = {"rest": _rest, "grpc": _http2, "grpcio": _grpc}[protocol]
     connected = [await connect(address, client) for client in range(clients)]
     begun = time.perf_counter()
     end = begun + seconds
@@ -96,6 +98,12 @@ async def _rest(address: str, client: int) -> tuple[Ask, Callable[[], Awaitable[
         await writer.wait_closed()
 
     return ask, close
+
+
+async def _http2(address: str, client: int) -> tuple[Ask, Callable[[], Awaitable[None]]]:
+    host, port = address.split(":")
+    connection = Connection(*await asyncio.open_connection(host, int(port)), _PREDICT)
+    return connection.call, connection.close
 
 
 async def _grpc(address: str, client: int) -> tuple[Ask, Callable[[], Awaitable[None]]]:

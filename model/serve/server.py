@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import grpc
 import uvicorn
 
 from skewless.model.serve.app import application
@@ -29,6 +28,7 @@ from skewless.model.serve.monitoring.metrics import Metrics
 from skewless.model.serve.monitoring.monitoring_config import DEFAULT_PATH
 from skewless.model.serve.monitoring.observing import Observer
 from skewless.model.serve.prediction_service import add_services
+from skewless.model.serve.transport.grpc_server import GrpcServer
 from skewless.schemas.errors import DataError, UsageError
 
 __all__ = ["Options", "listening_at", "serve"]
@@ -119,7 +119,7 @@ async def serve(options: Options) -> None:
     rpc, rpc_port = _rpc_server(options, models, batcher, observer)
     with _stopping_on_signals(stop, http):
         await _load(options, models)
-        await rpc.start()
+        rpc.start()
         watching = asyncio.create_task(_watch(options, models))
         answering = asyncio.create_task(http.serve(sockets=[listening]))
         _tell(options, models, listening, rpc_port)
@@ -202,9 +202,9 @@ def listening_at(host: str, port: int) -> socket.socket:
 
 def _rpc_server(
     options: Options, models: Models, batcher: Batcher, observer: Observer
-) -> tuple[grpc.aio.Server, int | None]:
-    server = grpc.aio.server(
-        options=[
+) -> tuple[GrpcServer, int | None]:
+    server = GrpcServer(
+        [
             ("grpc.max_receive_message_length", options.max_body_bytes),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),
