@@ -28,7 +28,7 @@ def serving(
         server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler("test.Service", {"Do": handler}),)
         )
-        port = server.add_insecure_port("127.0.0.1:0")
+        port = server.add_port("127.0.0.1:0")
         server.start()
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
             await use(channel.unary_unary("/test.Service/Do"), server)

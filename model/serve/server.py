@@ -29,6 +29,9 @@ from skewless.model.serve.monitoring.monitoring_config import DEFAULT_PATH
 from skewless.model.serve.monitoring.observing import Observer
 from skewless.model.serve.prediction_service import add_services
 from skewless.model.serve.transport.grpc_server import GrpcServer
+from skewless.model.serve.transport.health import SERVICE, Health
+from skewless.model.serve.transport.reflection import add_reflection
+from skewless.model.serve.transport.tensorflow_services import TENSORFLOW_SERVICES
 from skewless.schemas.errors import DataError, UsageError
 
 __all__ = ["Options", "listening_at", "serve"]
@@ -116,11 +119,12 @@ async def serve(options: Options) -> None:
         monitoring_path=options.monitoring_path,
     )
     http = _Server(_http_config(app, options))
-    rpc, rpc_port = _rpc_server(options, models, batcher, observer)
+    rpc, rpc_port, health = _rpc_server(options, models, batcher, observer)
     with _stopping_on_signals(stop, http):
         await _load(options, models)
+        health.look()
         rpc.start()
-        watching = asyncio.create_task(_watch(options, models))
+        watching = asyncio.create_task(_watch(options, models, health))
         answering = asyncio.create_task(http.serve(sockets=[listening]))
         _tell(options, models, listening, rpc_port)
         await asyncio.wait(
@@ -129,6 +133,7 @@ async def serve(options: Options) -> None:
         log("stopping", seconds_at_most=options.timeout)
         http.should_exit = True
         watching.cancel()
+        health.stop()
         await asyncio.gather(answering, rpc.stop(options.timeout))
     batcher.close()
     log("stopped")
@@ -151,9 +156,9 @@ async def _load(options: Options, models: Models) -> None:
             raise DataError(f"{options.model}: {failure}")
 
 
-async def _watch(options: Options, models: Models) -> None:
-    """Takes up versions and lists of models as they appear, for ever."""
-    watching = [models.watch(options.poll)]
+async def _watch(options: Options, models: Models, health: Health) -> None:
+    """Takes up versions and lists of models as they appear, and says what answers, for ever."""
+    watching = [models.watch(options.poll), health.watch()]
     if options.model_config_file is not None and options.config_poll:
         watching.append(watch_config_file(options.model_config_file, models, options.config_poll))
     await asyncio.gather(*watching)
@@ -202,7 +207,7 @@ def listening_at(host: str, port: int) -> socket.socket:
 
 def _rpc_server(
     options: Options, models: Models, batcher: Batcher, observer: Observer
-) -> tuple[GrpcServer, int | None]:
+) -> tuple[GrpcServer, int | None, Health]:
     server = GrpcServer(
         [
             ("grpc.max_receive_message_length", options.max_body_bytes),
@@ -211,16 +216,19 @@ def _rpc_server(
         ]
     )
     add_services(server, models, batcher, observer, options.timeout)
+    health = Health(models, [service.full_name for service in TENSORFLOW_SERVICES])
+    health.add_to(server.threaded)
+    add_reflection(server.threaded, [*TENSORFLOW_SERVICES, SERVICE])
     if options.grpc_port is None:
-        return server, None
+        return server, None, health
     address = f"[{options.host}]" if ":" in options.host else options.host
     try:
-        port = server.add_insecure_port(f"{address}:{options.grpc_port}")
+        port = server.add_port(f"{address}:{options.grpc_port}")
     except RuntimeError as error:
         raise UsageError(
             f"--host {options.host} --grpc-port {options.grpc_port}: cannot listen there: {error}; choose another"
         ) from error
-    return server, port
+    return server, port, health
 
 
 @contextlib.contextmanager

@@ -116,10 +116,16 @@ class GrpcServer:
     What generated code calls `server` in `add_…Servicer_to_server`.
     """
 
-    def __init__(self, options: Sequence[tuple[str, Any]]) -> None:
-        """Takes gRPC's channel arguments; to be made in the event loop."""
+    def __init__(
+        self,
+        options: Sequence[tuple[str, Any]],
+        interceptors: Sequence[grpc.ServerInterceptor] = (),
+    ) -> None:
+        """Takes gRPC's channel arguments and who sees calls first; to be made in the event loop."""
         self._loop = asyncio.get_running_loop()
-        self._server = grpc.server(ThreadPoolExecutor(_THREADS, "grpc"), options=options)
+        self._server = grpc.server(
+            ThreadPoolExecutor(_THREADS, "grpc"), interceptors=interceptors, options=options
+        )
         self._waiting: deque[Callable[[], None]] = deque()
         self._woken = False
 
@@ -132,9 +138,20 @@ class GrpcServer:
     def add_registered_method_handlers(self, service: str, handlers: object) -> None:
         """Does nothing: generated code that calls this adds generic handlers too."""
 
-    def add_insecure_port(self, address: str) -> int:
-        """Returns the port that it will listen at."""
-        return self._server.add_insecure_port(address)
+    @property
+    def threaded(self) -> grpc.Server:
+        """What methods that are no coroutines are added to."""
+        return self._server
+
+    def add_port(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
+        """Returns the port that it will listen at.
+
+        Raises:
+          RuntimeError: If it cannot listen there.
+        """
+        if credentials is None:
+            return self._server.add_insecure_port(address)
+        return self._server.add_secure_port(address, credentials)
 
     def start(self) -> None:
         """Begins to take calls."""
