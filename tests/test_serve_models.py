@@ -74,12 +74,17 @@ def server(shop_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         )
     )
     with serving(None, root, "--model_config_file", str(root / "models.txt")) as running:
+        running.wait_for("models loaded")
         yield running
 
 
 def test_each_model_answers_and_a_bad_one_stops_no_other(server: Server) -> None:
-    (told,) = server.log("serving")
+    (told,) = server.log("models loaded")
     assert told["models"] == {"shop": 2, "stall": 7}
+    assert told["missing"] == ["broken", "cold", "gone"]
+    # Who asks whether it lives must not wait for all of them.
+    events = [line["event"] for line in server.log()]
+    assert events.index("serving") < events.index("loading")
     for name, version in (("shop", 2), ("stall", 7)):
         assert post(server, "predict", BODY, f"/v1/models/{name}").status_code == 200
         request = predict_request(examples()[:1], name=name)

@@ -147,7 +147,7 @@ def _models(options: Options, metrics: Metrics) -> Models:
 
 async def _load(options: Options, models: Models) -> None:
     if options.model_config_file is not None:
-        await models.reload(load(options.model_config_file))
+        models.begin_with(load(options.model_config_file))
         return
     await models.refresh()
     for versions in models:

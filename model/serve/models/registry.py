@@ -41,6 +41,7 @@ class Models:
         self._gone: dict[str | None, Versions] = {}
         self._labels: _Labels = {}
         self._configs: tuple[ModelConfig, ...] | None = None
+        self._begun = False
         self._reloading = asyncio.Lock()
         self._loading = asyncio.Lock()
 
@@ -73,7 +74,7 @@ class Models:
 
     @property
     def configs(self) -> tuple[ModelConfig, ...] | None:
-        """What was last asked for by `reload`."""
+        """The last list of models; None if there is but the one of the command line."""
         return self._configs
 
     @property
@@ -146,8 +147,18 @@ class Models:
             except OSError as error:
                 log("model not readable", logging.WARNING, model=versions.name, error=error)
 
+    def begin_with(self, configs: Sequence[ModelConfig]) -> None:
+        """Takes the list of models that `watch` shall load first, while the server answers already."""
+        self._configs = tuple(configs)
+
     async def watch(self, poll: float) -> None:
         """Takes up versions as they appear, for ever, `poll` seconds after the last look."""
+        if self._configs is not None and not self._begun:
+            await self.reload(self._configs)
+            answering = {v.name: v.current.version for v in self if v.current is not None}
+            missing = [v.name for v in self if v.current is None]
+            level = logging.WARNING if missing else logging.INFO
+            log("models loaded", level, models=answering, missing=missing or None)
         while True:
             await asyncio.sleep(poll)
             await self.refresh()
@@ -163,7 +174,7 @@ class Models:
             version that can be loaded, and all else is as asked for.
         """
         async with self._reloading:
-            first = self._configs is None
+            first, self._begun = not self._begun, True
             if not first:
                 self._check_labels(configs)
             self._configs = tuple(configs)
