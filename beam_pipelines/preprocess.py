@@ -51,6 +51,7 @@ from skewless.beam_pipelines.statistics.split_statistics import SplitStatistics,
 from skewless.beam_pipelines.transform.constants import Constants
 from skewless.beam_pipelines.transform.fitted_transform import check_fitted, write_declaration
 from skewless.beam_pipelines.transform.graph import write_transform_graph
+from skewless.beam_pipelines.transform.own_function import check_own_assets
 from skewless.beam_pipelines.transform.preprocessing_fn import check_declared
 from skewless.beam_pipelines.transform.record_entries import record_entries
 from skewless.schemas.ending import run_module
@@ -258,6 +259,7 @@ class _Job:
             _ = work | "AnalyseWithTransform" >> AnalyseWithTransform(
                 self._spec, found, str(self._staging / TRANSFORM), duplicates
             )
+        check_own_assets(self._spec, found.vocabularies, str(self._staging / TRANSFORM))
         return replace(self.apply(), counted=analysed.counted)
 
     def _work(self, pipeline: beam.Pipeline) -> tuple[beam.PCollection, AsSingleton]:

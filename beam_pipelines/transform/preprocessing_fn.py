@@ -7,7 +7,6 @@ are inputs as well; when serving they are fed empty.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -16,13 +15,12 @@ from skewless.beam_pipelines.transform.constants import Constants
 from skewless.beam_pipelines.transform.labels import transform_label
 from skewless.beam_pipelines.transform.lookup import hash_ids, padded, vocabulary_ids
 from skewless.beam_pipelines.transform.numeric import NumericConstants, standardized
+from skewless.beam_pipelines.transform.own_function import check_own_function, own_function
 from skewless.beam_pipelines.transform.subword import wordpieces
 from skewless.beam_pipelines.transform.vocabulary_files import VocabularyFiles
-from skewless.schemas.errors import SpecError
 from skewless.schemas.records.id_contract import FIRST_ID, MISSING_ID
 from skewless.schemas.records.records import LABEL, WEIGHT, missing_name, tokens_name
 from skewless.schemas.rows.prepare import RawTensors, prepare
-from skewless.schemas.rows.raw_columns import raw_columns
 from skewless.schemas.rows.raw_tensors import dense_numbers
 from skewless.schemas.rows.tokenizers import check_regex
 from skewless.schemas.spec.features import CategoricalFeature, NumericFeature, TextFeature
@@ -38,11 +36,10 @@ def check_declared(spec: Spec) -> None:
     """Refuses what a spec names but cannot be used, before any data is read.
 
     Raises:
-      SpecError: If `spec.preprocessing` names a function that cannot be imported, a vocabulary file
-        cannot be used, or a tokenizer's expression is not RE2's.
+      SpecError: If `spec.preprocessing` names a function that cannot be imported, or whose outputs
+        cannot be used, a vocabulary file cannot be used, or a tokenizer's expression is not RE2's.
     """
-    if spec.preprocessing:
-        _import_function(spec.preprocessing)
+    check_own_function(spec)
     for name, feature in spec.features.items():
         check_regex(f"features.{name}.tokenizer.regex", getattr(feature, "tokenizer", None))
     check_regex("label.tokenizer.regex", getattr(spec.label, "tokenizer", None))
@@ -57,10 +54,9 @@ def make_preprocessing_fn(spec: Spec, constants: Constants) -> PreprocessingFn:
       constants: What was found in the training split.
 
     Raises:
-      SpecError: As `check_declared` does.
+      SpecError: If the spec's own function cannot be imported, or a vocabulary file cannot be used.
     """
-    check_declared(spec)
-    custom = _import_function(spec.preprocessing) if spec.preprocessing else None
+    custom = own_function(spec)
     files = VocabularyFiles(spec, constants)
 
     def preprocessing_fn(inputs: RawTensors) -> Outputs:
@@ -73,7 +69,7 @@ def make_preprocessing_fn(spec: Spec, constants: Constants) -> PreprocessingFn:
             else:
                 outputs |= _ids(name, feature, prepared[name], files)
         if custom is not None:
-            outputs |= custom(_in_columns(spec, inputs))
+            outputs |= custom(inputs)
         if spec.label is not None:
             found = constants.numbers.get(LABEL)
             outputs |= transform_label(spec.label, prepared[LABEL], files, found)
@@ -82,29 +78,6 @@ def make_preprocessing_fn(spec: Spec, constants: Constants) -> PreprocessingFn:
         return outputs
 
     return preprocessing_fn
-
-
-def _in_columns(spec: Spec, inputs: RawTensors) -> RawTensors:
-    """Returns the raw columns, single values as [batch, 1] even where all of them are missing."""
-    columns = raw_columns(spec)
-    return {
-        name: value
-        if columns[name].multivalued
-        else tf.SparseTensor(value.indices, value.values, [value.dense_shape[0], 1])
-        for name, value in inputs.items()
-    }
-
-
-def _import_function(path: str) -> PreprocessingFn:
-    module_name, function_name = path.split(":")
-    try:
-        function: PreprocessingFn = getattr(importlib.import_module(module_name), function_name)
-    except (ImportError, AttributeError) as error:
-        raise SpecError(
-            f"preprocessing: cannot import {path!r} ({error}); expected module:function, "
-            "importable from where the command runs"
-        ) from error
-    return function
 
 
 def _ids(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from skewless.schemas.spec.encoders import Encoder
 from skewless.schemas.spec.sizes import Buckets, Count, Grams, Ids, Steps, Width
 
 __all__ = [
+    "FEATURE_NAME",
     "CategoricalFeature",
     "Feature",
     "Kind",
@@ -24,8 +26,9 @@ __all__ = [
     "is_sequence",
 ]
 
-
 Kind = Literal["string", "int64", "float32"]
+# Names of features name files of vocabularies, parts of graphs and entries of records.
+FEATURE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,199}\Z")
 
 
 def feature_columns(name: str, feature: Any) -> Iterator[tuple[str, Kind]]:

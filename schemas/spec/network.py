@@ -109,8 +109,13 @@ class TrainingSpec(Declared):
     """The largest norm of a gradient."""
 
 
-def tower_problems(features: Mapping[str, Any], model: TowersSpec) -> Iterator[str]:
-    """Yields what is wrong between the model and the features, each being sound by itself."""
+def tower_problems(
+    features: Mapping[str, Any], model: TowersSpec, *, own: bool = False
+) -> Iterator[str]:
+    """Yields what is wrong between the model and the features, each being sound by itself.
+
+    With a preprocessing function of its `own` a spec has more towers than it declares.
+    """
     member_of: dict[str, str] = {}
     for group_name, group in model.groups.items():
         path = f"model.groups.{group_name}"
@@ -125,7 +130,7 @@ def tower_problems(features: Mapping[str, Any], model: TowersSpec) -> Iterator[s
         known = [features[name] for name in group.features if name in features]
         yield from _group_problems(path, group, known)
     towers = len(features) - len(member_of) + len(model.groups)
-    if model.merge == "dot" and towers != 2:
+    if model.merge == "dot" and towers != 2 and not own:
         yield f"model.merge: dot takes exactly two towers, got {towers}"
 
 

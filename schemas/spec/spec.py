@@ -20,6 +20,7 @@ from skewless.schemas.rows.label_values import label_text
 from skewless.schemas.spec.declared import Declared
 from skewless.schemas.spec.encoders import Dense, Encoder, Flatten
 from skewless.schemas.spec.features import (
+    FEATURE_NAME,
     Feature,
     NumericFeature,
     TextFeature,
@@ -40,9 +41,6 @@ from skewless.schemas.spec.splits import Split
 from skewless.schemas.spec.yaml_document import read_yaml_file, write_yaml
 
 __all__ = ["Spec", "is_sequence", "load", "parse"]
-
-# Names of features name files of vocabularies, parts of graphs and entries of records.
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,199}\Z")
 
 
 class Spec(Declared):
@@ -132,12 +130,13 @@ def parse(document: Any, source: str = "spec") -> Spec:
 
 def _problems(spec: Spec) -> Iterator[str]:
     """Yields what is wrong between the parts, each part being sound by itself."""
-    if not spec.features and not spec.preprocessing:
-        yield "features: expected at least one feature, or 'preprocessing: my_module:preprocessing_fn'"
+    if not spec.features:
+        own = " (they name the columns that 'preprocessing' is given)" if spec.preprocessing else ""
+        yield f"features: expected at least one feature{own}"
     if spec.preprocessing and not re.fullmatch(r"[\w.]+:\w+", spec.preprocessing):
         yield f"preprocessing: expected module:function, got {spec.preprocessing!r}"
     for name, feature in spec.features.items():
-        if not _NAME.match(name):
+        if not FEATURE_NAME.match(name):
             yield (
                 f"features.{_short(name)}: expected a name of 1 to 200 letters (a to z), digits and "
                 "_ that starts with a letter; name it so, and the column as it is under `column`"
@@ -155,11 +154,12 @@ def _problems(spec: Spec) -> Iterator[str]:
         if len(texts) != 1 or len(spec.features) != 1:
             yield f"features: seq2seq encodes exactly one text feature, got {list(spec.features)}"
     else:
-        yield from tower_problems(spec.features, spec.model)
+        yield from tower_problems(spec.features, spec.model, own=spec.preprocessing is not None)
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:60]}… ({len(text)} characters)"
+    shown = text if text.isprintable() else repr(text)[1:-1]
+    return shown if len(text) <= 60 else f"{shown[:60]}… ({len(text)} characters)"
 
 
 def _encoder_problems(path: str, feature: Any) -> Iterator[str]:
