@@ -233,6 +233,18 @@ def serve(parser: argparse.ArgumentParser) -> None:
         "num_batch_threads and allowed_batch_sizes, in its text format",
     )
     parser.add_argument(
+        "--ssl-config-file",
+        "--ssl_config_file",
+        metavar="FILE",
+        help="TLS for REST and gRPC: TensorFlow Serving's server_key, server_cert, custom_ca and "
+        "client_verify, in its text format",
+    )
+    parser.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help="bearer tokens, one a line: requests must bring one; read again when it changes",
+    )
+    parser.add_argument(
         "--max-body-bytes",
         type=int,
         default=16 * 1024 * 1024,

@@ -23,6 +23,8 @@ try:
     from skewless.model.serve.monitoring.monitoring_config import DEFAULT_PATH
     from skewless.model.serve.monitoring.monitoring_config import load as monitoring_path
     from skewless.model.serve.server import Options, serve
+    from skewless.model.serve.transport.tls import load_tls
+    from skewless.model.serve.transport.tokens import Tokens
 except ImportError as error:
     raise UsageError(
         f"serve needs {error.name}; install it with: pip install 'skewless[serve]'"
@@ -55,6 +57,8 @@ def execute(known: argparse.Namespace) -> int:
         batching=BatchingParameters() if file is None else load(file),
         max_body_bytes=known.max_body_bytes,
         timeout=known.timeout,
+        tls=None if known.ssl_config_file is None else load_tls(known.ssl_config_file),
+        tokens=None if known.token_file is None else Tokens(known.token_file),
     )
     asyncio.run(serve(options))
     return 0

@@ -29,6 +29,7 @@ from skewless.model.serve.monitoring.observing import ObservedApp, Observer
 from skewless.model.serve.monitoring.tensorflow_serving import CONTENT_TYPE
 from skewless.model.serve.page import explanations, page
 from skewless.model.serve.rest import rest_api
+from skewless.model.serve.transport.tokens import AuthorizedApp, Tokens
 
 __all__ = ["application"]
 
@@ -48,6 +49,7 @@ def application(
     timeout: float,
     stopping: Callable[[], bool],
     monitoring_path: str | None,
+    tokens: Tokens | None,
 ) -> ASGIApp:
     """Returns the application.
 
@@ -60,6 +62,7 @@ def application(
       timeout: Seconds from a request's head to its answer.
       stopping: Whether the server takes no new work.
       monitoring_path: Where TensorFlow Serving's figures are; None for nowhere.
+      tokens: What requests must bring; None for nothing.
     """
 
     async def healthy(request: Request) -> Response:
@@ -105,7 +108,7 @@ def application(
         routes.append(Route(monitoring_path, figures_as_there))
     app = Starlette(routes=routes, exception_handlers={HTTPException: _not_here})
     gzipped = GZipMiddleware(app, minimum_size=_GZIP_FROM_BYTES, compresslevel=_GZIP_LEVEL)
-    return ObservedApp(gzipped, observer)
+    return ObservedApp(gzipped if tokens is None else AuthorizedApp(gzipped, tokens), observer)
 
 
 async def _not_here(request: Request, error: Exception) -> Response:

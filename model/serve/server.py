@@ -32,6 +32,8 @@ from skewless.model.serve.transport.grpc_server import GrpcServer
 from skewless.model.serve.transport.health import SERVICE, Health
 from skewless.model.serve.transport.reflection import add_reflection
 from skewless.model.serve.transport.tensorflow_services import TENSORFLOW_SERVICES
+from skewless.model.serve.transport.tls import Tls
+from skewless.model.serve.transport.tokens import AuthorizedCalls, Tokens
 from skewless.schemas.errors import DataError, UsageError
 
 __all__ = ["Options", "listening_at", "serve"]
@@ -58,6 +60,8 @@ class Options:
       batching: How requests are put together.
       max_body_bytes: Of a request.
       timeout: Seconds from a request's head to its answer, and for the last ones when stopping.
+      tls: What both ports show and want to see; None for neither.
+      tokens: What requests must bring; None for nothing.
     """
 
     model: Path | None
@@ -73,6 +77,8 @@ class Options:
     batching: BatchingParameters = field(default_factory=BatchingParameters)
     max_body_bytes: int = 16 * 1024 * 1024
     timeout: float = 30.0
+    tls: Tls | None = None
+    tokens: Tokens | None = None
 
     def __post_init__(self) -> None:
         """Checks the numbers.
@@ -117,6 +123,7 @@ async def serve(options: Options) -> None:
         timeout=options.timeout,
         stopping=stop.is_set,
         monitoring_path=options.monitoring_path,
+        tokens=options.tokens,
     )
     http = _Server(_http_config(app, options))
     rpc, rpc_port, health = _rpc_server(options, models, batcher, observer)
@@ -173,12 +180,14 @@ class _Server(uvicorn.Server):
 
 
 def _http_config(app: object, options: Options) -> uvicorn.Config:
+    tls = options.tls
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
+        ssl_context_factory=None if tls is None else lambda config, default: tls.context,
         ws="none",
         backlog=_BACKLOG,
         h11_max_incomplete_event_size=_HEAD_BYTES,
@@ -213,7 +222,8 @@ def _rpc_server(
             ("grpc.max_receive_message_length", options.max_body_bytes),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),
-        ]
+        ],
+        [] if options.tokens is None else [AuthorizedCalls(options.tokens, observer)],
     )
     add_services(server, models, batcher, observer, options.timeout)
     health = Health(models, [service.full_name for service in TENSORFLOW_SERVICES])
@@ -223,7 +233,9 @@ def _rpc_server(
         return server, None, health
     address = f"[{options.host}]" if ":" in options.host else options.host
     try:
-        port = server.add_port(f"{address}:{options.grpc_port}")
+        port = server.add_port(
+            f"{address}:{options.grpc_port}", options.tls and options.tls.credentials
+        )
     except RuntimeError as error:
         raise UsageError(
             f"--host {options.host} --grpc-port {options.grpc_port}: cannot listen there: {error}; choose another"
@@ -260,6 +272,6 @@ def _tell(options: Options, models: Models, listening: socket.socket, rpc_port: 
         model=None if only is None else only.name,
         version=None if only is None else answering.get(only.name),
         models=None if only is not None else answering,
-        http=f"http://{host}:{listening.getsockname()[1]}/",
+        http=f"{'https' if options.tls else 'http'}://{host}:{listening.getsockname()[1]}/",
         grpc=None if rpc_port is None else f"{host}:{rpc_port}",
     )
