@@ -1,124 +1,151 @@
-"""Nasty files of every format: what each comes to, held against Python's csv and json."""
+"""Hundreds of nasty files, made by tests/nasty/corpus: each comes to what its family says."""
 
 from __future__ import annotations
 
-import functools
-import gzip
-import json
-import random
-from collections.abc import Iterator
+import re
+from collections import Counter
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-import tensorflow as tf
-import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.nasty.attempt import attempt
-from tests.nasty.outcomes import BAD
+from tests.nasty.corpus import ANY, Family, every_family
+from tests.nasty.corpus.__main__ import table
+from tests.nasty.outcomes import BAD, Outcome
 
-ROWS = b"a,b\n1,x\n2,y\n3,z\n"
-gzipped = functools.partial(gzip.compress, mtime=0)
-zipped = zstandard.ZstdCompressor().compress
-
-# Of each file: its name, its bytes, what becomes of it, how many records it has and how many of
-# them are rejected when every column is read as text.
-TEXTS = [
-    ("plain.csv", ROWS, "ok", 3, 0),
-    ("no_last_line_end.csv", b"a,b\n1,x\n2,y", "ok", 2, 0),
-    ("carriage_returns.csv", b"a,b\r1,x\r2,y\r", "ok", 2, 0),
-    ("mixed_line_ends.csv", b"a,b\r\n1,x\n2,y\r3,z\r\n", "ok", 3, 0),
-    ("blank_lines.csv", b"\n\na,b\n\n1,x\n\n\n2,y\n\n", "ok", 2, 0),
-    ("byte_order_mark.csv", b"\xef\xbb\xbfa,b\n1,x\n", "ok", 1, 0),
-    ("quoted.csv", b'a,b\n"1,5","x ""y"""\n"2\n3",y\n', "ok", 2, 0),
-    ("quote_in_a_field.csv", b'a,b\n1,5" pipe\n2,y\n', "ok", 2, 0),
-    ("text_after_a_quote.csv", b'a,b\n"1"2,x\n2,y\n', "ok", 2, 0),
-    ("open_quote.csv", b'a,b\n1,x\n"2,y\n3,z\n', "rejected", 3, 1),
-    ("widths.csv", b"a,b\n1\n2,y\n3,z,9\n4,w\n", "rejected", 4, 2),
-    ("not_utf8.csv", b"a,b\n1,\xff\n2,y\n", "rejected", 2, 1),
-    ("width_and_not_utf8.csv", b"a,b\n1,x\n2,\xe9,z\n3,y\n", "rejected", 3, 1),
-    ("nul.csv", b"a,b\n1,x\x00y\n2,y\n", "ok", 2, 0),
-    ("control.csv", b"a,b\n1,\x1b[31m\x07\n2,y\n", "ok", 2, 0),
-    ("header_only.csv", b"a,b\n", "ok", 0, 0),
-    ("empty.csv", b"", "refused", 0, 0),
-    ("only_line_ends.csv", b"\n\n\n", "refused", 0, 0),
-    ("utf16.csv", "a,b\n1,x\n".encode("utf-16"), "refused", 0, 0),
-    ("header_not_utf8.csv", b"a,\xff\n1,x\n", "refused", 0, 0),
-    ("one_column.csv", b"a\n1\n2\n", "ok", 2, 0),
-    ("tabs.tsv", b"a\tb\n1\tx,y\n2\ty\n", "ok", 2, 0),
-    ("packed.csv.gz", gzipped(ROWS), "ok", 3, 0),
-    ("members.csv.gz", gzipped(ROWS) + gzipped(b"4,w\n"), "ok", 4, 0),
-    ("packed.csv.zst", zipped(ROWS), "ok", 3, 0),
-    ("not_packed.csv.gz", ROWS, "refused", 0, 0),
-    ("parquet.csv", b"PAR1\x00\x00", "refused", 0, 0),
-    ("plain.jsonl", b'{"a": "1", "b": "x"}\n{"a": "2"}\n', "ok", 2, 0),
-    ("blank.jsonl", b'\n{"a": "1"}\n  \n{"a": "2"}\n', "ok", 2, 0),
-    ("no_object.jsonl", b'{"a": "1"}\n[1]\n7\nnull\n"x"\n', "rejected", 5, 4),
-    ("broken.jsonl", b'{"a": "1"}\n{"a": \n{"a": "2"}\n', "rejected", 3, 1),
-    ("twice.jsonl", b'{"a": "1", "a": "2"}\n{"a": "3"}\n', "rejected", 2, 1),
-    ("surrogate.jsonl", b'{"a": "\\ud800"}\n{"a": "2"}\n', "rejected", 2, 1),
-    ("deep.jsonl", b'{"a": ' + b"[" * 500 + b"]" * 500 + b'}\n{"a": "2"}\n', "rejected", 2, 1),
-    ("bare_words.jsonl", b'{"a": NaN}\n{"a": "2"}\n{"a": nul}\n', "rejected", 3, 1),
-    ("not_utf8.jsonl", b'{"a": "\xff"}\n{"a": "2"}\n', "rejected", 2, 1),
-    ("empty.jsonl", b"", "ok", 0, 0),
-    ("text.parquet", ROWS, "refused", 0, 0),
-    ("empty.parquet", b"", "refused", 0, 0),
-    ("text.tfrecord", ROWS * 3, "refused", 0, 0),
-]
+FAMILIES = every_family(damages=1)
+# The same contents packed or with tabs, and large ones, take longer and find less.
+_LARGE = 1 << 20
 
 
-@pytest.mark.parametrize(("name", "content", "kind", "read", "rejected"), TEXTS)
-def test_each_file_comes_to_what_the_table_says(
-    name: str, content: bytes, kind: str, read: int, rejected: int, tmp_path: Path
-) -> None:
-    (tmp_path / name).write_bytes(content)
-    outcome = attempt(tmp_path / name, "", ("text", "int64", "float32"))
-    assert (outcome.kind, outcome.read, outcome.rejected) == (kind, read, rejected), outcome
-    for _, reason in outcome.reasons.values():
-        assert reason
+def _quick(family: Family) -> bool:
+    return not (family.derived or any(len(f.bytes()) >= _LARGE for f in family.files.values()))
 
 
-def _parquet() -> bytes:
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.table({"a": ["1", "2", None], "b": [[1], None, [2, 3]]}), sink)
-    return bytes(sink.getvalue())
+def _named(family: Family) -> str:
+    return f"{family.format}: {family.about}"
 
 
-def _records(path: Path) -> bytes:
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for text in (b"1", b"2"):
-            value = tf.train.Feature(bytes_list=tf.train.BytesList(value=[text]))
-            row = tf.train.Example(features=tf.train.Features(feature={"a": value}))
-            writer.write(row.SerializeToString())
-    return path.read_bytes()
-
-
-def _damaged(sound: bytes, seed: int) -> Iterator[bytes]:
-    """Yields the file cut at many places, and with single bits turned over."""
-    chance = random.Random(seed)
-    for end in sorted(chance.sample(range(len(sound)), min(12, len(sound)))):
-        yield sound[:end]
-    for _ in range(12):
-        at = chance.randrange(len(sound))
-        yield sound[:at] + bytes([sound[at] ^ (1 << chance.randrange(8))]) + sound[at + 1 :]
-
-
-@pytest.mark.parametrize(
-    "ending", [".csv", ".csv.gz", ".csv.zst", ".jsonl", ".parquet", ".tfrecord"]
-)
-def test_damage_never_ends_in_a_traceback(ending: str, tmp_path: Path) -> None:
-    lines = "".join(json.dumps({"a": str(x), "b": f"é{x}"}) + "\n" for x in range(5))
-    sound = {
-        ".csv": ROWS + 'ß,"q\nr"\n'.encode(),
-        ".csv.gz": gzipped(ROWS),
-        ".csv.zst": zipped(ROWS),
-        ".jsonl": lines.encode(),
-        ".parquet": _parquet(),
-        ".tfrecord": _records(tmp_path / "sound.tfrecord"),
-    }[ending]
-    for at, content in enumerate(_damaged(sound, len(ending))):
-        path = tmp_path / f"{at}{ending}"
-        path.write_bytes(content)
-        outcome = attempt(path, "", ("text",))
+def _check(folder: Path, family: Family, kinds: tuple[str, ...]) -> Counter[str]:
+    """Tries each file of a family; returns how many came to what."""
+    counts: Counter[str] = Counter()
+    for name, file in family.files.items():
+        path = folder / f"{name}.{family.format}"
+        path.write_bytes(file.bytes())
+        outcome = attempt(path, "", kinds)
+        path.unlink()
         assert outcome.kind not in BAD, outcome
+        counts[outcome.kind] += 1
+        if family.outcome == ANY:
+            continue
+        assert outcome.kind == family.outcome, outcome
+        if family.outcome != "refused" and file.read is not None:
+            assert (outcome.read, outcome.rejected) == (file.read, file.rejected), outcome
+        for reason in _reasons(outcome):
+            assert re.search(family.reason, reason), f"{outcome.file}: {reason}"
+    return counts
+
+
+def _reasons(outcome: Outcome) -> list[str]:
+    if outcome.kind == "refused":
+        return [outcome.detail]
+    return [reason for _, reason in outcome.reasons.values()]
+
+
+@pytest.mark.parametrize("family", list(filter(_quick, FAMILIES)), ids=_named)
+def test_each_file_comes_to_what_its_family_says(family: Family, tmp_path: Path) -> None:
+    _check(tmp_path, family, ())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES, ids=_named)
+def test_as_every_kind_of_column(family: Family, tmp_path: Path) -> None:
+    _check(tmp_path, family, ("text", "list", "int64", "float32"))
+
+
+@pytest.mark.parametrize("format", ["csv", "tsv"])
+def test_numbers_are_those_that_python_reads(format: str, tmp_path: Path) -> None:
+    for family in FAMILIES:
+        if family.format == format and family.about.startswith("numbers at each limit"):
+            assert _check(tmp_path, family, ("int64", "float32")) == {"ok": len(family.files)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2, 7))
+def test_damage_anywhere_loses_no_row_untold(seed: int, tmp_path: Path) -> None:
+    for family in every_family(seed, damages=6):
+        if family.about == "damage anywhere":
+            _check(tmp_path, family, ())
+
+
+def test_there_are_hundreds_of_every_sort() -> None:
+    files = sum(len(family.files) for family in filter(_quick, FAMILIES))
+    assert files >= 300
+    formats = Counter(family.format for family in FAMILIES for _ in family.files)
+    wanted = "csv tsv jsonl csv.gz csv.zst jsonl.gz jsonl.zst parquet tfrecord tfrecord.gz"
+    assert all(formats[format] >= 20 for format in wanted.split()), formats
+    assert len({_named(family) for family in FAMILIES}) == len(FAMILIES)
+
+
+def test_the_page_has_the_table_of_families() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "bad-input.md").read_text()
+    assert table(every_family()) in page, "put what `python -m tests.nasty.corpus` prints into it"
+
+
+CELLS = st.text(
+    st.one_of(st.sampled_from(",;\t\"\r\n \x00\ufeff\u2028'\\"), st.characters(codec="utf-8")),
+    max_size=8,
+)
+TEXTS = st.one_of(
+    CELLS.map(str.encode), st.binary(max_size=6), st.sampled_from([b'"', b'""', b'",', b'"\n', b""])
+)
+
+
+@given(
+    rows=st.lists(st.lists(TEXTS, min_size=1, max_size=3), max_size=6),
+    ends=st.lists(st.sampled_from([b"\n", b"\r\n", b"\r", b"\n\n"]), min_size=6, max_size=6),
+)
+def test_any_cells_are_what_pythons_csv_reads(
+    rows: list[list[bytes]], ends: list[bytes], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Cells are put between delimiters as they are: quotes open and close where they happen to."""
+    lines = b"".join(b",".join(row) + end for row, end in zip(rows, ends, strict=False))
+    path = tmp_path_factory.getbasetemp() / "cells.csv"
+    path.write_bytes(b"a,b\n" + lines)
+    outcome = attempt(path, "", ())
+    assert outcome.kind not in BAD, outcome
+
+
+VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=2)
+    ),
+    max_leaves=5,
+)
+
+
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.dictionaries(st.sampled_from("ab"), VALUES), st.booleans(), st.integers(0, 60)
+        ),
+        max_size=5,
+    )
+)
+def test_any_values_are_what_pythons_json_reads(
+    rows: list[tuple[dict[str, object], bool, int]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    import json
+
+    lines = []
+    for row, ascii_only, cut in rows:
+        line = json.dumps(row, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+        # Some lines end early.
+        lines.append(line if cut % 4 else line[:cut])
+    path = tmp_path_factory.getbasetemp() / "values.jsonl"
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    outcome = attempt(path, "", ())
+    assert outcome.kind not in BAD, outcome

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -159,6 +160,9 @@ def _table(
         if not even:
             none = pa.table({name: pa.array([], pa.binary()) for name in read})
             return none, bad
+    if data.startswith(codecs.BOM_UTF8):
+        # Arrow leaves one out at the beginning of what it reads; here it is part of a cell.
+        data = codecs.BOM_UTF8 + data
     table = pa.csv.read_csv(
         pa.BufferReader(data),
         read_options=pa.csv.ReadOptions(

@@ -53,6 +53,7 @@ _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (rb"\xfd7zXZ\x00", "xz", ""),
     (rb"Obj\x01", "Avro", ""),
     (rb"ARROW1\x00\x00", "Arrow IPC", ""),
+    (rb"\xff{4}[\x00-\xff]{2}\x00\x00", "an Arrow IPC stream", ""),
     (rb"ORC[\x00-\x1f]", "ORC", ""),
     (rb"\xd0\xcf\x11\xe0", "an old Office document, as Excel's .xls is", ""),
     (rb"%PDF-", "PDF", ""),

@@ -261,7 +261,8 @@ def _value(value: Any, name: str, column: RawColumn) -> Any:
         except UnicodeEncodeError:
             raise _LineError("not UTF-8: a lone surrogate", name) from None
         return value
-    if value is None:
+    # No number is no value, as in a Parquet file's floats.
+    if value is None or value != value:
         return None
     return number_text(value)
 

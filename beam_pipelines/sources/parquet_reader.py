@@ -79,10 +79,28 @@ def read_parquet(
 
 def _row_as_json(table: pa.RecordBatch) -> Callable[[int], str]:
     def text(at: int) -> str:
-        row: dict[str, Any] = table.slice(at, 1).to_pylist()[0]
+        row = {
+            name: _shown(column.slice(at, 1))
+            for name, column in zip(table.schema.names, table.columns, strict=True)
+        }
         return clipped(json.dumps(row, ensure_ascii=False, default=_plain))
 
     return text
+
+
+def _shown(value: pa.Array) -> Any:
+    """Returns the one value; one that Python cannot hold by its bytes, or the number it is stored as."""
+    try:
+        return value.to_pylist()[0]
+    except (ValueError, ArithmeticError, LookupError, pa.ArrowException):
+        if isinstance(value, pa.DictionaryArray):
+            return _shown(value.dictionary_decode())
+        kind = value.type
+        if pa.types.is_temporal(kind) and kind.bit_width in (32, 64):
+            return value.view(pa.int32() if kind.bit_width == 32 else pa.int64())[0].as_py()
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            return value.cast(pa.large_binary())[0].as_py()
+        return f"a value of {kind} that cannot be shown"
 
 
 def _plain(value: Any) -> str:

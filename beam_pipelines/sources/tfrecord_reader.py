@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -152,6 +153,14 @@ def decode_examples(
         return _one_by_one(unit, records, numbers, rejected, columns)
 
 
+def _narrow_text(value: float) -> bytes | None:
+    """Returns a float32 as text, as it is where a whole batch is decoded at once."""
+    if math.isnan(value):
+        return None
+    whole = value.is_integer() and abs(value) < 1e15
+    return (str(int(value)) if whole else str(np.float32(value))).encode()
+
+
 def _one_by_one(
     unit: WorkUnit,
     records: list[bytes],
@@ -186,7 +195,12 @@ def _one_by_one(
             kind = features[name].WhichOneof("kind") if name in features else None
             held = [] if kind is None else getattr(features[name], kind).value
             texts = [
-                item if isinstance(item, bytes) else number_text(item).encode() for item in held
+                _narrow_text(item)
+                if isinstance(item, float)
+                else item
+                if isinstance(item, bytes)
+                else number_text(item).encode()
+                for item in held
             ]
             column.append(texts if kind else None)
     arrays = [pa.array(column, pa.large_list(pa.large_binary())) for column in values.values()]

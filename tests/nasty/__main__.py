@@ -1,7 +1,7 @@
 """python -m tests.nasty DIR …: tries files, prints what became of them; exit 1 if any must not be.
 
 Every file goes by its ending; `.json` is tried as `.jsonl`, and `.txt`, `.xml`, `.html` and `.srt` as
-`.csv`.
+`.csv`, and `--as` says another.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.nasty", description=__doc__)
     parser.add_argument("directories", nargs="+", type=Path, metavar="DIR")
     parser.add_argument("--only", default="*", metavar="GLOB", help="paths to try")
-    parser.add_argument("--seconds", type=float, default=20, help="a file's time (20)")
+    parser.add_argument("--as", dest="ending", metavar="ENDING",
+        help="try every file under this ending, .parquet say, whatever it is called",
+    )  # fmt: skip
+    parser.add_argument("--seconds", type=float, default=20, help="a file's processor time (20)")
     parser.add_argument("--memory", type=float, default=2, help="GiB that a file may take (2)")
     parser.add_argument("--processes", type=int, default=1, choices=(1, 2))
     parser.add_argument("--json", type=Path, metavar="FILE", help="every outcome, as JSON lines")
@@ -48,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     begin = time.monotonic()
     limits = {"processes": known.processes, "memory": int(known.memory * 2**30)}
     with tempfile.TemporaryDirectory(prefix="nasty-") as folder:
-        tasks = list(_tasks(known.directories, known.only, Path(folder)))
+        tasks = list(_tasks(known.directories, known.only, known.ending, Path(folder)))
         outcomes = list(
             _seen(outcomes_of(attempt, tasks, seconds=known.seconds, **limits), len(tasks))
         )
@@ -75,7 +78,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(any(outcome.bad for outcome in outcomes))
 
 
-def _tasks(directories: Sequence[Path], only: str, folder: Path) -> Iterator[Task]:
+def _tasks(
+    directories: Sequence[Path], only: str, tried_as: str | None, folder: Path
+) -> Iterator[Task]:
     """Yields files and their families; those tried under another ending by a link in `folder`."""
     links = 0
     for directory in directories:
@@ -85,13 +90,14 @@ def _tasks(directories: Sequence[Path], only: str, folder: Path) -> Iterator[Tas
                 if not fnmatch.fnmatch(str(path), only):
                     continue
                 ending = path.suffix.lower()
-                if ending not in TRIED_AS:
+                other = tried_as or TRIED_AS.get(ending)
+                if other is None:
                     yield path, _family(path)
                     continue
                 links += 1
-                link = folder / f"{links}-{name}{TRIED_AS[ending]}"
+                link = folder / f"{links}-{name}{other}"
                 link.symlink_to(path.absolute())
-                yield link, f"{ending} as {TRIED_AS[ending]}"
+                yield link, f"{_short(ending)} as {other}"
 
 
 def _family(path: Path) -> str:
@@ -100,6 +106,11 @@ def _family(path: Path) -> str:
     if not format_of(path):
         return "other endings"
     return "".join(path.suffixes[-2:] if path.suffix in (".gz", ".zst") else path.suffixes[-1:])
+
+
+def _short(ending: str) -> str:
+    """Returns an ending as a family's name: a file's own hash behind a dot is none."""
+    return ending if 0 < len(ending) <= 12 else "no ending"
 
 
 def _seen(outcomes: Iterator[Outcome], count: int) -> Iterator[Outcome]:

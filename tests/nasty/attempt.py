@@ -7,7 +7,6 @@ import dataclasses
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,9 @@ from skewless.beam_pipelines.sources import (
 from skewless.beam_pipelines.sources.files import ENDINGS
 from skewless.schemas.errors import SkewlessError, SpecError
 from skewless.schemas.spec.spec import Spec, parse
-from tests.nasty.oracles import Delimited, delimited, json_objects, same_text, text_of
-from tests.nasty.outcomes import Outcome
+from tests.nasty.compared import MOST_RECORDS, compare, compare_kind
+from tests.nasty.oracles import as_utf8, delimited, json_objects, text_of
+from tests.nasty.outcomes import FoundError, Outcome, Read
 
 __all__ = ["attempt", "format_of", "preprocess_alone", "small_batches"]
 
@@ -38,23 +38,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "float32": {"type": "numeric"},
 }
 MOST_COLUMNS = 40
-_MOST_RECORDS = 200_000
 _PIECES = 40
-
-
-class _FoundError(Exception):
-    def __init__(self, kind: str, level: str, detail: str) -> None:
-        super().__init__(detail)
-        self.kind, self.level, self.detail = kind, level, detail
-
-
-@dataclass
-class _Read:
-    """What a spec made of a file: values by record number, and the rejections."""
-
-    values: dict[int, tuple[Any, ...]] = field(default_factory=dict)
-    reasons: dict[int, tuple[str | None, str]] = field(default_factory=dict)
-    read: int = 0
 
 
 def format_of(path: Path) -> str:
@@ -69,14 +53,14 @@ def attempt(path: Path, family: str, kinds: Sequence[str] = tuple(KINDS)) -> Out
     """Tries a file: `init`, then every column read as each of `kinds`, whole and in small pieces."""
     begin = time.monotonic()
     document: dict[str, Any] | None = None
-    at_init: _FoundError | None = None
+    at_init: FoundError | None = None
     try:
         document = _proposed(path)
-    except _FoundError as found:
+    except FoundError as found:
         at_init = found
     try:
         outcome = _rows(path, family, kinds, document)
-    except _FoundError as found:
+    except FoundError as found:
         outcome = Outcome(str(path), family, found.kind, found.level, found.detail)
     if at_init is not None:
         detail = f"{at_init.detail}\n{outcome.level or 'read'}: {outcome.kind} {outcome.detail}"
@@ -96,14 +80,14 @@ def _level(name: str, path: Path) -> Iterator[None]:
         named = isinstance(error, SpecError) or path.name in text
         clear = len(text) < 20_000 and "Traceback" not in text and "\x1b" not in text
         if not lines or not named or not clear:
-            raise _FoundError("UNCLEAR", name, f"{type(error).__name__}: {text[:2000]}") from error
+            raise FoundError("UNCLEAR", name, f"{type(error).__name__}: {text[:2000]}") from error
         raise
-    except _FoundError:
+    except FoundError:
         raise
     except (MemoryError, pa.ArrowMemoryError) as error:
-        raise _FoundError("CRASH", name, f"out of memory: {_where(error)}") from error
+        raise FoundError("CRASH", name, f"out of memory: {_where(error)}") from error
     except Exception as error:
-        raise _FoundError("TRACEBACK", name, _where(error)) from error
+        raise FoundError("TRACEBACK", name, _where(error)) from error
 
 
 def _where(error: BaseException) -> str:
@@ -140,7 +124,8 @@ def _rows(
         with _level("read", path):
             spec = _spec(names, KINDS["text"], csv)
             whole = _read_all(path, spec)
-        _compare(path, spec, whole, csv)
+        columns = [str(feature.column) for feature in spec.features.values()]
+        compare(path, format_of(path), columns, csv, whole)
         kind = "rejected" if whole.reasons else "ok"
         outcome = Outcome(
             str(path),
@@ -164,9 +149,10 @@ def _rows(
             spec = _spec(names, KINDS[kind], csv)
             typed = _read_all(path, spec)
             if typed.read != outcome.read:
-                raise _FoundError(
+                raise FoundError(
                     "UNCOUNTED", f"rows as {kind}", f"{typed.read} records, as text {outcome.read}"
                 )
+            compare_kind(kind, format_of(path), csv, whole, typed)
             with small_batches(max(2, typed.read // _PIECES)):
                 again = _read_all(path, spec, **cut)
             _same(typed, again, f"rows as {kind}, cut")
@@ -181,11 +167,11 @@ def _names(path: Path, csv: dict[str, Any]) -> list[str]:
         if format in ("csv", "tsv"):
             names = list(csv.get("header") or ())
             if not names:
-                data = text_of(path) or b""
+                data, encoding = as_utf8(text_of(path)[0], csv.get("encoding", "utf-8"))
                 header = delimited(data[: 4 << 20], _delimiter(format, csv)).header
-                names = [name.decode(csv.get("encoding", "utf-8")) for name in header]
+                names = [name.decode(encoding) for name in header]
         elif format == "jsonl":
-            for row in json_objects((text_of(path) or b"")[: 4 << 20])[:200]:
+            for row in json_objects(text_of(path)[0][: 4 << 20])[:200]:
                 names += [name for name in row or () if name not in names and name != "\x00twice"]
         elif format == "parquet":
             names = parquet_reader.pq.read_schema(path).names
@@ -219,40 +205,40 @@ def _spec(names: Sequence[str], feature: dict[str, Any], csv: dict[str, Any]) ->
         return made(fit or ["x"])
 
 
-def _read_all(path: Path, spec: Spec, **cut: int) -> _Read:
+def _read_all(path: Path, spec: Spec, **cut: int) -> Read:
     """Reads a file's rows; every record must be among them or the rejections, once."""
-    result = _Read()
+    result = Read()
     for unit in plan([str(path)], spec, **cut):
         for rows in rows_of(unit, spec):
             columns = [column.to_pylist() for column in rows.columns.columns]
             result.read += rows.read
             if rows.read != len(rows.numbers) + len({entry.row for entry in rows.rejected}):
-                raise _FoundError(
+                raise FoundError(
                     "UNCOUNTED",
                     "read",
                     f"{rows.read} read, {len(rows.numbers)} kept, {len(rows.rejected)} rejected",
                 )
             for number, *values in zip(rows.numbers.tolist(), *columns, strict=True):
                 if number in result.values:
-                    raise _FoundError("UNCOUNTED", "read", f"row {number} twice")
+                    raise FoundError("UNCOUNTED", "read", f"row {number} twice")
                 result.values[number] = tuple(values)
             for entry in rows.rejected:
                 result.reasons[entry.row] = (entry.column, entry.reason)
                 if not entry.reason.strip():
-                    raise _FoundError(
+                    raise FoundError(
                         "UNCLEAR", "read", f"row {entry.row} rejected without a reason"
                     )
-            if result.read > _MOST_RECORDS:
+            if result.read > MOST_RECORDS:
                 return result
     numbers = sorted([*result.values, *result.reasons])
     if numbers != list(range(1, result.read + 1)):
-        raise _FoundError(
+        raise FoundError(
             "UNCOUNTED", "read", f"{result.read} records, numbered {numbers[:5]} … {numbers[-3:]}"
         )
     return result
 
 
-def _same(one: _Read, other: _Read, level: str) -> None:
+def _same(one: Read, other: Read, level: str) -> None:
     # repr(): NaN is NaN.
     for what, first, second in (
         ("row", one.values, other.values),
@@ -260,92 +246,11 @@ def _same(one: _Read, other: _Read, level: str) -> None:
     ):
         for number in sorted({*first, *second}):
             if repr(first.get(number)) != repr(second.get(number)):
-                raise _FoundError(
+                raise FoundError(
                     "DIFFERS",
                     level,
                     f"{what} {number}: whole {first.get(number)!r:.300}, in pieces {second.get(number)!r:.300}",
                 )
-
-
-def _compare(path: Path, spec: Spec, whole: _Read, csv: dict[str, Any]) -> None:
-    """Holds what was read as text against Python's csv or json."""
-    data = text_of(path)
-    format = format_of(path)
-    if data is None or whole.read > _MOST_RECORDS:
-        return
-    columns = [feature.column for feature in spec.features.values()]
-    if format in ("csv", "tsv"):
-        encoding = csv.get("encoding", "utf-8")
-        expected = delimited(data, _delimiter(format, csv), csv.get("header", ()))
-        _compare_delimited(expected, columns, whole, encoding)
-    elif format == "jsonl":
-        _compare_json(json_objects(data), columns, whole)
-    elif format == "parquet":
-        rows = parquet_reader.pq.ParquetFile(path).metadata.num_rows
-        if rows != whole.read:
-            raise _FoundError("DIFFERS", "read", f"{whole.read} rows, the footer says {rows}")
-
-
-def _compare_delimited(
-    expected: Delimited, columns: Sequence[str | None], whole: _Read, encoding: str
-) -> None:
-    header = [name.decode(encoding) for name in expected.header]
-    places = [header.index(str(column)) for column in columns]
-    rows = expected.rows[:-1] if expected.unclosed else expected.rows
-    for number, row in enumerate(rows, 1):
-        want: Any = None
-        if len(row) == len(header):
-            with contextlib.suppress(UnicodeDecodeError):
-                want = tuple(row[place].decode(encoding) for place in places)
-        got = whole.values.get(number)
-        if got != want:
-            why = whole.reasons.get(number)
-            raise _FoundError(
-                "DIFFERS",
-                "read",
-                f"record {number}: csv says {want!r:.300}, we {got!r:.300} ({why})",
-            )
-    if not expected.unclosed and whole.read != len(rows):
-        raise _FoundError("DIFFERS", "read", f"{whole.read} records, csv says {len(rows)}")
-
-
-def _compare_json(
-    objects: Sequence[dict[str, Any] | None], columns: Sequence[str | None], whole: _Read
-) -> None:
-    for number, row in enumerate(objects, 1):
-        got = whole.values.get(number)
-        values = [(row or {}).get(str(column)) for column in columns]
-        plain = (
-            row is not None
-            and all(_plain(value) for value in values)
-            and not (set(row["\x00twice"]) & {str(column) for column in columns})
-        )
-        if not plain or got is None:
-            if plain != (got is not None):
-                raise _FoundError(
-                    "DIFFERS",
-                    "read",
-                    f"record {number}: json says {row!r:.300}, we {got!r:.300} ({whole.reasons.get(number)})",
-                )
-            continue
-        for column, value, text in zip(columns, values, got, strict=True):
-            if not same_text(value, text):
-                raise _FoundError(
-                    "DIFFERS",
-                    "read",
-                    f"record {number}, column {column!r}: json says {value!r:.300}, we {text!r:.300}",
-                )
-    if whole.read != len(objects):
-        raise _FoundError("DIFFERS", "read", f"{whole.read} records, json says {len(objects)}")
-
-
-def _plain(value: Any) -> bool:
-    if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return False
-    return not isinstance(value, (list, dict))
 
 
 @contextlib.contextmanager
@@ -382,7 +287,7 @@ def preprocess_alone(path: Path, family: str) -> Outcome:
             rows = preprocess(spec, [str(path)], Path(folder) / "out", max_rejected=1.0).rows
         counted = (rows.read, rows.rejected)
         if counted != (expected.read, len(expected.reasons)):
-            raise _FoundError(
+            raise FoundError(
                 "UNCOUNTED",
                 "preprocess",
                 f"{counted}, read alone {expected.read, len(expected.reasons)}",
@@ -393,6 +298,6 @@ def preprocess_alone(path: Path, family: str) -> Outcome:
         )
     except SkewlessError as error:
         outcome = Outcome(str(path), family, "refused", "preprocess", str(error))
-    except _FoundError as found:
+    except FoundError as found:
         outcome = Outcome(str(path), family, found.kind, found.level, found.detail)
     return dataclasses.replace(outcome, seconds=round(time.monotonic() - begin, 3))

@@ -7,20 +7,36 @@ back: so the comparison is of bytes, whatever the text's encoding.
 from __future__ import annotations
 
 import csv
+import datetime
 import gzip
 import io
 import json
-import math
+import tempfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Delimited", "delimited", "json_objects", "same_text", "text_of", "whole_number"]
+import numpy as np
+from google.protobuf.message import DecodeError
+
+__all__ = [
+    "UNKNOWN",
+    "Delimited",
+    "as_utf8",
+    "delimited",
+    "example_values",
+    "json_objects",
+    "same_text",
+    "text_of",
+    "whole_number",
+]
 
 csv.field_size_limit(1 << 30)
+UNKNOWN: Any = object()  # What the other reader cannot say.
+MOST_BYTES = 16 << 20  # Of a record, as docs/limits.md says.
 _END = "\x00the end\x01"
 
 
@@ -40,14 +56,20 @@ class Delimited:
     unclosed: bool
 
 
-def text_of(path: Path) -> bytes | None:
-    """Returns the decompressed bytes, or None where Python cannot decompress them all."""
+def text_of(path: Path) -> tuple[bytes, bool]:
+    """Returns the decompressed bytes, and whether they are all: damage ends them."""
     data = path.read_bytes()
     if path.suffix == ".gz":
-        try:
-            return gzip.decompress(data)
-        except (OSError, EOFError, zlib.error):
-            return None
+        text = b""
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+            while True:
+                try:
+                    piece = file.read1(1 << 16)
+                except (OSError, EOFError, zlib.error):
+                    return text, False
+                if not piece:
+                    return text, True
+                text += piece
     if path.suffix == ".zst":
         import zstandard
 
@@ -57,12 +79,20 @@ def text_of(path: Path) -> bytes | None:
             try:
                 text += frame.decompress(data)
             except zstandard.ZstdError:
-                return None
+                return text, False
             if not frame.eof:
-                return None
+                return text, False
             data = frame.unused_data
-        return text
-    return data
+        return text, True
+    return data, True
+
+
+def as_utf8(data: bytes, encoding: str) -> tuple[bytes, str]:
+    """Returns a text as UTF-8, and that name; as it is, and its own, where it cannot be decoded."""
+    try:
+        return data.decode(encoding).encode(), "utf-8"
+    except UnicodeError:
+        return data, encoding
 
 
 def delimited(data: bytes, delimiter: str, header: Sequence[str] = ()) -> Delimited:
@@ -94,8 +124,12 @@ def json_objects(data: bytes) -> list[dict[str, Any] | None]:
     for line in data.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
         if not line.strip(b" \t\r"):
             continue
+        if len(line) > MOST_BYTES:
+            found.append(None)
+            continue
         try:
-            value = json.loads(line.decode("utf-8"), object_pairs_hook=once)
+            # Python makes no int of more than 4,300 digits.
+            value = json.loads(line.decode("utf-8"), object_pairs_hook=once, parse_int=Decimal)
         except (ValueError, RecursionError):
             value = None
         found.append(value if isinstance(value, dict) else None)
@@ -105,19 +139,55 @@ def json_objects(data: bytes) -> list[dict[str, Any] | None]:
 def same_text(value: Any, text: str | None) -> bool:
     """Whether `text` says the same as a JSON value."""
     if value is None or text is None:
-        return value is None and text is None
+        return text is None and (value is None or value != value)
     if isinstance(value, str):
         return text == value
     if isinstance(value, bool):
         return text == ("true" if value else "false")
     if isinstance(value, int):
         return text.lstrip("-").isdigit() and Decimal(text) == value
-    if math.isnan(value):
-        return text == "nan"
+    if isinstance(value, bytes):
+        return text == value.decode()
+    if isinstance(value, Decimal):
+        return Decimal(text) == value
+    if isinstance(value, datetime.timedelta):
+        return text == str(value)
+    if not isinstance(value, float):
+        return text == value.isoformat()
     try:
-        return float(text) == value
+        # A narrow number is written as shortly as its own width allows.
+        return float(text) == value or np.float32(text) == value or np.float16(text) == value
     except ValueError:
         return False
+
+
+def example_values(data: bytes, columns: Sequence[str]) -> Iterator[list[Any] | None]:
+    """Yields the values of each tf.Example that TensorFlow reads; None for a record that is none.
+
+    It reads no further than the first damage.
+    """
+    import tensorflow as tf
+
+    with tempfile.NamedTemporaryFile(suffix=".tfrecord") as file:
+        file.write(data)
+        file.flush()
+        records = tf.compat.v1.io.tf_record_iterator(file.name)
+        while True:
+            try:
+                record = next(records)
+            except (StopIteration, tf.errors.OpError):
+                return
+            try:
+                features = tf.train.Example.FromString(record).features.feature
+            except DecodeError:
+                yield None
+                continue
+            row = []
+            for column in columns:
+                kind = features[column].WhichOneof("kind") if column in features else None
+                held = list(getattr(features[column], kind).value) if kind else []
+                row.append(held if len(held) > 1 else held[0] if held else None)
+            yield row
 
 
 def whole_number(text: str) -> int | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-__all__ = ["BAD", "KINDS", "Outcome", "table"]
+__all__ = ["BAD", "KINDS", "FoundError", "Outcome", "Read", "table"]
 
 GOOD = ("ok", "rejected", "refused")
 BAD = ("TRACEBACK", "UNCLEAR", "DIFFERS", "UNCOUNTED", "HANG", "CRASH")
@@ -51,6 +51,23 @@ class Outcome:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+class FoundError(Exception):
+    """What must not be, where an attempt finds it."""
+
+    def __init__(self, kind: str, level: str, detail: str) -> None:
+        super().__init__(detail)
+        self.kind, self.level, self.detail = kind, level, detail
+
+
+@dataclass
+class Read:
+    """What a spec made of a file: values by record number, and the rejections."""
+
+    values: dict[int, tuple[Any, ...]] = field(default_factory=dict)
+    reasons: dict[int, tuple[str | None, str]] = field(default_factory=dict)
+    read: int = 0
 
 
 def table(outcomes: Sequence[Outcome]) -> str:

@@ -19,7 +19,7 @@ from tests.nasty.outcomes import Outcome
 
 __all__ = ["Task", "outcomes_of"]
 
-_GRACE = 3.0
+_PATIENCE = 12
 Task = tuple[Path, str]
 Attempt = Callable[[Path, str], Outcome]
 
@@ -37,7 +37,8 @@ def outcomes_of(
       attempt: What to do with a file: importable.
       tasks: Files and their families.
       processes: How many at a time.
-      seconds: A file's time; after it, and a grace, its worker is killed and another takes over.
+      seconds: A file's time of the processor, so that a busy machine makes no hang of what is only
+        slow. A worker that takes no alarm, or waits, is killed after `_PATIENCE` times as long.
       memory: Bytes that a worker may take beyond those it began with.
     """
     waiting = list(reversed(tasks))
@@ -84,7 +85,7 @@ class _Worker:
     def give(self, task: Task) -> None:
         self.task = task
         # The first file waits for the imports.
-        patience = self._seconds + _GRACE + (60 if self._fresh else 0)
+        patience = self._seconds * _PATIENCE + (120 if self._fresh else 0)
         self.deadline, self._fresh = time.monotonic() + patience, False
         self.connection.send(task)
 
@@ -96,7 +97,10 @@ class _Worker:
             if self.connection.poll():
                 outcome: Outcome = self.connection.recv()
                 return outcome
-            kind, detail = "HANG", f"no answer in {self._seconds:g} s, in code that takes no alarm"
+            kind, detail = (
+                "HANG",
+                f"no answer in {self._seconds * _PATIENCE:g} s, in code that takes no alarm",
+            )
         except EOFError:
             self._process.join(5)
             kind, detail = "CRASH", f"the process ended with {self._process.exitcode}"
@@ -118,7 +122,7 @@ def _serve(connection: Connection, attempt: Attempt, seconds: float, memory: int
     def alarm(signal_number: int, frame: Any) -> None:
         raise _OverTime
 
-    signal.signal(signal.SIGALRM, alarm)
+    signal.signal(signal.SIGPROF, alarm)
     stacks = open(log, "w")  # noqa: SIM115 (open for as long as the worker lives)
     faulthandler.enable(stacks)
     # What a worker writes to its terminal is not part of the table.
@@ -132,8 +136,8 @@ def _serve(connection: Connection, attempt: Attempt, seconds: float, memory: int
             path, family = connection.recv()
         except EOFError:
             return
-        faulthandler.dump_traceback_later(seconds + 1, file=stacks)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        faulthandler.dump_traceback_later(seconds * _PATIENCE * 0.9, file=stacks)
+        signal.setitimer(signal.ITIMER_PROF, seconds)
         try:
             outcome = attempt(path, family)
         except _OverTime as error:
@@ -144,7 +148,7 @@ def _serve(connection: Connection, attempt: Attempt, seconds: float, memory: int
             detail = f"the attempt itself failed: {type(error).__name__}: {error}"
             outcome = Outcome(str(path), family, "CRASH", "", detail)
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
             faulthandler.cancel_dump_traceback_later()
         connection.send(outcome)
         gc.collect()
