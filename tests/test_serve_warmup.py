@@ -147,8 +147,9 @@ def record(log: bytes) -> bytes:
 def test_a_file_of_something_else_is_told(content: bytes, said: str, servable: Servable) -> None:
     path = servable.model.directory / REQUESTS
     path.write_bytes(content)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=said) as failure:
         warm_up(servable, Metrics())
+    assert "{{" not in str(failure.value)
 
 
 def test_a_record_that_is_no_log_is_told(servable: Servable) -> None:

@@ -26,7 +26,7 @@ from skewless.model.serve.batching_parameters import BatchingParameters
 from skewless.model.serve.models.servable import Arrays, Servable
 from skewless.model.serve.monitoring.event_log import log
 from skewless.model.serve.monitoring.metrics import Metrics
-from skewless.model.serve.status import ServingError
+from skewless.model.serve.status import ServingError, of_tensorflow
 from skewless.schemas.errors import DataError
 from skewless.schemas.records.exported_files import EXTRA
 
@@ -150,7 +150,7 @@ def _records(path: Path) -> Iterator[bytes]:
     try:
         yield from tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
     except tf.errors.OpError as error:
-        raise _no_records(path, error.message) from error
+        raise _no_records(path, str(of_tensorflow(error))) from error
 
 
 def _check_sizes(path: Path) -> None:
