@@ -12,6 +12,7 @@ setup(
         "skewless.beam_pipelines",
         "skewless.beam_pipelines.analysis",
         "skewless.beam_pipelines.init",
+        "skewless.beam_pipelines.init.delimited",
         "skewless.beam_pipelines.records",
         "skewless.beam_pipelines.rows",
         "skewless.beam_pipelines.running",

@@ -239,7 +239,7 @@ def test_semicolons_and_odd_names(tmp_path: Path) -> None:
     rows = "".join(f"{row % 5},5;{'ab'[row % 2]} x;{row % 2}\n" for row in range(100))
     path.write_text("größe (m);2nd name;y\n" + rows)
     proposal, text = guess_spec([str(path)])
-    assert proposal.document["csv"] == {"delimiter": ";"}
+    assert proposal.document["csv"] == {"delimiter": ";", "decimal": ","}
     features = proposal.document["features"]
     assert {feature.get("column") for feature in features.values()} <= {"größe (m)", "2nd name"}
     assert '"größe (m)"' in text

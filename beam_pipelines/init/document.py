@@ -40,6 +40,8 @@ def as_yaml(proposal: Proposal, inputs: Sequence[str]) -> str:
             lines += [f"# or  label: {other}" for other in proposal.label.otherwise]
         else:
             lines += [""] if key == "split" else []
+            for seen in proposal.sample.seen if key == "csv" else ():
+                lines += _comment(f"{seen[:1].upper()}{seen[1:]}.")
             lines.append(f"{key}: {_flow(value)}")
         if key == "name" and NO_KEY in proposal.warnings:
             lines += _comment(NO_KEY)

@@ -19,6 +19,7 @@ import google_crc32c
 import numpy as np
 
 from skewless.beam_pipelines.sources.csv_blocks import blocks
+from skewless.beam_pipelines.sources.encodings import as_utf8
 from skewless.beam_pipelines.sources.files import file_bytes
 from skewless.beam_pipelines.sources.parquet_reader import open_parquet
 from skewless.beam_pipelines.sources.read import read
@@ -34,7 +35,7 @@ from skewless.beam_pipelines.sources.units import WorkUnit
 from skewless.schemas.rows.raw_columns import RawColumn
 from skewless.schemas.spec.spec import Spec
 
-__all__ = ["Text", "pieces_of_parquet", "pieces_of_text", "unpacked"]
+__all__ = ["Text", "pieces_of_parquet", "pieces_of_text", "transcoded", "unpacked"]
 
 _PIECES = 24
 _FEWEST = 3
@@ -79,6 +80,22 @@ def unpacked(whole: WorkUnit, folder: str) -> tuple[WorkUnit, float]:
         except BrokenStreamError:
             pass  # preprocess rejects the damaged rest; what came before tells enough.
     return dataclasses.replace(whole, file=path, compression=""), 1 / share
+
+
+def transcoded(whole: WorkUnit, folder: str) -> tuple[WorkUnit, float]:
+    """Writes the head of an uncompressed file's records into `folder`, as UTF-8.
+
+    Returns:
+      That file, and about how many times as long the whole would be.
+    """
+    path = os.path.join(folder, f"{len(os.listdir(folder))}.{whole.format}")
+    end = whole.start + _UNPACKED_BYTES
+    with Path(path).open("wb") as head:
+        for text in as_utf8(chunks(whole.file, "", whole.start, end), whole.encoding):
+            head.write(text)
+    size = file_bytes(whole.file)
+    share = min(1.0, _UNPACKED_BYTES / max(1, size - whole.start))
+    return dataclasses.replace(whole, file=path, start=0, encoding=""), 1 / share
 
 
 def pieces_of_text(files: Sequence[Text], spec: Spec) -> tuple[list[WorkUnit], float]:

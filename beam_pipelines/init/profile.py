@@ -15,11 +15,12 @@ import pyarrow.compute as pc
 
 from skewless.schemas.rows.canonical import without_missing
 
-__all__ = ["Profile", "missing_texts", "numbers_of", "profile"]
+__all__ = ["MISSING_TEXTS", "Profile", "missing_texts", "numbers_of", "profile"]
 
 # Texts that stand for "no value": the first wherever they are seen, the rest among numbers only.
 _ALWAYS_MISSING = ("?", "\\N", "N/A", "n/a", "NULL", "null", "(null)")
 _MISSING_AMONG_NUMBERS = ("NA", "None", "none", "-", "--", ".", "unknown", "Unknown", "missing")
+MISSING_TEXTS = _ALWAYS_MISSING + _MISSING_AMONG_NUMBERS
 _SEPARATORS = ("|", ";", ",")
 _TOGETHER_BYTES = 64 << 20
 _DATE = r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ].*)?$"

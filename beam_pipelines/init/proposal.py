@@ -16,6 +16,7 @@ from skewless.beam_pipelines.init.profile import Profile, missing_texts, profile
 from skewless.beam_pipelines.init.sample import Sample
 from skewless.beam_pipelines.init.wide import MOST_CLOSE, Wide, look_at_wide
 from skewless.schemas.errors import DataError, UsageError, listed, nearest
+from skewless.schemas.rows.csv_format import CsvFormat
 from skewless.schemas.spec.splits import SPLITS
 
 __all__ = ["NO_KEY", "Proposal", "propose"]
@@ -94,6 +95,7 @@ def propose(sample: Sample, label: str | None, source: str) -> Proposal:
             + "); give other data, or write the spec by hand (docs/spec.md)"
         )
     features = _named([*_grouped(guesses), *wide.features])
+    warnings += sample.seen
     if key is None and split is None:
         warnings.append(NO_KEY)
     document = _document(features, decided, key, split, missing, sample, source)
@@ -240,8 +242,11 @@ def _document(
     document: dict[str, Any] = {"name": _name(source)}
     if key is not None:
         document["key"] = key
-    if sample.delimiter != ",":
-        document["csv"] = {"delimiter": sample.delimiter}
+    written = sample.written.told()
+    if written["delimiter"] == CsvFormat().delimiter:
+        del written["delimiter"]
+    if written:
+        document["csv"] = written
     if missing:
         document["missing_values"] = list(missing)
     document["features"] = {name: guess.feature for name, guess in features.items()}

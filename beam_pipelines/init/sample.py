@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +11,15 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from skewless.beam_pipelines.init.columns import columns_of
-from skewless.beam_pipelines.init.pieces import Text, pieces_of_parquet, pieces_of_text, unpacked
+from skewless.beam_pipelines.init.delimited.dialect import dialect_of
+from skewless.beam_pipelines.init.delimited.number_format import NumberFormat, number_format
+from skewless.beam_pipelines.init.pieces import (
+    Text,
+    pieces_of_parquet,
+    pieces_of_text,
+    transcoded,
+    unpacked,
+)
 from skewless.beam_pipelines.sources.csv_header import read_header
 from skewless.beam_pipelines.sources.files import file_bytes, whole_files
 from skewless.beam_pipelines.sources.jsonl_reader import parsed_object
@@ -24,6 +30,7 @@ from skewless.beam_pipelines.sources.text_blocks import lines_of
 from skewless.beam_pipelines.sources.tfrecord_reader import names_of_examples
 from skewless.beam_pipelines.sources.units import RawBatch, WorkUnit
 from skewless.schemas.errors import DataError
+from skewless.schemas.rows.csv_format import CsvFormat
 from skewless.schemas.rows.raw_columns import RawColumn
 from skewless.schemas.spec.spec import Spec, parse
 
@@ -33,7 +40,6 @@ _ROWS_OF_A_GROUP = 8_192
 # Values of all row groups together: a table of 100,000 columns is judged by fewer rows.
 _CELLS = 10_000_000
 _PEEKED_BYTES = 256 * 1024
-_DELIMITERS = (",", ";", "\t", "|")
 
 
 @dataclass(frozen=True)
@@ -45,16 +51,18 @@ class Sample:
       rows: Rows in the sample.
       total: About how many rows all files hold.
       rejected: Records of the sample that could not be read as rows.
-      delimiter: What stands between the fields of `.csv` files.
       unreadable: Why a column cannot be used at all, by its name.
+      written: How delimited text is written.
+      seen: What of it is out of the ordinary, and what it was told by.
     """
 
     columns: dict[str, pa.Array]
     rows: int
     total: int
     rejected: int
-    delimiter: str = ","
     unreadable: dict[str, str] = field(default_factory=dict)
+    written: CsvFormat = field(default_factory=CsvFormat)
+    seen: tuple[str, ...] = ()
 
     @property
     def whole(self) -> bool:
@@ -71,8 +79,8 @@ def take_sample(inputs: Sequence[str]) -> Sample:
     """
     with tempfile.TemporaryDirectory(prefix="skewless-init-") as folder:
         files = whole_files(inputs, "DATA")
-        delimiter = _delimiter(files)
-        spec = _draft(delimiter)
+        dialect = dialect_of(files)
+        spec = _draft(dialect.written)
         plain: list[Text] = []
         for whole in files:
             if whole.format != "parquet":
@@ -93,7 +101,23 @@ def take_sample(inputs: Sequence[str]) -> Sample:
         total = parquet_rows + round(text_rows.rows * times)
         columns = columns_of(names, tables, spec, unreadable)
         rejected = text_rows.rejected + group_rows.rejected
-        return Sample(columns, rows, max(rows, total), rejected, delimiter, unreadable)
+        numbers = NumberFormat(dialect.written)
+        if all(whole.format in ("csv", "tsv") for whole in files):
+            numbers = number_format(columns, dialect.written)
+        unreadable |= numbers.unreadable
+        return Sample(
+            {
+                name: numbers.columns.get(name, columns[name])
+                for name in columns
+                if name not in unreadable
+            },
+            rows,
+            max(rows, total),
+            rejected,
+            unreadable,
+            numbers.written,
+            dialect.seen + numbers.seen,
+        )
 
 
 @dataclass
@@ -103,10 +127,10 @@ class _Rows:
     rejected: int = 0
 
 
-def _draft(delimiter: str) -> Spec:
+def _draft(written: CsvFormat) -> Spec:
     """Returns a spec that asks for nothing, which readers need."""
     features = {"any": {"type": "categorical"}}
-    return parse({"name": "draft", "features": features, "csv": {"delimiter": delimiter}})
+    return parse({"name": "draft", "features": features, "csv": written.told()})
 
 
 def _text(whole: WorkUnit, spec: Spec, folder: str) -> Text:
@@ -117,25 +141,13 @@ def _text(whole: WorkUnit, spec: Spec, folder: str) -> Text:
     if whole.format in ("csv", "tsv"):
         delimiter = "\t" if whole.format == "tsv" else spec.csv.delimiter
         header = read_header(given.file, given.compression, delimiter, spec.csv)
-        whole = dataclasses.replace(whole, columns=header.columns, start=header.start)
+        whole = dataclasses.replace(
+            whole, columns=header.columns, start=header.start, encoding=header.encoding
+        )
+        if whole.encoding:
+            whole, more = transcoded(whole, folder)
+            size, times = file_bytes(whole.file), times * more
     return Text(whole, size - whole.start, (size - whole.start) * times)
-
-
-def _delimiter(files: Sequence[WorkUnit]) -> str:
-    """Returns what cuts the first `.csv` header, and its second line alike, into most fields."""
-    first = next((whole for whole in files if whole.format == "csv"), None)
-    if first is None:
-        return ","
-    head = next(chunks(first.file, first.compression), b"")[:_PEEKED_BYTES]
-    lines = head.decode("utf-8", "replace").splitlines()[:2]
-
-    def fields(delimiter: str) -> int:
-        counts = {
-            len(next(csv.reader(io.StringIO(line), delimiter=delimiter), [])) for line in lines
-        }
-        return min(counts, default=1)
-
-    return max(_DELIMITERS, key=fields)
 
 
 def _whole_parquet(whole: WorkUnit) -> Text:

@@ -31,10 +31,10 @@ from skewless.schemas.rows.label_values import (
     label_texts,
 )
 from skewless.schemas.rows.raw_columns import RawColumn, raw_columns
+from skewless.schemas.rows.written_numbers import plain_where_number
 from skewless.schemas.spec.label import BinaryLabel, MulticlassLabel, MultilabelLabel
 from skewless.schemas.spec.spec import Spec
 from skewless.schemas.spec.splits import SPLITS
-from skewless.schemas.written_numbers import plain_where_number
 
 __all__ = ["ValidBatch", "canonical_schema", "validate"]
 

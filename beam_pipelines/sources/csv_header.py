@@ -12,8 +12,8 @@ from skewless.beam_pipelines.sources.csv_blocks import fields_of, record_pattern
 from skewless.beam_pipelines.sources.encodings import as_utf8, source_length, unit_encoding
 from skewless.beam_pipelines.sources.streams import BrokenStreamError, chunks
 from skewless.beam_pipelines.sources.text_blocks import MAX_RECORD_BYTES
-from skewless.schemas.csv_format import CsvFormat
 from skewless.schemas.errors import DataError
+from skewless.schemas.rows.csv_format import CsvFormat
 
 __all__ = ["Header", "read_header"]
 

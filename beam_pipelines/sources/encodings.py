@@ -12,8 +12,8 @@ import codecs
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from skewless.schemas.csv_format import UTF_8, CsvFormat, codec_of
 from skewless.schemas.errors import DataError
+from skewless.schemas.rows.csv_format import UTF_8, CsvFormat, codec_of
 
 __all__ = ["Transcoded", "as_utf8", "cut", "readable", "source_length", "unit_encoding"]
 

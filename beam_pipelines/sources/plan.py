@@ -20,8 +20,8 @@ from skewless.beam_pipelines.sources.streams import chunks
 from skewless.beam_pipelines.sources.text_blocks import Block, lines_of
 from skewless.beam_pipelines.sources.unchanged import state_of
 from skewless.beam_pipelines.sources.units import Format, WorkUnit
-from skewless.schemas.csv_format import CsvFormat
 from skewless.schemas.errors import DataError, listed, nearest
+from skewless.schemas.rows.csv_format import CsvFormat
 from skewless.schemas.rows.raw_columns import RawColumn, raw_columns, row_columns
 from skewless.schemas.spec.spec import Spec
 from skewless.schemas.spec.splits import SplitName

@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skewless.schemas.csv_format import UTF_8, CsvFormat, codec_of
+from skewless.schemas.rows.csv_format import UTF_8, CsvFormat, codec_of
 from skewless.schemas.rows.raw_columns import RawColumn
+from skewless.schemas.rows.written_numbers import plain_numbers
 from skewless.schemas.spec.spec import Spec
-from skewless.schemas.written_numbers import plain_numbers
 
 __all__ = ["Faults", "canonical", "canonical_type", "shown", "without_missing"]
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from skewless.schemas.csv_format import CsvFormat
+from skewless.schemas.rows.csv_format import CsvFormat
 from skewless.schemas.spec import encoders, features, label, network
 from skewless.schemas.spec.declared import Declared
 from skewless.schemas.spec.sizes import AtMost

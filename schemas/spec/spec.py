@@ -14,8 +14,8 @@ from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from skewless.schemas.csv_format import CsvFormat
 from skewless.schemas.errors import SpecError, nearest
+from skewless.schemas.rows.csv_format import CsvFormat
 from skewless.schemas.rows.label_values import label_text
 from skewless.schemas.spec.declared import Declared
 from skewless.schemas.spec.encoders import Dense, Encoder, Flatten

@@ -13,9 +13,9 @@ import re
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skewless.schemas.csv_format import CsvFormat
+from skewless.schemas.rows.csv_format import CsvFormat
 
-__all__ = ["plain_numbers", "plain_where_number"]
+__all__ = ["plain_numbers", "plain_where_number", "written_numbers"]
 
 _SPACES = " \u00a0\u2007\u2009\u202f"
 _APOSTROPHES = "'\u2019"
@@ -33,7 +33,7 @@ def plain_numbers(texts: pa.Array, written: CsvFormat) -> tuple[pa.Array, dict[i
       [rows] string, the numbers as Python writes them, null where a fault is reported; and the
       faults by position.
     """
-    fits = pc.match_substring_regex(texts, _pattern(written))
+    fits = written_numbers(texts, written)
     if pc.all(fits, min_count=0).as_py():
         return _rewritten(texts, written), {}
     faults = {}
@@ -46,11 +46,16 @@ def plain_numbers(texts: pa.Array, written: CsvFormat) -> tuple[pa.Array, dict[i
     return _rewritten(kept, written), faults
 
 
+def written_numbers(texts: pa.Array, written: CsvFormat) -> pa.Array:
+    """Returns [rows] whether trimmed texts are numbers of a format."""
+    return pc.match_substring_regex(texts, _pattern(written))
+
+
 def plain_where_number(texts: pa.Array, written: CsvFormat) -> pa.Array:
     """Returns [rows] strings, those that are numbers of a format as Python writes them."""
-    fits = pc.match_substring_regex(pc.utf8_trim_whitespace(texts), _pattern(written))
-    numbers = _rewritten(pc.utf8_trim_whitespace(texts), written)
-    return pc.if_else(pc.fill_null(fits, False), numbers, texts)
+    trimmed = pc.utf8_trim_whitespace(texts)
+    fits = pc.fill_null(written_numbers(trimmed, written), False)
+    return pc.if_else(fits, _rewritten(trimmed, written), texts)
 
 
 def _rewritten(texts: pa.Array, written: CsvFormat) -> pa.Array:

@@ -1,0 +1,1 @@
+"""How delimited text is written, as far as its bytes and fields tell."""
