@@ -32,6 +32,7 @@ setup(
         "skewless.model.serve",
         "skewless.model.serve.models",
         "skewless.model.serve.monitoring",
+        "skewless.model.serve.oip",
         "skewless.model.serve.transport",
         "skewless.model.training",
         "skewless.schemas",

@@ -1,6 +1,7 @@
 """The HTTP application: TensorFlow Serving's API, the page, health and figures.
 
 /v1/…                                    the REST API
+/v2, /v2/…                               the Open Inference Protocol
 /, POST /explain                         the page
 /healthz                                 200 while the process answers
 /readyz                                  200 while a model is loaded and the server is not stopping
@@ -27,6 +28,7 @@ from skewless.model.serve.models.registry import Models
 from skewless.model.serve.monitoring.metrics import Metrics
 from skewless.model.serve.monitoring.observing import ObservedApp, Observer
 from skewless.model.serve.monitoring.tensorflow_serving import CONTENT_TYPE
+from skewless.model.serve.oip.rest import oip_api
 from skewless.model.serve.page import explanations, page
 from skewless.model.serve.rest import rest_api
 from skewless.model.serve.transport.tokens import AuthorizedApp, Tokens
@@ -92,12 +94,17 @@ def application(
     def guarded(endpoint: Callable) -> Callable:
         return answered(endpoint, observer, timeout)
 
+    def serving() -> bool:
+        return not stopping() and any(versions.current is not None for versions in models)
+
+    oip = oip_api(models, batcher, max_body_bytes, serving)
     routes = [
         Route(
             "/v1/{path:path}",
             guarded(rest_api(models, batcher, max_body_bytes)),
             methods=_METHODS,
         ),
+        *(Route(path, guarded(oip), methods=_METHODS) for path in ("/v2", "/v2/{path:path}")),
         Route("/", guarded(page(models))),
         Route("/explain", guarded(explanations(models, max_body_bytes)), methods=["POST"]),
         Route("/healthz", healthy),

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +27,8 @@ from skewless.model.serve.monitoring.event_log import log
 from skewless.model.serve.monitoring.metrics import Metrics
 from skewless.model.serve.monitoring.monitoring_config import DEFAULT_PATH
 from skewless.model.serve.monitoring.observing import Observer
+from skewless.model.serve.oip.messages import DESCRIPTOR
+from skewless.model.serve.oip.service import add_inference_service
 from skewless.model.serve.prediction_service import add_services
 from skewless.model.serve.transport.grpc_server import GrpcServer
 from skewless.model.serve.transport.health import SERVICE, Health
@@ -126,7 +128,7 @@ async def serve(options: Options) -> None:
         tokens=options.tokens,
     )
     http = _Server(_http_config(app, options))
-    rpc, rpc_port, health = _rpc_server(options, models, batcher, observer)
+    rpc, rpc_port, health = _rpc_server(options, models, batcher, observer, stop.is_set)
     with _stopping_on_signals(stop, http):
         await _load(options, models)
         health.look()
@@ -215,7 +217,11 @@ def listening_at(host: str, port: int) -> socket.socket:
 
 
 def _rpc_server(
-    options: Options, models: Models, batcher: Batcher, observer: Observer
+    options: Options,
+    models: Models,
+    batcher: Batcher,
+    observer: Observer,
+    stopping: Callable[[], bool],
 ) -> tuple[GrpcServer, int | None, Health]:
     server = GrpcServer(
         [
@@ -226,9 +232,11 @@ def _rpc_server(
         [] if options.tokens is None else [AuthorizedCalls(options.tokens, observer)],
     )
     add_services(server, models, batcher, observer, options.timeout)
-    health = Health(models, [service.full_name for service in TENSORFLOW_SERVICES])
+    add_inference_service(server, models, batcher, observer, options.timeout, stopping)
+    services = [*TENSORFLOW_SERVICES, DESCRIPTOR]
+    health = Health(models, [service.full_name for service in services])
     health.add_to(server.threaded)
-    add_reflection(server.threaded, [*TENSORFLOW_SERVICES, SERVICE])
+    add_reflection(server.threaded, [*services, SERVICE])
     if options.grpc_port is None:
         return server, None, health
     address = f"[{options.host}]" if ":" in options.host else options.host
