@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from skewless.schemas.errors import SkewlessError
 from skewless.schemas.interrupts import Interruption, interruptible
-from skewless.schemas.staged import remove_staged
+from skewless.schemas.staged import own_temporary_files, remove_staged
 from skewless.schemas.unexpected import told
 from skewless.schemas.verbosity import quieten, verbosity
 
@@ -49,7 +49,8 @@ def ended(
     interruption = Interruption(interrupted, verbose=verbose)
     with interruptible(interruption):
         try:
-            return work()
+            with own_temporary_files():
+                return work()
         except (Exception, KeyboardInterrupt) as error:
             # What libraries make of an interruption may be any error.
             if interruption.signal:

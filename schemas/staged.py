@@ -13,6 +13,7 @@ import glob
 import os
 import re
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from skewless.schemas.interrupts import held
 
 __all__ = [
     "as_asked_for",
+    "own_temporary_files",
     "put_back",
     "put_in_place",
     "remove_staged",
@@ -63,6 +65,31 @@ def remove_staged() -> None:
     """Removes all that is staged by this process."""
     for path in list(_STAGED):
         _remove(path)
+
+
+@contextlib.contextmanager
+def own_temporary_files() -> Iterator[None]:
+    """Gives the block, and processes that it starts, a folder of its own for temporary files.
+
+    So nothing is left of those of libraries that clean up only after themselves. Where no folder
+    can be made, whoever needs one is to say so.
+    """
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="skewless-"))
+    except OSError:
+        yield
+        return
+    before = tempfile.tempdir, os.environ.get("TMPDIR")
+    with staged(folder):
+        tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before[0]
+            if before[1] is None:
+                del os.environ["TMPDIR"]
+            else:
+                os.environ["TMPDIR"] = before[1]
 
 
 def put_in_place(staging: Path, destination: Path) -> None:

@@ -33,6 +33,9 @@ def quieten(verbose: bool, quiet: bool) -> None:
     # One line for each annotation of Beam's that is a string, of no use to anybody here.
     noisy = "apache_beam.typehints.native_type_compatibility"
     logging.getLogger(noisy).setLevel(logging.WARNING)
+    if not verbose:
+        # It writes the traceback of each error of a worker, which the command tells in a line.
+        logging.getLogger("apache_beam.runners.worker").setLevel(logging.CRITICAL)
     logging.getLogger("skewless").setLevel(logging.WARNING if quiet else logging.INFO)
 
 

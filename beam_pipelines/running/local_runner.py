@@ -27,7 +27,7 @@ __all__ = ["LOCAL_RUNNER", "pipeline_options", "runner_name"]
 # early. A unit takes two seconds.
 _UNITS_WORTH_THREADS = 3
 _UNITS_WORTH_PROCESSES = 20
-LOCAL_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+LOCAL_RUNNER = "skewless.beam_pipelines.running.local_fn_runner.LocalRunner"
 
 
 def pipeline_options(arguments: Sequence[str] | None = None, *, units: int = 0) -> PipelineOptions:
