@@ -23,7 +23,8 @@ from skewless.beam_pipelines.init.pieces import (
 from skewless.beam_pipelines.sources.csv_header import read_header
 from skewless.beam_pipelines.sources.files import file_bytes, whole_files
 from skewless.beam_pipelines.sources.jsonl_reader import parsed_object
-from skewless.beam_pipelines.sources.parquet_reader import open_parquet, read_parquet
+from skewless.beam_pipelines.sources.parquet_footer import not_read
+from skewless.beam_pipelines.sources.parquet_reader import open_parquet, read_parquet, undecodable
 from skewless.beam_pipelines.sources.read import read
 from skewless.beam_pipelines.sources.streams import chunks
 from skewless.beam_pipelines.sources.text_blocks import lines_of
@@ -39,6 +40,7 @@ __all__ = ["Sample", "take_sample"]
 _ROWS_OF_A_GROUP = 8_192
 # Values of all row groups together: a table of 100,000 columns is judged by fewer rows.
 _CELLS = 10_000_000
+_BYTES = 256 << 20
 _PEEKED_BYTES = 256 * 1024
 
 
@@ -89,9 +91,22 @@ def take_sample(inputs: Sequence[str]) -> Sample:
         pieces, times = pieces_of_text(plain, spec)
         groups, parquet_rows = pieces_of_parquet(parquet)
         names, unreadable = _columns([*plain, *map(_whole_parquet, parquet)], pieces)
+        for whole in parquet:
+            unreadable |= _not_read(whole)
+        names = [name for name in names if name not in unreadable]
         text_rows = _read(pieces, names, spec)
         cells = max(1, len(names) * len(groups))
-        group_rows = _read(groups, names, spec, max(1, min(_ROWS_OF_A_GROUP, _CELLS // cells)))
+        most = max(1, min(_ROWS_OF_A_GROUP, _CELLS // cells))
+        size = _BYTES // max(1, len(groups))
+        try:
+            group_rows = _read(groups, names, spec, most, size)
+        except DataError:
+            for unit in groups:
+                unreadable |= undecodable(unit, names)
+            if not any(name in unreadable for name in names):
+                raise
+            names = [name for name in names if name not in unreadable]
+            group_rows = _read(groups, names, spec, most, size)
         tables = text_rows.tables + group_rows.tables
         rows = text_rows.rows + group_rows.rows
         if not rows:
@@ -156,6 +171,11 @@ def _whole_parquet(whole: WorkUnit) -> Text:
     return Text(dataclasses.replace(whole, columns=names), 0, 0.0)
 
 
+def _not_read(whole: WorkUnit) -> dict[str, str]:
+    with open_parquet(whole.file) as footer:
+        return not_read(footer)
+
+
 def _columns(files: Sequence[Text], pieces: Sequence[WorkUnit]) -> tuple[list[str], dict[str, str]]:
     """Returns the columns of all files, and those that preprocess would refuse, with the reason."""
     names: dict[str, None] = {}
@@ -197,18 +217,23 @@ def _names_of_objects(unit: WorkUnit, unreadable: dict[str, str]) -> list[str]:
 
 
 def _read(
-    pieces: Sequence[WorkUnit], names: Sequence[str], spec: Spec, most: int | None = None
+    pieces: Sequence[WorkUnit],
+    names: Sequence[str],
+    spec: Spec,
+    most: int | None = None,
+    size: int | None = None,
 ) -> _Rows:
-    """Reads pieces, of each row group at most `most` rows."""
+    """Reads pieces, of each row group at most `most` rows of about `size` bytes."""
     wanted = {name: RawColumn(name, "string", multivalued=True) for name in names}
     result = _Rows()
     for unit in pieces:
-        taken = 0
-        for batch in _batches(unit, names, spec, wanted, most):
+        taken = held = 0
+        for batch in _batches(unit, names, spec, wanted, most, size):
             result.tables.append(batch.table)
             result.rejected += len(batch.rejected)
             taken += len(batch.rows)
-            if most is not None and taken >= most:
+            held += batch.table.nbytes
+            if most is not None and size is not None and (taken >= most or held >= size):
                 break
         result.rows += taken
     return result
@@ -220,7 +245,8 @@ def _batches(
     spec: Spec,
     wanted: Mapping[str, RawColumn],
     most: int | None,
+    size: int | None,
 ) -> Iterator[RawBatch]:
     if unit.format == "parquet":
-        return read_parquet(unit, names, most)
+        return read_parquet(unit, names, most, size)
     return read(unit, spec, wanted)

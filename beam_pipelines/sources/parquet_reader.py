@@ -11,16 +11,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from skewless.beam_pipelines.sources.parquet_footer import row_bytes
 from skewless.beam_pipelines.sources.streams import open_raw
 from skewless.beam_pipelines.sources.units import RawBatch, WorkUnit, clipped
-from skewless.schemas.errors import DataError
+from skewless.schemas.errors import DataError, listed
 
-__all__ = ["open_parquet", "read_parquet"]
+__all__ = ["open_parquet", "read_parquet", "undecodable"]
 
 # Larger batches cost more a row: their tensors no longer fit what malloc keeps for reuse.
 BATCH_ROWS = 8_192
 # A table of 100,000 columns is read in batches of fewer rows.
 _BATCH_CELLS = 16 << 20
+BATCH_BYTES = 64 << 20
 
 
 @contextmanager
@@ -41,7 +43,10 @@ def open_parquet(file: str) -> Iterator[pq.ParquetFile]:
 
 
 def read_parquet(
-    unit: WorkUnit, columns: Sequence[str], rows: int | None = None
+    unit: WorkUnit,
+    columns: Sequence[str],
+    rows: int | None = None,
+    size: int | None = None,
 ) -> Iterator[RawBatch]:
     """Yields the rows of the unit's row groups; no other column is decoded.
 
@@ -49,6 +54,7 @@ def read_parquet(
       unit: Row groups of a file.
       columns: The columns to read, of those that are there.
       rows: Rows of a batch, at most.
+      size: About how many bytes of a batch, at most.
 
     Raises:
       DataError: If a row group cannot be decoded: Parquet has no smaller sound piece.
@@ -58,23 +64,50 @@ def read_parquet(
         present = [name for name in columns if name in held]
         end = file.num_row_groups if unit.end is None else unit.end
         row = unit.first_row
-        most = min(rows or BATCH_ROWS, BATCH_ROWS, max(1, _BATCH_CELLS // max(1, len(present))))
+        groups = range(unit.start, end)
+        each = max(1.0, row_bytes(file, groups, present))
+        fit = min(_BATCH_CELLS // max(1, len(present)), int((size or BATCH_BYTES) / each))
+        most = max(1, min(rows or BATCH_ROWS, BATCH_ROWS, fit))
         batches = file.iter_batches(
-            most, row_groups=list(range(unit.start, end)), columns=present, use_threads=False
+            most, row_groups=list(groups), columns=present, use_threads=False
         )
         while True:
             try:
                 table = next(batches, None)
             except (pa.ArrowException, OSError) as error:
-                raise DataError(
-                    f"{unit.file}: row groups {unit.start} to {end - 1}, from row {row}: "
-                    f"cannot be decoded: {error}; write the file again"
-                ) from error
+                where = f"{unit.file}: row groups {unit.start} to {end - 1}, from row {row}"
+                bad = [f"column {name!r} {why}" for name, why in _bad(file, groups, present)]
+                told = listed(bad, 5) or f"cannot be decoded: {error}; write the file again"
+                raise DataError(f"{where}: {told}") from error
             if table is None:
                 return
             numbers = np.arange(row, row + table.num_rows, dtype=np.int64)
             yield RawBatch(unit, table, numbers, [], _row_as_json(table))
             row += table.num_rows
+
+
+def undecodable(unit: WorkUnit, columns: Sequence[str]) -> dict[str, str]:
+    """Returns why a column of the unit cannot be decoded, by name; each is tried by itself."""
+    with open_parquet(unit.file) as file:
+        end = file.num_row_groups if unit.end is None else unit.end
+        return dict(_bad(file, range(unit.start, end), columns))
+
+
+def _bad(file: pq.ParquetFile, groups: range, columns: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for name in columns:
+        try:
+            for _ in file.iter_batches(
+                BATCH_ROWS, row_groups=list(groups), columns=[name], use_threads=False
+            ):
+                pass
+        except (pa.ArrowException, OSError) as error:
+            remedy = "write the file again"
+            if pa.types.is_fixed_size_list(file.schema_arrow.field(name).type):
+                # Arrow writes them and cannot read them back.
+                remedy = (
+                    "lists of one size cannot be read where some are missing; write plain lists"
+                )
+            yield name, f"cannot be decoded: {error}; {remedy}"
 
 
 def _row_as_json(table: pa.RecordBatch) -> Callable[[int], str]:

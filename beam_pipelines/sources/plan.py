@@ -11,10 +11,13 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+import pyarrow.parquet as pq
+
 from skewless.beam_pipelines.sources.csv_blocks import blocks
 from skewless.beam_pipelines.sources.csv_header import read_header
 from skewless.beam_pipelines.sources.encodings import Transcoded
 from skewless.beam_pipelines.sources.files import file_bytes, whole_files
+from skewless.beam_pipelines.sources.parquet_footer import not_read, oversized
 from skewless.beam_pipelines.sources.parquet_reader import open_parquet
 from skewless.beam_pipelines.sources.streams import chunks
 from skewless.beam_pipelines.sources.text_blocks import Block, lines_of
@@ -221,12 +224,27 @@ def _blocks(text: _Text, spec: Spec) -> Iterator[Block]:
     return blocks(text, delimiter(text.whole.format, spec))
 
 
+def _refuse_what_is_not_read(path: str, file: pq.ParquetFile, spec: Spec, serving: bool) -> None:
+    wanted = wanted_columns(spec, serving=serving)
+    problems = [f"column {name!r} {why}" for name, why in not_read(file).items() if name in wanted]
+    remedy = "take it out of the spec, or write it as plain values"
+    if not problems and spec.key is None and not serving:
+        # Rows without a key are known by all that they hold.
+        problems = [f"column {name!r} {why}" for name, why in oversized(file).items()]
+        remedy = (
+            "declare a `key`, so that rows are not known by all that they hold, or leave it out"
+        )
+    if problems:
+        raise DataError(f"{path}: {listed(problems, 5)}; {remedy}")
+
+
 def _row_groups(
     whole: WorkUnit, spec: Spec, serving: bool, unit_bytes: int, unit_rows: int
 ) -> Iterator[WorkUnit]:
     with open_parquet(whole.file) as file:
         names, metadata = file.schema_arrow.names, file.metadata
-    _check(whole.file, names, spec, serving, whole.split)
+        _check(whole.file, names, spec, serving, whole.split)
+        _refuse_what_is_not_read(whole.file, file, spec, serving)
     begun, first, row, size = 0, 1, 1, 0
     for index in range(metadata.num_row_groups):
         group = metadata.row_group(index)

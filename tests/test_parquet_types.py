@@ -1,0 +1,239 @@
+"""Parquet: every type is read as its Python value says, or refused by name; sizes are bounded first."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from skewless.beam_pipelines.init import guess_spec
+from skewless.beam_pipelines.init.sample import take_sample
+from skewless.beam_pipelines.rows.read_rows import rows_of
+from skewless.beam_pipelines.sources import plan, read
+from skewless.schemas.errors import DataError
+from skewless.schemas.spec.spec import Spec, parse
+
+DAY = datetime.date(2024, 2, 29)
+NOON = datetime.datetime(2024, 2, 29, 12, 30, 0, 250_000)
+SCALARS: dict[str, pa.Array] = {
+    "text": pa.array(["a", "", None, "é"]),
+    "large_text": pa.array(["a", "b", None, "c"], pa.large_string()),
+    "view": pa.array(["a", "b", None, "a long enough text"], pa.string_view()),
+    "codes": pa.array(["a", "b", None, "a"]).dictionary_encode(),
+    "number_codes": pa.array([5, 7, None, 5]).dictionary_encode(),
+    "bytes": pa.array([b"a", "é".encode(), None, b""], pa.binary()),
+    "fixed_bytes": pa.array([b"ab", b"cd", None, b"ef"], pa.binary(2)),
+    "flag": pa.array([True, False, None, True]),
+    "tiny": pa.array([-128, 127, None, 0], pa.int8()),
+    "large": pa.array([2**53 + 1, -(2**63), None, 2**63 - 1], pa.int64()),
+    "unsigned": pa.array([2**53 + 1, 2**64 - 1, None, 0], pa.uint64()),
+    "half": pa.array(np.array([0.5, 2.0, 65504.0, -0.25], np.float16)),
+    "single": pa.array([0.1, 2.0, None, 1e30], pa.float32()),
+    "double": pa.array([0.1, 2.0, None, 1e-300]),
+    "price": pa.array([decimal.Decimal("1.50"), decimal.Decimal("-2.00"), None, decimal.Decimal(0)]),
+    "day": pa.array([DAY, datetime.date(1, 1, 1), None, datetime.date(9999, 12, 31)]),
+    "time": pa.array([NOON.time(), datetime.time(0), None, datetime.time(23, 59, 59)]),
+    "moment": pa.array([NOON, datetime.datetime(1969, 12, 31), None, NOON], pa.timestamp("us")),
+    "there": pa.array([NOON, NOON, None, NOON], pa.timestamp("us", "Asia/Kolkata")),
+    "lasting": pa.array([datetime.timedelta(hours=30), datetime.timedelta(0), None, None]),
+    "nothing": pa.nulls(4),
+}  # fmt: skip
+LISTS: dict[str, pa.Array] = {
+    "list": pa.array([["a", "b"], None, [], [None, "c"]]),
+    "large_list": pa.array([[1, 2], None, [], [3]], pa.large_list(pa.int64())),
+    "pair": pa.array([[1, 2], [7, 8], [3, None], [5, 6]], pa.list_(pa.int32(), 2)),
+    "list_of_codes": pa.array([["a"], None, ["b", "a"], []], pa.list_(pa.dictionary(pa.int32(), pa.string()))),
+    "list_of_days": pa.array([[DAY], None, [DAY, None], []]),
+}  # fmt: skip
+NESTED: dict[str, pa.Array] = {
+    "object": pa.array([{"a": 1}, None, {"a": 2}, {"a": 3}]),
+    "map": pa.array([[("k", 1)], None, [], [("k", 2)]], pa.map_(pa.string(), pa.int32())),
+    "lists": pa.array([[[1], [2]], None, [], [[3]]]),
+    "objects": pa.array([[{"a": 1}], None, [], []]),
+}
+
+
+def said(value: Any) -> str | None:
+    """Returns what a Python value is as text: whole numbers without a fraction, times by ISO 8601."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, (float, decimal.Decimal, np.floating)):
+        whole = value == int(value) and abs(float(value)) < 1e15
+        return str(int(value)) if whole else str(value).rstrip("0") if isinstance(value, decimal.Decimal) else str(value)  # fmt: skip
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def spec_of(columns: dict[str, dict[str, Any]], **more: Any) -> Spec:
+    features = {f"f_{name}": {**kind, "column": name} for name, kind in columns.items()}
+    return parse({"name": "t", "features": features, **more})
+
+
+def stored(folder: Path, columns: dict[str, pa.Array], **options: Any) -> str:
+    path = folder / "x.parquet"
+    pq.write_table(pa.table(columns), path, **options)
+    return str(path)
+
+
+def values(path: str, spec: Spec) -> dict[str, list[Any]]:
+    (unit,) = plan([path], spec)
+    (rows,) = rows_of(unit, spec)
+    assert not rows.rejected, rows.rejected
+    return rows.columns.to_pydict()
+
+
+def test_each_scalar_is_its_python_value(tmp_path: Path) -> None:
+    path = stored(tmp_path, SCALARS)
+    got = values(path, spec_of({name: {"type": "categorical"} for name in SCALARS}))
+    for name, array in SCALARS.items():
+        narrow = {"half": np.float16, "single": np.float32}.get(name)
+        wanted = [v if v is None or narrow is None else narrow(v) for v in array.to_pylist()]
+        assert got[name] == [said(value) for value in wanted], name
+
+
+def test_each_number_is_its_python_value(tmp_path: Path) -> None:
+    names = (
+        "flag",
+        "tiny",
+        "large",
+        "unsigned",
+        "half",
+        "single",
+        "double",
+        "price",
+        "number_codes",
+    )
+    path = stored(tmp_path, {name: SCALARS[name] for name in names})
+    got = values(path, spec_of({name: {"type": "numeric"} for name in names}))
+    for name in names:
+        wanted = [None if v is None else float(np.float32(v)) for v in SCALARS[name].to_pylist()]
+        assert got[name] == wanted, name
+    whole = ("flag", "tiny", "large", "number_codes")
+    got = values(path, spec_of({n: {"type": "categorical", "dtype": "int64"} for n in whole}))
+    for name in whole:
+        assert got[name] == [None if v is None else int(v) for v in SCALARS[name].to_pylist()]
+
+
+def test_each_list_is_its_python_values(tmp_path: Path) -> None:
+    path = stored(tmp_path, LISTS)
+    got = values(path, spec_of({name: {"type": "categorical", "length": 4} for name in LISTS}))
+    for name, array in LISTS.items():
+        for row, items in zip(got[name], array.to_pylist(), strict=True):
+            assert row == (None if items is None else [said(v) for v in items if v is not None]), (
+                name
+            )
+
+
+def test_whole_numbers_beyond_64_bits_reject_their_row(tmp_path: Path) -> None:
+    path = stored(tmp_path, {"unsigned": SCALARS["unsigned"]})
+    spec = spec_of({"unsigned": {"type": "categorical", "dtype": "int64"}})
+    (unit,) = plan([path], spec)
+    (rows,) = rows_of(unit, spec)
+    assert rows.columns.to_pydict()["unsigned"] == [2**53 + 1, None, 0]
+    assert [(bad.row, bad.column) for bad in rows.rejected] == [(2, "unsigned")]
+    assert str(2**64 - 1) in rows.rejected[0].reason
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_what_nests_is_refused_by_name_where_it_is_read(name: str, tmp_path: Path) -> None:
+    path = stored(tmp_path, {"a": SCALARS["text"], name: NESTED[name]})
+    with pytest.raises(
+        DataError, match=f"x.parquet: column '{name}' holds .* take it out of the spec"
+    ):
+        plan([path], spec_of({name: {"type": "categorical", "length": 2}}))
+    # Beside what is read it plays no part, but for knowing rows without a key.
+    assert values(path, spec_of({"a": {"type": "categorical"}}))["a"] == ["a", "", None, "é"]
+    assert name in take_sample([path]).unreadable
+
+
+def test_init_tells_what_becomes_of_every_type(tmp_path: Path) -> None:
+    columns = {
+        name: pa.concat_arrays([array] * 15)
+        for name, array in (SCALARS | LISTS | NESTED).items()
+        if name != "nothing"
+    }
+    columns["uuid"] = pa.array(
+        [uuid.uuid5(uuid.NAMESPACE_DNS, str(n)).bytes for n in range(60)], pa.binary(16)
+    )
+    columns["beyond"] = pa.array([2**40] * 60, pa.timestamp("s"))
+    columns["on_mars"] = pa.array([1] * 60, pa.timestamp("s", "Mars/Base"))
+    path = stored(tmp_path, columns)
+    proposal, _ = guess_spec([path])
+    told = {guess.column: guess.kind for guess in (*proposal.features.values(), *proposal.omitted)}
+    assert set(told) == set(columns)
+    assert {name for name, kind in told.items() if kind == "unreadable"} == {
+        *NESTED, "uuid", "beyond", "on_mars",
+    }  # fmt: skip
+    values(path, parse(proposal.document))
+
+
+def test_a_column_that_arrow_cannot_decode_is_named(tmp_path: Path) -> None:
+    gaps = pa.array([[1, 2], None, [3, 4], [5, 6]] * 15, pa.list_(pa.int32(), 2))
+    path = stored(tmp_path, {"a": pa.array(list(range(60))), "gaps": gaps})
+    (unit,) = plan([path], spec_of({"a": {"type": "numeric"}}, key="a"))
+    with pytest.raises(
+        DataError, match=r"x\.parquet: .* column 'gaps' cannot .* write plain lists"
+    ):
+        list(read(unit, spec_of({"gaps": {"type": "categorical", "length": 2}}, key="a")))
+    sample = take_sample([path])
+    assert list(sample.columns) == ["a"]
+    assert "write plain lists" in sample.unreadable["gaps"]
+
+
+HUGE = 24 << 20
+
+
+def huge(folder: Path, column: pa.Array) -> str:
+    columns = {"id": pa.array(["r1", "r2"]), "small": pa.array([1, 2]), "large": column}
+    return stored(folder, columns, compression="zstd", compression_level=1)
+
+
+@pytest.mark.parametrize("kind", ["text", "map", "list"])
+def test_a_column_that_is_not_read_is_not_decoded(kind: str, tmp_path: Path) -> None:
+    texts = ["x" * HUGE, "y" * HUGE]
+    column = {
+        "text": lambda: pa.array(texts),
+        "map": lambda: pa.array([[(t, 1)] for t in texts], pa.map_(pa.string(), pa.int32())),
+        "list": lambda: pa.array([[t] for t in texts]),
+    }[kind]()
+    path = huge(tmp_path, column)
+    assert Path(path).stat().st_size < 1 << 20
+    spec = spec_of({"small": {"type": "numeric"}}, key="id")
+    before = pa.default_memory_pool()
+    counted = pa.proxy_memory_pool(before)
+    pa.set_memory_pool(counted)
+    try:
+        assert values(path, spec)["small"] == [1.0, 2.0]
+        sample = take_sample([path])
+        for refused in (
+            {"large": {"type": "categorical", "length": 2}},
+            {"small": {"type": "numeric"}},
+        ):
+            with pytest.raises(DataError, match=r"x\.parquet: column 'large'") as error:
+                plan([path], spec_of(refused, **({"key": "id"} if "large" in refused else {})))
+            assert ("declare a `key`" in str(error.value)) == ("small" in refused)
+    finally:
+        pa.set_memory_pool(before)
+    assert "large" in sample.unreadable
+    assert list(sample.columns) == ["id", "small"]
+    assert counted.max_memory() < HUGE
+
+
+def test_batches_of_long_values_have_few_rows(tmp_path: Path) -> None:
+    texts = [chr(97 + row % 26) * (1 << 20) for row in range(100)]
+    path = stored(tmp_path, {"large": pa.array(texts)}, compression="zstd", use_dictionary=False)
+    spec = spec_of({"large": {"type": "text", "length": 2}})
+    (unit,) = plan([path], spec)
+    sizes = [len(batch.rows) for batch in read(unit, spec)]
+    assert sum(sizes) == 100
+    assert max(sizes) <= 64
