@@ -64,7 +64,7 @@ def as_table(proposal: Proposal) -> str:
     widths = [max(len(row[place]) for row in (*rows, *omitted)) for place in (0, 1)]
 
     def line(row: tuple[str, str, str]) -> str:
-        return f"  {row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}"
+        return f"  {row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {_printable(row[2])}"
 
     lines = [f"{_rows(proposal)}", "features:", *map(line, rows)]
     if omitted:
@@ -132,9 +132,16 @@ def _plain(name: str) -> str:
     return name if name.isprintable() else json.dumps(name)
 
 
+def _printable(text: str) -> str:
+    """Returns a reason with what no YAML and no terminal should see as escapes."""
+    return "".join(
+        character if character.isprintable() else json.dumps(character)[1:-1] for character in text
+    )
+
+
 def _comment(text: str, indent: str = "") -> list[str]:
     mark = f"{indent}# "
-    text = " ".join(text.split())
+    text = _printable(" ".join(text.split()))
     return textwrap.wrap(
         text, _WIDTH, initial_indent=mark, subsequent_indent=mark, break_long_words=False,
         break_on_hyphens=False,

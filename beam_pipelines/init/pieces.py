@@ -32,6 +32,7 @@ from skewless.beam_pipelines.sources.streams import (
 )
 from skewless.beam_pipelines.sources.text_blocks import MAX_RECORD_BYTES
 from skewless.beam_pipelines.sources.units import WorkUnit
+from skewless.schemas.errors import DataError
 from skewless.schemas.rows.raw_columns import RawColumn
 from skewless.schemas.spec.spec import Spec
 
@@ -77,8 +78,12 @@ def unpacked(whole: WorkUnit, folder: str) -> tuple[WorkUnit, float]:
                 if written >= _UNPACKED_BYTES:
                     share = min(1.0, packed.tell() / file_bytes(whole.file))
                     break
-        except BrokenStreamError:
-            pass  # preprocess rejects the damaged rest; what came before tells enough.
+        except BrokenStreamError as error:
+            # preprocess rejects the damaged rest; what came before tells enough.
+            if not written:
+                raise DataError(
+                    f"{whole.file}: cannot be decompressed: {error}; write the file again"
+                ) from error
     return dataclasses.replace(whole, file=path, compression=""), 1 / share
 
 

@@ -194,11 +194,25 @@ def _columns(files: Sequence[Text], pieces: Sequence[WorkUnit]) -> tuple[list[st
             names |= dict.fromkeys(_names_of_objects(unit, unreadable))
         elif unit.format == "tfrecord":
             names |= dict.fromkeys(names_of_examples(unit))
+    for name in list(names):
+        if (why := _unfit(name)) is not None:
+            del names[name]
+            # As it can be printed.
+            unreadable[name.encode("utf-8", "backslashreplace").decode()] = why
     headers = [set(unit.columns) for unit in headed]
     for name in names:
         if any(name not in header for header in headers):
             unreadable[name] = "some files lack it; preprocess wants a column in every file"
     return [name for name in names if name not in unreadable], unreadable
+
+
+def _unfit(name: str) -> str | None:
+    """Returns why no spec can name a column, or None."""
+    if "\0" in name:
+        return "its name holds NUL; rename it in the data"
+    if any("\ud800" <= character <= "\udfff" for character in name):
+        return "its name is no Unicode text (a lone surrogate); rename it in the data"
+    return None
 
 
 def _names_of_objects(unit: WorkUnit, unreadable: dict[str, str]) -> list[str]:

@@ -145,14 +145,20 @@ def _paths(pattern: str, option: str) -> list[str]:
         raise UsageError(
             f"{option} {pattern}: cannot be listed: {error}; check the path"
         ) from error
-    if not found and os.path.isdir(pattern):
+    folder = next((path for path in (pattern, *_local(found)) if os.path.isdir(path)), None)
+    if folder is not None:
+        ending = next((end for end in ENDINGS if folder.lower().rstrip("/").endswith(end)), ".csv")
         raise UsageError(
-            f"{option} {pattern}: expected files, got a folder; write a glob such as "
-            f"'{os.path.join(pattern, '*.csv')}'"
+            f"{option} {pattern}: expected files, got a folder, {folder}; write a glob such as "
+            f"'{os.path.join(folder, '*' + ending)}'"
         )
     if not found:
         raise UsageError(f"{option} {pattern}: no file matches; check the path, and quote the glob")
     return sorted({metadata.path for metadata in found})
+
+
+def _local(found: Sequence[Any]) -> list[str]:
+    return [metadata.path for metadata in found if "://" not in metadata.path]
 
 
 def _format(path: str, option: str) -> tuple[Format, str]:

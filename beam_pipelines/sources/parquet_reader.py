@@ -39,6 +39,10 @@ def open_parquet(file: str) -> Iterator[pq.ParquetFile]:
             raise DataError(
                 f"{file}: expected a Parquet file, got {error}; write the file again"
             ) from error
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{file}: the name of a column is not UTF-8 ({error.object!r}); rename it"
+            ) from error
         yield parquet
 
 

@@ -215,6 +215,8 @@ def _column_problems(spec: Spec) -> Iterator[str]:
         if "\0" in column:
             # TensorFlow ends the name there when it parses a tf.Example, and finds nothing.
             yield f"column {column!r}: expected a name without NUL; rename the column in the data"
+        if any("\ud800" <= character <= "\udfff" for character in column):
+            yield f"column {column!r}: expected Unicode text, got a lone surrogate; rename the column"
     kinds: dict[str, tuple[str, str]] = {}
     for name, feature in spec.features.items():
         for column, kind in feature_columns(name, feature):
