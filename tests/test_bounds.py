@@ -94,6 +94,19 @@ def test_a_column_with_nul_is_refused() -> None:
         parse({"name": "n", "features": {"a": {**NUMERIC, "column": "b\0c"}}})
 
 
+@pytest.mark.parametrize("column", ["__key__", "__file__", "__row__"])
+def test_a_column_called_as_one_beside_the_raw_rows_is_refused(column: str) -> None:
+    sound = {"name": "n", "features": {"a": NUMERIC}}
+    for document in (
+        {**sound, "features": {"a": {**NUMERIC, "column": column}}},
+        {**sound, "label": {"column": column, "type": "binary"}},
+        {**sound, "keep": [column]},
+    ):
+        with pytest.raises(SpecError, match=f"column '{column}': .* rename the column in the data"):
+            parse(document)
+    parse({**sound, "key": column})  # Kept raw rows can be read again by the key they have.
+
+
 def test_a_spec_with_odd_text_reads_back_the_same(tmp_path: Path) -> None:
     columns = ["new\nline", "\x85", "\u2028", "\ttab", " ", "é", "1", "no"]
     features = {f"c{n}": {**NUMERIC, "column": column} for n, column in enumerate(columns)}

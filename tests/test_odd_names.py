@@ -81,8 +81,7 @@ COLUMNS = {
     "dotted": "embed.tags",
     "space": " ",
     "entry": "__missing__add",
-    "keyed": "__key__",
-    "rowed": "__row__",
+    "weighted": "__weight__",
     "labelled": "__label__",
     # Another feature's column, whose own name is the label's column.
     "outcome": "label_not",

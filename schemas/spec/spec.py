@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import Field, ValidationError, model_validator
 
 from skewless.schemas.errors import SpecError, nearest
+from skewless.schemas.records.records import FILE, KEY, ROW
 from skewless.schemas.rows.csv_format import CsvFormat
 from skewless.schemas.rows.label_values import label_text
 from skewless.schemas.spec.declared import Declared
@@ -200,21 +201,32 @@ def _own_vocabulary(feature: Any) -> Vocabulary | None:
 
 def _columns_named(spec: Spec) -> set[str]:
     """Returns every column of the data that a spec names."""
+    others = (spec.key, spec.split.by, spec.split.column)
+    return _columns_kept(spec) | {column for column in others if column is not None}
+
+
+def _columns_kept(spec: Spec) -> set[str]:
+    """Returns the columns that are kept as they were, beside the records."""
     read = {
         column
         for name, feature in spec.features.items()
         for column, _ in feature_columns(name, feature)
     }
     label = None if spec.label is None else spec.label.column
-    others = (label, spec.weight, spec.key, spec.split.by, spec.split.column, *spec.keep)
+    others = (label, spec.weight, *spec.keep)
     return read | {column for column in others if column is not None}
 
 
 def _column_problems(spec: Spec) -> Iterator[str]:
-    for column in _columns_named(spec):
+    for column in sorted(_columns_named(spec)):
         if "\0" in column:
             # TensorFlow ends the name there when it parses a tf.Example, and finds nothing.
             yield f"column {column!r}: expected a name without NUL; rename the column in the data"
+        elif column in (KEY, FILE, ROW) and column in _columns_kept(spec):
+            yield (
+                f"column {column!r}: raw rows are kept with a column of ours that has this name; "
+                "rename the column in the data"
+            )
         if any("\ud800" <= character <= "\udfff" for character in column):
             yield f"column {column!r}: expected Unicode text, got a lone surrogate; rename the column"
     kinds: dict[str, tuple[str, str]] = {}
