@@ -102,12 +102,6 @@ DAMAGED: list[tuple[str, bytes, type[SkewlessError], str]] = [
     ("x.parquet", whole[: len(whole) // 2], DataError, "expected a Parquet file"),
     ("x.parquet", whole[:-20], DataError, "expected a Parquet file"),
     ("x.parquet", whole[:-8] + b"\xff\xff\xff\x7fPAR1", DataError, "expected a Parquet file"),
-    (
-        "x.parquet",
-        whole[:4] + b"\xff" * 8 + whole[12:],
-        DataError,
-        "column 'a' cannot be decoded",
-    ),
     ("x.parquet", whole.replace(b"\x01a", b"\x01\xff"), DataError, "column is not UTF-8 .* rename"),
 ]
 
@@ -126,6 +120,14 @@ def test_a_damaged_file_is_refused_in_a_line(
         guess_spec([str(path)])
     assert str(path) in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_a_damaged_column_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    path.write_bytes(whole[:4] + b"\xff" * 8 + whole[12:])
+    proposal, _ = guess_spec([str(path)])
+    assert list(proposal.features) == ["b"]
+    assert "cannot be decoded" in {guess.column: guess.why for guess in proposal.omitted}["a"]
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
