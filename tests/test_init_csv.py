@@ -61,6 +61,8 @@ def test_encodings_are_told_by_words(place: str) -> None:
 
 
 def test_a_damaged_line_makes_no_other_encoding() -> None:
+    assert encoding_of(b"a,b\n1,\xff\n2,y\n") == "utf-8"
+    assert encoding_of(b"a,b\n1,caf\xe9\n2,y\n") == encoding_of(b"a,b\n1,5 \x80\n") == "cp1252"
     assert encoding_of("é\nü\nœuvre\n".encode() + b"\xe9\n") == "utf-8"
 
 

@@ -47,6 +47,7 @@ _OTHERS = (
 )  # fmt: skip
 _WIDER = {"shift_jis": "cp932", "koi8_r": "koi8-r", "euc_jp": "euc-jp"}
 _COVERED = 0.98
+_FEWEST_WORDS = 3
 # The second byte of a character may be one of ASCII from @ on.
 _WORDS = re.compile(rb"[A-Za-z\x80-\xff][@-~\x80-\xff]*")
 
@@ -81,12 +82,14 @@ def encoding_of(data: bytes) -> str:
     covered, latin = _best_alphabet(odd)
     if covered >= _COVERED:
         return latin
+    # Of a word or two any script can be made: a damaged file, whose rows preprocess will name.
+    words = _WORDS.findall(odd)
+    if len({word for word in words if not word.isascii()}) < _FEWEST_WORDS:
+        return UTF_8
     # Digits and separators between words keep it from seeing a language.
-    found = from_bytes(
-        b" ".join(_WORDS.findall(odd)), cp_isolation=[*_OTHERS, "cp1252", "cp1250"]
-    ).best()
+    found = from_bytes(b" ".join(words), cp_isolation=[*_OTHERS, "cp1252", "cp1250"]).best()
     if found is None or found.encoding in ("cp1252", "cp1250"):
-        return latin if covered else "latin-1"
+        return latin if covered else UTF_8
     return _WIDER.get(found.encoding, found.encoding)
 
 

@@ -118,10 +118,11 @@ def number_format(columns: Mapping[str, pa.Array], written: CsvFormat) -> Number
     best = [one for one, names in zip(formats, fits, strict=True) if len(names) == most]
     chosen, doubt = _decided(best, odd, written.delimiter)
     read = fits[formats.index(chosen)]
-    example = next((name for name in odd if name in read), None)
-    if example is None or chosen.plain_numbers:
+    examples = {name: _odd_example(head) for name, head in odd.items() if name in read}
+    if not examples or chosen.plain_numbers:
         return NumberFormat(written)
-    shown = _odd_example(odd[example])
+    example = max(examples, key=lambda name: len(examples[name]))
+    shown = examples[example]
     seen = [f"numbers are written as {shown!r} in {example}", *([doubt] if doubt else [])]
     unreadable = {
         name: f"its numbers are written as {head[0].as_py()!r}, unlike {shown!r} in {example}; "

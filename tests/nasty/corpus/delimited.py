@@ -108,7 +108,7 @@ FAMILIES = [
         "rejected",
         "not UTF-8",
         one=File(b"a,b\n1,\xff\n2,y\n", 2, 1),
-        continuation=File(b"a,b\n1,\x80\n2,y\n", 2, 1),
+        continuation=File(b"a,b\n1,\x81\n2,y\n", 2, 1),
         overlong=File(b"a,b\n1,\xc0\xaf\n2,y\n", 2, 1),
         surrogate=File(b"a,b\n1,\xed\xa0\x80\n2,y\n", 2, 1),
         beyond_unicode=File(b"a,b\n1,\xf5\x80\x80\x80\n2,y\n", 2, 1),
