@@ -33,6 +33,7 @@ setup(
         "skewless.model.serve.models",
         "skewless.model.serve.monitoring",
         "skewless.model.serve.oip",
+        "skewless.model.serve.reading",
         "skewless.model.serve.transport",
         "skewless.model.training",
         "skewless.schemas",

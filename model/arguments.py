@@ -252,6 +252,14 @@ def serve(parser: argparse.ArgumentParser) -> None:
         help="the largest request (default: %(default)s)",
     )
     parser.add_argument(
+        "--max-connections",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="HTTP connections at a time; one more ends the one that waited longest for a request "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
         "--timeout",
         type=float,
         default=30.0,

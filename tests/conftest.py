@@ -123,6 +123,16 @@ def shop_model(shop_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return model
 
 
+@pytest.fixture(scope="session")
+def shop_server(shop_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A server of that model, which many tests ask; bodies may be of 200,000 bytes."""
+    from tests.served_process import serving
+
+    folder = tmp_path_factory.mktemp("serve")
+    with serving(shop_model, folder, "--max-body-bytes", "200000") as running:
+        yield running
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Debian's Chromium, installed if it is not there."""

@@ -10,7 +10,6 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -50,10 +49,8 @@ _THREADS = "model_server_batch_threads"
 
 
 @pytest.fixture(scope="module")
-def server(shop_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    options = ("--max-body-bytes", "200000")
-    with serving(shop_model, tmp_path_factory.mktemp("serve"), *options) as running:
-        yield running
+def server(shop_server: Server) -> Server:
+    return shop_server
 
 
 @pytest.fixture(scope="module")

@@ -18,18 +18,6 @@ from skewless.model import arguments
 from skewless.schemas.ending import run_module
 from skewless.schemas.errors import UsageError
 
-try:
-    from skewless.model.serve.batching_parameters import BatchingParameters, load
-    from skewless.model.serve.monitoring.monitoring_config import DEFAULT_PATH
-    from skewless.model.serve.monitoring.monitoring_config import load as monitoring_path
-    from skewless.model.serve.server import Options, serve
-    from skewless.model.serve.transport.tls import load_tls
-    from skewless.model.serve.transport.tokens import Tokens
-except ImportError as error:
-    raise UsageError(
-        f"serve needs {error.name}; install it with: pip install 'skewless[serve]'"
-    ) from error
-
 __all__ = ["execute", "run"]
 
 
@@ -40,6 +28,18 @@ def execute(known: argparse.Namespace) -> int:
       UsageError: If there is no such model, an address is taken, or an option is out of its range.
       DataError: If the model cannot be loaded.
     """
+    # Here, since the process that reads large bodies imports this package, and needs none of it.
+    try:
+        from skewless.model.serve.batching_parameters import BatchingParameters, load
+        from skewless.model.serve.monitoring.monitoring_config import DEFAULT_PATH
+        from skewless.model.serve.monitoring.monitoring_config import load as monitoring_path
+        from skewless.model.serve.server import Options, serve
+        from skewless.model.serve.transport.tls import load_tls
+        from skewless.model.serve.transport.tokens import Tokens
+    except ImportError as error:
+        raise UsageError(
+            f"serve needs {error.name}; install it with: pip install 'skewless[serve]'"
+        ) from error
     file, monitoring = known.batching_parameters_file, known.monitoring_config_file
     options = Options(
         model=None if known.model is None else Path(known.model),
@@ -56,6 +56,7 @@ def execute(known: argparse.Namespace) -> int:
         monitoring_path=DEFAULT_PATH if monitoring is None else monitoring_path(monitoring),
         batching=BatchingParameters() if file is None else load(file),
         max_body_bytes=known.max_body_bytes,
+        max_connections=known.max_connections,
         timeout=known.timeout,
         tls=None if known.ssl_config_file is None else load_tls(known.ssl_config_file),
         tokens=None if known.token_file is None else Tokens(known.token_file),

@@ -23,13 +23,14 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from skewless.model.serve.batching import Batcher
-from skewless.model.serve.exchange import answered
+from skewless.model.serve.exchange import Bodies, answered
 from skewless.model.serve.models.registry import Models
 from skewless.model.serve.monitoring.metrics import Metrics
 from skewless.model.serve.monitoring.observing import ObservedApp, Observer
 from skewless.model.serve.monitoring.tensorflow_serving import CONTENT_TYPE
 from skewless.model.serve.oip.rest import oip_api
 from skewless.model.serve.page import explanations, page
+from skewless.model.serve.reading.reader import Reader
 from skewless.model.serve.rest import rest_api
 from skewless.model.serve.transport.tokens import AuthorizedApp, Tokens
 
@@ -38,12 +39,15 @@ __all__ = ["application"]
 # Smaller replies fit a packet as they are. The fastest level: it is work of the event loop.
 _GZIP_FROM_BYTES = 1024
 _GZIP_LEVEL = 1
+# Of the one row that is explained.
+_ROW_BYTES = 256 * 1024
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 
 def application(
     models: Models,
     batcher: Batcher,
+    reader: Reader,
     metrics: Metrics,
     observer: Observer,
     *,
@@ -58,6 +62,7 @@ def application(
     Args:
       models: Which answer.
       batcher: Computes.
+      reader: Reads bodies.
       metrics: What `/metrics` shows.
       observer: Is told of each request.
       max_body_bytes: Of a request.
@@ -97,16 +102,21 @@ def application(
     def serving() -> bool:
         return not stopping() and any(versions.current is not None for versions in models)
 
-    oip = oip_api(models, batcher, max_body_bytes, serving)
+    bodies = Bodies(max_body_bytes)
+    oip = oip_api(models, batcher, bodies, serving)
     routes = [
         Route(
             "/v1/{path:path}",
-            guarded(rest_api(models, batcher, max_body_bytes)),
+            guarded(rest_api(models, batcher, bodies, reader)),
             methods=_METHODS,
         ),
         *(Route(path, guarded(oip), methods=_METHODS) for path in ("/v2", "/v2/{path:path}")),
         Route("/", guarded(page(models))),
-        Route("/explain", guarded(explanations(models, max_body_bytes)), methods=["POST"]),
+        Route(
+            "/explain",
+            guarded(explanations(models, Bodies(min(max_body_bytes, _ROW_BYTES)))),
+            methods=["POST"],
+        ),
         Route("/healthz", healthy),
         Route("/readyz", ready),
         Route("/metrics", figures),

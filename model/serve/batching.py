@@ -8,22 +8,23 @@ threads are busy. A request that the graph refuses fails alone, not with those i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from skewless.model.serve.batching_parameters import BatchingParameters
-from skewless.model.serve.models.servable import Arrays, Servable
+from skewless.model.serve.large_requests import Compute, LargeRequests, joined
+from skewless.model.serve.models.servable import Arrays, Cancellation, Servable
 from skewless.model.serve.monitoring.metrics import Metrics
 from skewless.model.serve.status import ServingError
 
 __all__ = ["Batcher"]
 
-Compute = Callable[[Arrays], Arrays]
 Outcome = Arrays | BaseException
 
 
@@ -35,6 +36,15 @@ class _Task:
     rows: int
     answer: asyncio.Future[Arrays]
     since: float
+    batch: _Batch | None = None
+
+
+@dataclass(eq=False)
+class _Batch:
+    """Tasks that are being computed."""
+
+    tasks: list[_Task]
+    cancellation: Cancellation
 
 
 @dataclass
@@ -58,6 +68,7 @@ class Batcher:
         self._metrics = metrics
         self._threads = ThreadPoolExecutor(parameters.num_batch_threads, "batch")
         self._free = parameters.num_batch_threads
+        self._large = LargeRequests(parameters.max_batch_size, parameters.max_enqueued_batches)
         self._queues: dict[Hashable, _Queue] = {}
         self._waiting = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -78,32 +89,30 @@ class Batcher:
           ServingError: If the graph refuses them, or too many requests wait.
         """
 
-        def compute(batch: Arrays) -> Arrays:
-            return servable.call(signature, batch)
+        def compute(batch: Arrays, cancellation: Cancellation) -> Arrays:
+            return servable.call(signature, batch, cancellation)
 
+        begun = time.perf_counter()
+        if self._large.is_large(inputs, rows):
+            outputs = await self._large.run(self._measured(compute), inputs, rows)
+            self._told(servable, api, begun)
+            return outputs
         layout = tuple(
             (name, value.shape[1:], len(value) == 0) for name, value in sorted(inputs.items())
         )
         key = (id(servable), signature, layout)
-        limit = self._parameters.max_batch_size
-        begun = time.perf_counter()
-        if rows <= limit:
-            outputs = await self._submit(key, compute, inputs, rows)
-        else:
-            parts = [
-                await self._submit(
-                    key, compute, _part(inputs, begin, begin + limit), min(limit, rows - begin)
-                )
-                for begin in range(0, rows, limit)
-            ]
-            outputs = _joined(parts)
+        outputs = await self._submit(key, compute, inputs, rows)
+        self._told(servable, api, begun)
+        return outputs
+
+    def _told(self, servable: Servable, api: str, begun: float) -> None:
         seconds = time.perf_counter() - begun
         self._metrics.tensorflow_serving.computed(servable.name, api, seconds)
-        return outputs
 
     def close(self) -> None:
         """Ends the threads once they have computed what they hold."""
         self._threads.shutdown()
+        self._large.close()
 
     async def _submit(self, key: Hashable, compute: Compute, inputs: Arrays, rows: int) -> Arrays:
         parameters = self._parameters
@@ -118,7 +127,36 @@ class Batcher:
         self._queues.setdefault(key, _Queue(compute)).tasks.append(task)
         self._waits(rows)
         self._dispatch()
-        return await task.answer
+        try:
+            return await task.answer
+        except asyncio.CancelledError:
+            self._abandon(task)
+            raise
+
+    def _abandon(self, task: _Task) -> None:
+        """Ends a batch that nobody waits for any more; a queue lets go of its own in its turn."""
+        if task.batch is not None and all(other.answer.done() for other in task.batch.tasks):
+            task.batch.cancellation.cancel()
+
+    def _measured(self, compute: Compute) -> Compute:
+        """Returns the same for parts of large requests, padded and counted like a batch."""
+
+        def measured(part: Arrays, cancellation: Cancellation) -> Arrays:
+            rows = max(map(len, part.values()))
+            with self._counted(rows):
+                outputs = compute(self._padded(part, rows), cancellation)
+            return _part(outputs, 0, rows)
+
+        return measured
+
+    @contextlib.contextmanager
+    def _counted(self, rows: int) -> Iterator[None]:
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._metrics.batch_rows.observe(rows)
+            self._metrics.batch_seconds.observe(time.perf_counter() - begun)
 
     def _waits(self, rows: int) -> None:
         self._waiting += rows
@@ -128,12 +166,15 @@ class Batcher:
         while self._free and (key := self._due()) is not None:
             queue = self._queues[key]
             tasks = self._take(queue)
+            batch = _Batch(tasks, Cancellation())
+            for task in tasks:
+                task.batch = batch
             if not queue.tasks:
                 del self._queues[key]
             self._free -= 1
             self._tell(tasks)
             job = asyncio.get_running_loop().run_in_executor(
-                self._threads, self._compute, queue.compute, tasks
+                self._threads, self._compute, queue.compute, tasks, batch.cancellation
             )
             job.add_done_callback(lambda done, tasks=tasks: self._finish(tasks, done.result()))  # type: ignore[misc]
 
@@ -180,20 +221,21 @@ class Batcher:
                 rows += task.rows
         return tasks
 
-    def _compute(self, compute: Compute, tasks: Sequence[_Task]) -> list[Outcome]:
+    def _compute(
+        self, compute: Compute, tasks: Sequence[_Task], cancellation: Cancellation
+    ) -> list[Outcome]:
         """Runs on a thread; returns what came of each task."""
-        begun = time.perf_counter()
+        rows = sum(task.rows for task in tasks)
         try:
-            if len(tasks) == 1 and not self._parameters.allowed_batch_sizes:
-                return [compute(tasks[0].inputs)]
-            outputs = compute(self._padded(_joined([task.inputs for task in tasks]), tasks))
+            with self._counted(rows):
+                whole = tasks[0].inputs if len(tasks) == 1 else joined([t.inputs for t in tasks])
+                outputs = compute(self._padded(whole, rows), cancellation)
         except Exception as error:
             if len(tasks) == 1:
                 return [error]
-            return [self._compute(compute, [task])[0] for task in tasks]
-        finally:
-            self._metrics.batch_rows.observe(sum(task.rows for task in tasks))
-            self._metrics.batch_seconds.observe(time.perf_counter() - begun)
+            return [self._compute(compute, [task], cancellation)[0] for task in tasks]
+        if len(tasks) == 1:
+            return [_part(outputs, 0, rows)]
         found: list[Outcome] = []
         begin = 0
         for task in tasks:
@@ -201,9 +243,8 @@ class Batcher:
             begin += task.rows
         return found
 
-    def _padded(self, inputs: Arrays, tasks: Sequence[_Task]) -> Arrays:
+    def _padded(self, inputs: Arrays, rows: int) -> Arrays:
         """Returns the inputs with their last row repeated up to an allowed size."""
-        rows = sum(task.rows for task in tasks)
         size = self._size(rows)
         if size == rows:
             return inputs
@@ -226,7 +267,3 @@ class Batcher:
 
 def _part(arrays: Arrays, begin: int, end: int) -> Arrays:
     return {name: value[begin:end] for name, value in arrays.items()}
-
-
-def _joined(parts: Sequence[Arrays]) -> Arrays:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import zlib
 from collections.abc import Awaitable, Callable
 
 import orjson
@@ -11,75 +10,106 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from skewless.model.serve.monitoring.observing import Observer
+from skewless.model.serve.reading.requests import unpacked
 from skewless.model.serve.status import ServingError
 
-__all__ = ["Endpoint", "answered", "body_of", "error_response"]
+__all__ = ["Bodies", "Endpoint", "answered", "error_response"]
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-_GZIP = 16 + zlib.MAX_WBITS
+# How many of the largest bodies may be held at the same time, and what counts as none.
+_HELD = 16
+_SMALL = 64 * 1024
+_SHOWN = 100
 
 
 def answered(endpoint: Endpoint, observer: Observer, timeout: float) -> Endpoint:
     """Returns the endpoint with a limit on its seconds, and with its errors as responses."""
 
     async def answer(request: Request) -> Response:
+        # The connection cancels it when the client goes away (`connections`).
+        work = request.scope["state"]["work"] = asyncio.ensure_future(endpoint(request))
         try:
-            return await asyncio.wait_for(endpoint(request), timeout)
+            return await asyncio.wait_for(work, timeout)
         except ServingError as error:
             found = error
         except asyncio.TimeoutError:
             found = ServingError(
                 "DEADLINE_EXCEEDED", f"no answer within {timeout:g} seconds (--timeout)"
             )
-        except ClientDisconnect:
+        except (ClientDisconnect, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and not request.scope["state"].get("gone"):
+                raise  # The server stops.
             found = ServingError("CANCELLED", "the client went away")
         except Exception as error:
             observer.failed(error)
             found = ServingError("INTERNAL", "Internal error; the server's log tells more")
+        finally:
+            state = request.scope["state"]
+            if "let_go" in state:
+                state["let_go"](state["held"])
         request.state.code = found.code
         return error_response(found)
 
     return answer
 
 
-async def body_of(request: Request, max_bytes: int) -> bytes:
-    """Returns a request's body, unpacked if it came gzipped.
+class Bodies:
+    """The bodies of a server's requests: each within a limit, and all that are held together.
 
-    Raises:
-      ServingError: If it is larger than `max_bytes`, packed or unpacked, or not what it says it is.
+    Small ones count for nothing, so that those who send large ones slowly keep nobody else out.
     """
-    declared = request.headers.get("content-length", "0")
-    if declared.isdecimal() and int(declared) > max_bytes:
-        raise _too_large(max_bytes)
-    parts: list[bytes] = []
-    size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > max_bytes:
-            raise _too_large(max_bytes)
-        parts.append(part)
-    body = b"".join(parts)
-    encoding = request.headers.get("content-encoding", "identity").lower()
-    if encoding == "gzip":
-        return _unpacked(body, max_bytes)
-    if encoding != "identity":
-        raise ServingError(
-            "INVALID_ARGUMENT", f"Content-Encoding: expected gzip or none, got {encoding}", 415
-        )
-    return body
 
+    def __init__(self, max_bytes: int) -> None:
+        """Takes the limit of one."""
+        self._max_bytes = max_bytes
+        self._left = _HELD * max_bytes
 
-def _unpacked(body: bytes, max_bytes: int) -> bytes:
-    unpacker = zlib.decompressobj(_GZIP)
-    try:
-        unpacked = unpacker.decompress(body, max_bytes + 1)
-    except zlib.error as error:
-        raise ServingError("INVALID_ARGUMENT", f"the body is not gzip: {error}") from error
-    if len(unpacked) > max_bytes:
-        raise _too_large(max_bytes)
-    if not unpacker.eof:
-        raise ServingError("INVALID_ARGUMENT", "the body is not gzip: it ends too early")
-    return unpacked
+    async def of(self, request: Request) -> bytes:
+        """Returns a request's body, unpacked if it came gzipped.
+
+        Raises:
+          ServingError: If it is larger than the limit, packed or unpacked, or not what it says it is;
+            if too many large ones are held.
+        """
+        declared = request.headers.get("content-length", "0")
+        if declared.isdecimal() and (len(declared) > 18 or int(declared) > self._max_bytes):
+            raise _too_large(self._max_bytes)
+        encoding = request.headers.get("content-encoding", "identity").lower()
+        if encoding not in ("identity", "gzip"):
+            raise ServingError(
+                "INVALID_ARGUMENT",
+                f"Content-Encoding: expected gzip or none, got {encoding[:_SHOWN]}",
+                415,
+            )
+        body = bytearray()
+        async for part in request.stream():
+            body += part
+            if len(body) > self._max_bytes:
+                raise _too_large(self._max_bytes)
+            self._hold(request, len(body))
+        if encoding == "gzip":
+            self._hold(request, self._max_bytes)
+            return await asyncio.to_thread(unpacked, body, self._max_bytes)
+        return bytes(body)
+
+    def _hold(self, request: Request, size: int) -> None:
+        """Counts bytes of a request until it is answered."""
+        state = request.scope["state"]
+        held = state.get("held", 0)
+        if size <= max(_SMALL, held):
+            return
+        self._left -= size - held
+        state["held"] = size
+        if "let_go" not in state:
+            state["let_go"] = self._let_go
+        if self._left < 0:
+            raise ServingError(
+                "UNAVAILABLE",
+                f"requests of more than {_HELD} times --max-body-bytes are held; try again later",
+            )
+
+    def _let_go(self, size: int) -> None:
+        self._left += size
 
 
 def _too_large(max_bytes: int) -> ServingError:
@@ -90,5 +120,7 @@ def _too_large(max_bytes: int) -> ServingError:
 
 def error_response(error: ServingError) -> Response:
     """Returns `{"error": "..."}` with the status that TensorFlow Serving gives it."""
-    body = orjson.dumps({"error": str(error)})
+    # What a client sent may hold half a surrogate pair, which no UTF-8 can.
+    text = str(error).encode("utf-8", "replace").decode()
+    body = orjson.dumps({"error": text})
     return Response(body, error.http_status, media_type="application/json")

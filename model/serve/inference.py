@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-from tensorflow.core.protobuf import meta_graph_pb2
 
 from skewless.model.serve.batching import Batcher
 from skewless.model.serve.models.servable import Arrays, Servable
+from skewless.model.serve.reading.json_tensors import Input
+from skewless.model.serve.reading.requests import DEFAULT_SIGNATURE, EXAMPLES
 from skewless.model.serve.status import ServingError
 
 __all__ = ["DEFAULT_SIGNATURE", "classify", "predict", "regress"]
-
-DEFAULT_SIGNATURE = "serving_default"
-_INPUTS = "inputs"
 
 
 async def predict(
@@ -26,6 +23,7 @@ async def predict(
     inputs: Arrays,
     wanted: Sequence[str] = (),
     api: str = "Predict",
+    rows: int | None = None,
 ) -> Arrays:
     """Returns the outputs of a signature.
 
@@ -36,12 +34,15 @@ async def predict(
       inputs: [rows, ...] of each input; [0, ...] for a column absent from all rows.
       wanted: Names of outputs; empty for all.
       api: What figures call it.
+      rows: How many, where there may be rows without any column.
 
     Raises:
       ServingError: If the inputs are not those of the signature.
     """
     declared = servable.signatures[signature]
-    rows = _rows(inputs, declared)
+    if rows and not inputs:
+        inputs = servable.missing_rows(signature, rows)
+    rows = _rows(inputs, servable.inputs[signature])
     for name in wanted:
         if name not in declared.outputs:
             raise _refused(
@@ -53,7 +54,7 @@ async def predict(
 
 
 async def classify(
-    batcher: Batcher, servable: Servable, signature: str, examples: Sequence[bytes]
+    batcher: Batcher, servable: Servable, signature: str, examples: Sequence[bytes] | np.ndarray
 ) -> list[list[tuple[bytes, float]]]:
     """Returns the classes of each serialized tf.Example with their scores.
 
@@ -66,7 +67,7 @@ async def classify(
 
 
 async def regress(
-    batcher: Batcher, servable: Servable, signature: str, examples: Sequence[bytes]
+    batcher: Batcher, servable: Servable, signature: str, examples: Sequence[bytes] | np.ndarray
 ) -> np.ndarray:
     """Returns the [rows] values of serialized tf.Examples.
 
@@ -78,7 +79,11 @@ async def regress(
 
 
 async def _of_examples(
-    batcher: Batcher, servable: Servable, signature: str, examples: Sequence[bytes], method: str
+    batcher: Batcher,
+    servable: Servable,
+    signature: str,
+    examples: Sequence[bytes] | np.ndarray,
+    method: str,
 ) -> Arrays:
     kind = {"classify": "classification", "regress": "regression"}[method]
     declared = servable.signatures.get(signature)
@@ -98,19 +103,20 @@ async def _of_examples(
             f"Expected {kind} signature method_name to be {expected}. Was: "
             f"{declared.method_name}{remedy}"
         )
-    if not examples:
+    if not len(examples):
         raise _refused("Input is empty.")
-    inputs = {_INPUTS: np.array(examples, object)}
+    rows = examples if isinstance(examples, np.ndarray) else np.array(examples, object)
+    inputs = {EXAMPLES: rows}
     return await predict(batcher, servable, signature, inputs, api=method.capitalize())
 
 
-def _rows(inputs: Arrays, declared: meta_graph_pb2.SignatureDef) -> int:
+def _rows(inputs: Arrays, declared: Mapping[str, Input]) -> int:
     """Returns the number of rows, which the inputs must agree on.
 
     A batch holds rows of several requests: what one of them has wrong must show before.
     """
-    given, names = set(inputs), set(declared.inputs)
-    missing = names - given - set(declared.defaults)
+    given, names = set(inputs), set(declared)
+    missing = {name for name in names - given if not declared[name].optional}
     if given - names or missing:
         raise _refused(
             f"input size does not match signature: {len(given)}!={len(names)} "
@@ -118,28 +124,24 @@ def _rows(inputs: Arrays, declared: meta_graph_pb2.SignatureDef) -> int:
             f"Sent extra: {{{_listed(given - names)}}}. Missing but required: {{{_listed(missing)}}}."
         )
     for name, value in inputs.items():
-        tensor = declared.inputs[name]
-        expected = tf.dtypes.as_dtype(tensor.dtype)
-        if expected != tf.dtypes.as_dtype(value.dtype):
+        expected = declared[name]
+        found = "string" if value.dtype == object else value.dtype.name
+        if expected.dtype != found:
+            raise _refused(f"input tensor {name!r} expected type: {expected.dtype} got: {found}")
+        if value.ndim != expected.rank and value.shape != (0,):
             raise _refused(
-                f"input tensor {name!r} expected type: {expected.name} got: "
-                f"{tf.dtypes.as_dtype(value.dtype).name}"
+                f"input tensor {name!r} expected {expected.rank} dimensions, the first the "
+                f"batch's, got the shape {list(value.shape)}"
             )
-        rank = len(tensor.tensor_shape.dim)
-        if value.ndim != rank and value.size:
-            raise _refused(
-                f"input tensor {name!r} expected {rank} dimensions, the first the batch's, got the "
-                f"shape {list(value.shape)}"
-            )
-    sizes = {name: len(value) for name, value in inputs.items() if value.ndim}
+    sizes = {name: len(value) for name, value in inputs.items()}
     rows = max(sizes.values(), default=0)
+    if rows == 0:
+        raise _refused("the request holds no row")
     short = {
         name: size
         for name, size in sizes.items()
-        if size not in (rows, 0) or (size == 0 and name not in declared.defaults)
+        if size not in (rows, 0) or (size == 0 and not declared[name].optional)
     }
-    if rows == 0:
-        raise _refused("the request holds no row")
     if short:
         raise _refused(f"expected {rows} rows of every input, got {_shown(short)}")
     return rows

@@ -21,11 +21,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from skewless.model.explain import explain
-from skewless.model.serve import json_tensors
-from skewless.model.serve.exchange import Endpoint, body_of
+from skewless.model.serve.exchange import Bodies, Endpoint
 from skewless.model.serve.models.registry import Models
 from skewless.model.serve.models.servable import Servable
 from skewless.model.serve.models.versions import Versions
+from skewless.model.serve.reading.json_documents import dumps, loads
 from skewless.model.serve.status import ServingError
 from skewless.schemas.errors import DataError, UsageError
 from skewless.schemas.records.exported_files import EXTRA
@@ -112,7 +112,7 @@ def page(models: Models) -> Endpoint:
     return endpoint
 
 
-def explanations(models: Models, max_body_bytes: int) -> Endpoint:
+def explanations(models: Models, bodies: Bodies) -> Endpoint:
     """Returns what answers POST /explain: `{"row": {column: value}}` to what became of it.
 
     The model is the only one, or that of `?model=`.
@@ -121,7 +121,7 @@ def explanations(models: Models, max_body_bytes: int) -> Endpoint:
 
     async def endpoint(request: Request) -> Response:
         request.state.method = "explain"
-        row = json_tensors.loads(await body_of(request, max_body_bytes)).get("row")
+        row = loads(await bodies.of(request)).get("row")
         if not isinstance(row, dict):
             raise ServingError("INVALID_ARGUMENT", 'expected {"row": {column: value, …}}')
         servable = models.get(_asked(models, request).name)
@@ -132,7 +132,7 @@ def explanations(models: Models, max_body_bytes: int) -> Endpoint:
         except (DataError, UsageError) as error:
             raise ServingError("INVALID_ARGUMENT", str(error)) from error
         document = {"version": servable.version, **found.as_json()}
-        return Response(json_tensors.dumps(document), media_type="application/json")
+        return Response(dumps(document), media_type="application/json")
 
     return endpoint
 

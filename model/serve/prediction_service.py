@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -23,16 +24,21 @@ from tensorflow_serving.apis import (
 
 from skewless.model.serve import inference
 from skewless.model.serve.batching import Batcher
+from skewless.model.serve.decoding import DecodingServer
 from skewless.model.serve.model_service import ModelService
 from skewless.model.serve.models.registry import Models
 from skewless.model.serve.models.servable import Arrays, Servable
 from skewless.model.serve.monitoring.observing import Observer
+from skewless.model.serve.reading.requests import DEFAULT_SIGNATURE
+from skewless.model.serve.reading.tensor_protos import arrays_of
 from skewless.model.serve.replies import SIGNATURES, model_spec, signatures_of
 from skewless.model.serve.rpc import Service, version_of
 from skewless.model.serve.status import ServingError
 
 __all__ = ["add_services"]
 
+# Tensors of so many bytes are read without leaving the event loop.
+_AT_ONCE = 64 * 1024
 _CLASSIFY, _REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
 # Where a TensorProto holds its values; clients read these fields as they are.
 _FIELDS = {
@@ -51,20 +57,32 @@ def add_services(
     batcher: Batcher,
     observer: Observer,
     timeout: float,
+    max_body_bytes: int,
 ) -> None:
     """Adds both services to a server that is not yet started."""
-    predictions = _PredictionService(models, batcher, observer, timeout)
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(predictions, server)
+    decoding = DecodingServer(server)
+    predictions = _PredictionService(models, batcher, observer, timeout, max_body_bytes)
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(predictions, decoding)
     states = ModelService(models, observer, timeout)
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(states, server)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(states, decoding)
 
 
 class _PredictionService(Service, prediction_service_pb2_grpc.PredictionServiceServicer):
     def __init__(
-        self, models: Models, batcher: Batcher, observer: Observer, timeout: float
+        self,
+        models: Models,
+        batcher: Batcher,
+        observer: Observer,
+        timeout: float,
+        max_bytes: int,
     ) -> None:
-        self._models, self._batcher = models, batcher
+        self._models, self._batcher, self._max_bytes = models, batcher, max_bytes
         self._observer, self._timeout = observer, timeout
+
+    async def _arrays(self, request: predict_pb2.PredictRequest) -> Arrays:
+        if request.ByteSize() <= _AT_ONCE:
+            return arrays_of(request.inputs, self._max_bytes)
+        return await asyncio.to_thread(arrays_of, request.inputs, self._max_bytes)
 
     async def Predict(  # noqa: N802
         self, request: predict_pb2.PredictRequest, context: grpc.aio.ServicerContext
@@ -80,7 +98,7 @@ class _PredictionService(Service, prediction_service_pb2_grpc.PredictionServiceS
                 self._batcher,
                 servable,
                 signature,
-                _arrays(request.inputs),
+                await self._arrays(request),
                 list(request.output_filter),
             )
             told["rows"] = max(map(len, outputs.values()))
@@ -229,19 +247,7 @@ def _servable(models: Models, spec: model_pb2.ModelSpec, told: dict[str, Any]) -
 
 
 def _signature(spec: model_pb2.ModelSpec) -> str:
-    return spec.signature_name or inference.DEFAULT_SIGNATURE
-
-
-def _arrays(inputs: Mapping[str, tensor_pb2.TensorProto]) -> Arrays:
-    found = {}
-    for name, tensor in inputs.items():
-        try:
-            found[name] = tf.make_ndarray(tensor)
-        except (TypeError, ValueError) as error:
-            raise ServingError(
-                "INVALID_ARGUMENT", f"tensor parsing error: {name}: {error}"
-            ) from error
-    return found
+    return spec.signature_name or DEFAULT_SIGNATURE
 
 
 def _examples(given: input_pb2.Input) -> list[bytes]:

@@ -8,8 +8,8 @@ POST  /v1/models/NAME[/versions/N]:classify, :regress   "examples", with a "cont
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,22 +18,29 @@ from google.protobuf import json_format
 from starlette.requests import Request
 from starlette.responses import Response
 
-from skewless.model.serve import inference, json_tensors
+from skewless.model.serve import inference
 from skewless.model.serve.batching import Batcher
-from skewless.model.serve.exchange import Endpoint, body_of
+from skewless.model.serve.exchange import Bodies, Endpoint
 from skewless.model.serve.models.registry import Models
 from skewless.model.serve.models.servable import Servable
+from skewless.model.serve.reading.json_documents import dumps, to_text
+from skewless.model.serve.reading.json_outputs import columns_as_json, rows_as_json
+from skewless.model.serve.reading.reader import Reader
+from skewless.model.serve.reading.requests import EXAMPLES, Asked
 from skewless.model.serve.replies import model_spec, signatures_of, status_reply
 from skewless.model.serve.status import ServingError
 
 __all__ = ["rest_api"]
 
 _SUBJECT = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+_DIGITS = 32
+# Values of an answer that are written without leaving the event loop.
+_AT_ONCE = 4096
 _PREDICTION = re.compile(rf"{_SUBJECT}:(?P<method>classify|regress|predict)", re.IGNORECASE)
 _MODEL = re.compile(rf"{_SUBJECT}(?P<metadata>/metadata)?", re.IGNORECASE)
 
 
-def rest_api(models: Models, batcher: Batcher, max_body_bytes: int) -> Endpoint:
+def rest_api(models: Models, batcher: Batcher, bodies: Bodies, reader: Reader) -> Endpoint:
     """Returns what answers every path under /v1."""
 
     async def endpoint(request: Request) -> Response:
@@ -43,8 +50,9 @@ def rest_api(models: Models, batcher: Batcher, max_body_bytes: int) -> Endpoint:
             request.state.method, request.state.model = method, models.known(match["name"])
             servable = models.get(match["name"], _number(match["version"]), match["label"] or "")
             request.state.version = servable.version
-            document = json_tensors.loads(await body_of(request, max_body_bytes))
-            return _json(await _METHODS[method](batcher, servable, document, request))
+            asked = await reader.read(method, await bodies.of(request), servable.inputs)
+            answer = await _METHODS[method](batcher, servable, asked, request)
+            return Response(answer, media_type="application/json")
         if request.method in ("GET", "HEAD") and (match := _MODEL.fullmatch(path)):
             request.state.model = models.known(match["name"])
             found = match["name"], _number(match["version"])
@@ -60,91 +68,41 @@ def rest_api(models: Models, batcher: Batcher, max_body_bytes: int) -> Endpoint:
     return endpoint
 
 
-async def _predict(
-    batcher: Batcher, servable: Servable, document: Mapping[str, Any], request: Request
-) -> dict[str, Any]:
-    signature = _signature(document)
-    declared = servable.signatures.get(signature)
-    if declared is None:
-        raise ServingError(
-            "INVALID_ARGUMENT", f'Serving signature name: "{signature}" not found in signature def'
-        )
-    if "instances" in document and "inputs" in document:
-        raise ServingError(
-            "INVALID_ARGUMENT",
-            "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist",
-        )
-    if "instances" in document:
-        inputs = json_tensors.of_rows(document["instances"], declared)
-        to_json = json_tensors.to_rows
-    elif "inputs" in document:
-        inputs = json_tensors.of_columns(document["inputs"], declared)
-        to_json = json_tensors.to_columns
-    else:
-        raise ServingError("INVALID_ARGUMENT", "Missing 'inputs' or 'instances' key")
-    outputs = await inference.predict(batcher, servable, signature, inputs)
+async def _predict(batcher: Batcher, servable: Servable, asked: Asked, request: Request) -> bytes:
+    outputs = await inference.predict(
+        batcher, servable, asked.signature, asked.inputs, rows=asked.rows
+    )
     request.state.rows = max(map(len, outputs.values()))
-    return to_json(outputs)
+    to_json = columns_as_json if asked.rows is None else rows_as_json
+    if sum(value.size for value in outputs.values()) <= _AT_ONCE:
+        return to_json(outputs)
+    return await asyncio.to_thread(to_json, outputs)
 
 
-async def _classify(
-    batcher: Batcher, servable: Servable, document: Mapping[str, Any], request: Request
-) -> dict[str, Any]:
-    examples = _examples(document, "classify")
-    request.state.rows = len(examples)
-    found = await inference.classify(batcher, servable, _signature(document), examples)
-    return {
-        "results": [
-            [[json_tensors.to_text(label), np.float32(score)] for label, score in row]
-            for row in found
-        ]
-    }
+async def _classify(batcher: Batcher, servable: Servable, asked: Asked, request: Request) -> bytes:
+    request.state.rows = asked.rows
+    found = await inference.classify(batcher, servable, asked.signature, asked.inputs[EXAMPLES])
+    results = [[[to_text(label), np.float32(score)] for label, score in row] for row in found]
+    return dumps({"results": results})
 
 
-async def _regress(
-    batcher: Batcher, servable: Servable, document: Mapping[str, Any], request: Request
-) -> dict[str, Any]:
-    examples = _examples(document, "regress")
-    request.state.rows = len(examples)
-    found = await inference.regress(batcher, servable, _signature(document), examples)
-    return {"results": found}
+async def _regress(batcher: Batcher, servable: Servable, asked: Asked, request: Request) -> bytes:
+    request.state.rows = asked.rows
+    found = await inference.regress(batcher, servable, asked.signature, asked.inputs[EXAMPLES])
+    return dumps({"results": found})
 
 
 _METHODS = {"predict": _predict, "classify": _classify, "regress": _regress}
 
 
-def _signature(document: Mapping[str, Any]) -> str:
-    name = document.get("signature_name", inference.DEFAULT_SIGNATURE)
-    if not isinstance(name, str):
-        raise ServingError(
-            "INVALID_ARGUMENT",
-            "not formatted correctly. 'signature_name' key must be a string value.",
-        )
-    return name or inference.DEFAULT_SIGNATURE
-
-
-def _examples(document: Mapping[str, Any], method: str) -> list[bytes]:
-    if "examples" not in document:
-        raise ServingError(
-            "INVALID_ARGUMENT",
-            f"When method is {method}, key 'examples' is expected and was not found",
-        )
-    rows = document["examples"]
-    if not isinstance(rows, list):
-        raise ServingError("INVALID_ARGUMENT", "Expecting 'examples' value to be an list/array")
-    if not rows:
-        raise ServingError("INVALID_ARGUMENT", "'examples' value is an empty array")
-    # Two serialized messages in a row are one that holds the fields of both.
-    context = json_tensors.example(document.get("context", {}))
-    return [context + json_tensors.example(row) for row in rows]
-
-
 def _number(text: str | None) -> int | None:
     if text is None:
         return None
-    number = int(text)
-    if number > tf.int64.max:
-        raise ServingError("INVALID_ARGUMENT", f"Failed to convert version: {text} to numeric.")
+    number = int(text) if len(text) < _DIGITS else None
+    if number is None or number > tf.int64.max:
+        raise ServingError(
+            "INVALID_ARGUMENT", f"Failed to convert version: {text[:_DIGITS]} to numeric."
+        )
     return number
 
 
@@ -157,7 +115,3 @@ def _message(message: Any) -> str:
     return json_format.MessageToJson(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
-
-
-def _json(document: dict[str, Any]) -> Response:
-    return Response(json_tensors.dumps(document), media_type="application/json")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import signal
 import socket
@@ -20,6 +21,12 @@ import uvicorn
 from skewless.model.serve.app import application
 from skewless.model.serve.batching import Batcher
 from skewless.model.serve.batching_parameters import BatchingParameters
+from skewless.model.serve.connections import (
+    BoundedProtocol,
+    ConnectionLimits,
+    Connections,
+)
+from skewless.model.serve.decoding import DecodingServer
 from skewless.model.serve.models.config_file import watch_config_file
 from skewless.model.serve.models.model_config import load
 from skewless.model.serve.models.registry import Models
@@ -30,6 +37,7 @@ from skewless.model.serve.monitoring.observing import Observer
 from skewless.model.serve.oip.messages import DESCRIPTOR
 from skewless.model.serve.oip.service import add_inference_service
 from skewless.model.serve.prediction_service import add_services
+from skewless.model.serve.reading.reader import Reader
 from skewless.model.serve.transport.grpc_server import GrpcServer
 from skewless.model.serve.transport.health import SERVICE, Health
 from skewless.model.serve.transport.reflection import add_reflection
@@ -41,7 +49,13 @@ from skewless.schemas.errors import DataError, UsageError
 __all__ = ["Options", "listening_at", "serve"]
 
 _BACKLOG = 2048
-_HEAD_BYTES = 64 * 1024
+# Of gRPC: calls of one connection, of all; its handshake's time; what is kept open without a call; and
+# how long at most, so that calls whose message never comes whole end at some time.
+_GRPC_STREAMS = 128
+_GRPC_CALLS = 1000
+_GRPC_HANDSHAKE_SECONDS = 10
+_GRPC_IDLE_SECONDS = 300
+_GRPC_AGE_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -61,6 +75,7 @@ class Options:
       monitoring_path: Where TensorFlow Serving's figures are; None for nowhere.
       batching: How requests are put together.
       max_body_bytes: Of a request.
+      max_connections: HTTP connections at a time.
       timeout: Seconds from a request's head to its answer, and for the last ones when stopping.
       tls: What both ports show and want to see; None for neither.
       tokens: What requests must bring; None for nothing.
@@ -78,6 +93,7 @@ class Options:
     monitoring_path: str | None = DEFAULT_PATH
     batching: BatchingParameters = field(default_factory=BatchingParameters)
     max_body_bytes: int = 16 * 1024 * 1024
+    max_connections: int = ConnectionLimits.most
     timeout: float = 30.0
     tls: Tls | None = None
     tokens: Tokens | None = None
@@ -99,8 +115,12 @@ class Options:
             raise UsageError(
                 f"--model-config-file-poll-wait-seconds: expected 0 or more, got {self.config_poll:g}"
             )
-        if self.max_body_bytes < 1:
-            raise UsageError(f"--max-body-bytes: expected at least 1, got {self.max_body_bytes}")
+        for option, number in (
+            ("--max-body-bytes", self.max_body_bytes),
+            ("--max-connections", self.max_connections),
+        ):
+            if number < 1:
+                raise UsageError(f"{option}: expected at least 1, got {number}")
 
 
 async def serve(options: Options) -> None:
@@ -114,11 +134,13 @@ async def serve(options: Options) -> None:
     models = _models(options, metrics)
     listening = listening_at(options.host, options.port)
     batcher = Batcher(options.batching, metrics)
+    reader = Reader()
     observer = Observer(metrics)
     stop = asyncio.Event()
     app = application(
         models,
         batcher,
+        reader,
         metrics,
         observer,
         max_body_bytes=options.max_body_bytes,
@@ -127,7 +149,7 @@ async def serve(options: Options) -> None:
         monitoring_path=options.monitoring_path,
         tokens=options.tokens,
     )
-    http = _Server(_http_config(app, options))
+    http = _Server(_http_config(app, options, observer))
     rpc, rpc_port, health = _rpc_server(options, models, batcher, observer, stop.is_set)
     with _stopping_on_signals(stop, http):
         await _load(options, models)
@@ -145,6 +167,7 @@ async def serve(options: Options) -> None:
         health.stop()
         await asyncio.gather(answering, rpc.stop(options.timeout))
     batcher.close()
+    reader.close()
     log("stopped")
 
 
@@ -181,10 +204,12 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _http_config(app: object, options: Options) -> uvicorn.Config:
+def _http_config(app: object, options: Options, observer: Observer) -> uvicorn.Config:
+    connections = Connections(ConnectionLimits(most=options.max_connections), observer.refused)
     tls = options.tls
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
+        http=functools.partial(BoundedProtocol, connections),  # type: ignore[arg-type]
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -192,7 +217,6 @@ def _http_config(app: object, options: Options) -> uvicorn.Config:
         ssl_context_factory=None if tls is None else lambda config, default: tls.context,
         ws="none",
         backlog=_BACKLOG,
-        h11_max_incomplete_event_size=_HEAD_BYTES,
         timeout_graceful_shutdown=max(1, round(options.timeout)),
     )
 
@@ -228,11 +252,19 @@ def _rpc_server(
             ("grpc.max_receive_message_length", options.max_body_bytes),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),
+            ("grpc.max_concurrent_streams", _GRPC_STREAMS),
+            ("grpc.server_handshake_timeout_ms", 1000 * _GRPC_HANDSHAKE_SECONDS),
+            ("grpc.max_connection_idle_ms", 1000 * _GRPC_IDLE_SECONDS),
+            ("grpc.max_connection_age_ms", 1000 * _GRPC_AGE_SECONDS),
+            ("grpc.max_connection_age_grace_ms", round(1000 * options.timeout)),
         ],
         [] if options.tokens is None else [AuthorizedCalls(options.tokens, observer)],
+        calls=_GRPC_CALLS,
     )
-    add_services(server, models, batcher, observer, options.timeout)
-    add_inference_service(server, models, batcher, observer, options.timeout, stopping)
+    add_services(server, models, batcher, observer, options.timeout, options.max_body_bytes)
+    add_inference_service(
+        DecodingServer(server), models, batcher, observer, options.timeout, stopping
+    )
     services = [*TENSORFLOW_SERVICES, DESCRIPTOR]
     health = Health(models, [service.full_name for service in services])
     health.add_to(server.threaded)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
-import tensorflow as tf
-
-__all__ = ["HTTP_STATUS", "ServingError", "of_tensorflow"]
+__all__ = ["CODES", "HTTP_STATUS", "ServingError"]
 
 # As TensorFlow Serving answers them.
 HTTP_STATUS = {
@@ -28,26 +24,8 @@ HTTP_STATUS = {
     "DATA_LOSS": 500,
     "UNAUTHENTICATED": 401,
 }
-_NAMES = (
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-)
-_NODES = re.compile(r"\{\{function_node [^}]*\}\}\s*|\s*\[\[\{\{.*|\s*\[Op:.*", re.DOTALL)
+# By their numbers, in whose order they stand above.
+CODES = tuple(HTTP_STATUS)
 
 
 class ServingError(Exception):
@@ -57,8 +35,3 @@ class ServingError(Exception):
         super().__init__(message)
         self.code = code
         self.http_status = HTTP_STATUS[code] if http_status is None else http_status
-
-
-def of_tensorflow(error: tf.errors.OpError) -> ServingError:
-    """Returns the error that a graph ended with, without the names of its nodes."""
-    return ServingError(_NAMES[error.error_code], _NODES.sub("", error.message))

@@ -14,6 +14,9 @@ from skewless.schemas.spec.spec import Spec
 
 __all__ = ["canonical_rows"]
 
+# Among them a string that holds half a surrogate pair, which JSON can say and UTF-8 cannot.
+_NOT_HELD = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError)
+
 
 def canonical_rows(rows: Sequence[Mapping[str, Any]], spec: Spec) -> pa.RecordBatch:
     """Returns the feature columns of JSON objects.
@@ -47,7 +50,7 @@ def canonical_rows(rows: Sequence[Mapping[str, Any]], spec: Spec) -> pa.RecordBa
 def _column(values: list[Any], column: RawColumn, spec: Spec) -> tuple[pa.Array, Faults]:
     try:
         return canonical(pa.array(values), column, spec)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+    except _NOT_HELD:
         # Values of several kinds, which an Arrow array cannot hold together.
         parts = [_value(value, column, spec) for value in values]
     faults = {at: reason for at, (_, bad) in enumerate(parts) for reason in bad.values()}
@@ -57,5 +60,5 @@ def _column(values: list[Any], column: RawColumn, spec: Spec) -> tuple[pa.Array,
 def _value(value: Any, column: RawColumn, spec: Spec) -> tuple[pa.Array, Faults]:
     try:
         return canonical(pa.array([value]), column, spec)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-        return canonical(pa.nulls(1), column, spec)[0], {0: f"not of one kind: {error}"}
+    except _NOT_HELD as error:
+        return canonical(pa.nulls(1), column, spec)[0], {0: f"no value of a column: {error}"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,14 +11,41 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+from tensorflow.python.eager import cancellation as eager_cancellation
 
 from skewless.model.exported.served_model import ServedModel
-from skewless.model.serve.status import of_tensorflow
+from skewless.model.serve.reading.json_tensors import Input
+from skewless.model.serve.status import CODES, ServingError
 
-__all__ = ["SAVED_MODEL", "Arrays", "Servable"]
+__all__ = ["SAVED_MODEL", "Arrays", "Cancellation", "Servable", "of_tensorflow"]
 
 Arrays = dict[str, np.ndarray]
 SAVED_MODEL = "saved_model.pb"
+_NODES = re.compile(
+    r"^Graph execution error:\s*|Detected at node .*\n<stack traces unavailable>\s*|"
+    r"\{\{function_node [^}]*\}\}\s*|\s*\[\[\{\{[\s\S]*|\s*\[Op:[\s\S]*"
+)
+
+
+class Cancellation:
+    """Ends a call that nobody waits for any more; to be called from any thread."""
+
+    def __init__(self) -> None:
+        """Is for one call, or for several."""
+        self._manager = eager_cancellation.CancellationManager()
+
+    def cancel(self) -> None:
+        """Ends those under way, and those to come, as CANCELLED."""
+        self._manager.start_cancel()
+
+    def __enter__(self) -> None:
+        """Begins a call on this thread."""
+        self._entered = eager_cancellation.CancellationManagerContext(self._manager)
+        self._entered.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        """Ends it."""
+        self._entered.__exit__(*error)
 
 
 class Servable:
@@ -27,6 +56,7 @@ class Servable:
       name: What clients call its model.
       model: What it was loaded from.
       signatures: What it can be asked for, by name.
+      inputs: What each of them takes.
     """
 
     def __init__(self, directory: Path, version: int, name: str | None = None) -> None:
@@ -40,21 +70,30 @@ class Servable:
         self.model = ServedModel.open(directory)
         self.name = self.model.spec.name if name is None else name
         saved = saved_model_pb2.SavedModel.FromString((directory / SAVED_MODEL).read_bytes())
-        self.signatures: Mapping[str, meta_graph_pb2.SignatureDef] = dict(
-            saved.meta_graphs[0].signature_def
-        )
-        for name in self.model.graph.signatures:
-            self.call(name, self._missing_row(name))
+        declared = saved.meta_graphs[0].signature_def
+        # Those alone that can be called: TensorFlow declares one for its own initialization beside them.
+        self.signatures: Mapping[str, meta_graph_pb2.SignatureDef] = {
+            name: declared[name] for name in self.model.graph.signatures
+        }
+        self.inputs = {name: _inputs(signature) for name, signature in self.signatures.items()}
+        for name in self.signatures:
+            self.call(name, self.missing_rows(name, 1))
 
-    def call(self, signature: str, inputs: Mapping[str, np.ndarray]) -> Arrays:
+    def call(
+        self,
+        signature: str,
+        inputs: Mapping[str, np.ndarray],
+        cancellation: Cancellation | None = None,
+    ) -> Arrays:
         """Returns the outputs of a signature.
 
         Args:
           signature: One of `signatures`.
           inputs: All of its inputs, but for those with a default.
+          cancellation: May end the call.
 
         Raises:
-          ServingError: If the graph refuses the values.
+          ServingError: If the graph refuses the values, or the call was ended.
         """
         declared = self.signatures[signature]
         given = {**_defaults(declared), **inputs}
@@ -63,25 +102,48 @@ class Servable:
             for name, tensor in declared.inputs.items()
         }
         try:
-            outputs = self.model.graph.signatures[signature](**arguments)
+            with cancellation or contextlib.nullcontext():
+                outputs = self.model.graph.signatures[signature](**arguments)
         except tf.errors.OpError as error:
             raise of_tensorflow(error) from error
+        except UnicodeDecodeError as error:
+            # What TensorFlow tells holds bytes of the request, and Python wants UTF-8 of it.
+            told = error.object.decode("utf-8", "replace")
+            raise ServingError("INVALID_ARGUMENT", _told(told)) from error
         return {name: value.numpy() for name, value in outputs.items()}
 
-    def _missing_row(self, signature: str) -> dict[str, Any]:
-        """Returns the inputs of one row whose every column is missing."""
-        declared = self.signatures[signature]
-        if not declared.defaults:
-            return {name: [tf.train.Example().SerializeToString()] for name in declared.inputs}
-        missing: dict[Any, Any] = {tf.string: b"", tf.int64: tf.int64.min, tf.float32: np.nan}
-        return {
-            name: np.full(
-                [1] * len(tensor.tensor_shape.dim),
-                missing[tf.dtypes.as_dtype(tensor.dtype)],
-                object if tensor.dtype == tf.string.as_datatype_enum else None,
-            )
-            for name, tensor in declared.inputs.items()
-        }
+    def missing_rows(self, signature: str, rows: int) -> Arrays:
+        """Returns the inputs of rows whose every column is missing, as many columns as it takes."""
+        declared = self.inputs[signature]
+        if not all(found.optional for found in declared.values()):
+            empty = tf.train.Example().SerializeToString()
+            return {name: np.full(rows, empty, object) for name in declared}
+        missing: dict[str, Any] = {"string": b"", "int64": tf.int64.min, "float32": np.nan}
+        name, first = next(iter(sorted(declared.items())))
+        shape = [rows] + [1] * (first.rank - 1)
+        kind = object if first.dtype == "string" else first.dtype
+        return {name: np.full(shape, missing[first.dtype], kind)}
+
+
+def _inputs(signature: meta_graph_pb2.SignatureDef) -> dict[str, Input]:
+    return {
+        name: Input(
+            tf.dtypes.as_dtype(tensor.dtype).name,
+            name in signature.defaults,
+            len(tensor.tensor_shape.dim),
+        )
+        for name, tensor in signature.inputs.items()
+    }
+
+
+def of_tensorflow(error: tf.errors.OpError) -> ServingError:
+    """Returns the error that a graph, or another part of TensorFlow, ended with."""
+    return ServingError(CODES[error.error_code], _told(error.message))
+
+
+def _told(message: str) -> str:
+    """Returns what a graph ended with, without the names of its nodes."""
+    return _NODES.sub("", message)
 
 
 def _defaults(declared: meta_graph_pb2.SignatureDef) -> Arrays:

@@ -23,10 +23,10 @@ from tensorflow_serving.apis import input_pb2, model_pb2, prediction_log_pb2
 from skewless.model.serve import inference
 from skewless.model.serve.batching import Batcher
 from skewless.model.serve.batching_parameters import BatchingParameters
-from skewless.model.serve.models.servable import Arrays, Servable
+from skewless.model.serve.models.servable import Arrays, Servable, of_tensorflow
 from skewless.model.serve.monitoring.event_log import log
 from skewless.model.serve.monitoring.metrics import Metrics
-from skewless.model.serve.status import ServingError, of_tensorflow
+from skewless.model.serve.status import ServingError
 from skewless.schemas.errors import DataError
 from skewless.schemas.records.exported_files import EXTRA
 

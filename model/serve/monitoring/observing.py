@@ -79,6 +79,12 @@ class Observer:
             **fields,
         )
 
+    def refused(self, status: int, peer: str) -> None:
+        """Counts what was refused before there was a request: no HTTP, or too much of it."""
+        code = "UNAVAILABLE" if status == 503 else "INVALID_ARGUMENT"
+        self._metrics.requests.labels("rest", "other", code).inc()
+        log("refused", status=status, peer=peer)
+
     def failed(self, error: Exception) -> None:
         """Writes an error that should not have been, with where it came from."""
         log("error", logging.ERROR, error="".join(traceback.format_exception(error)))

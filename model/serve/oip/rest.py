@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from skewless.model.serve.batching import Batcher
-from skewless.model.serve.exchange import Endpoint, body_of
+from skewless.model.serve.exchange import Bodies, Endpoint
 from skewless.model.serve.models.registry import Models
 from skewless.model.serve.models.servable import Arrays, Servable
 from skewless.model.serve.oip import requests
@@ -52,7 +52,7 @@ class _Asked:
 
 
 def oip_api(
-    models: Models, batcher: Batcher, max_body_bytes: int, serving: Callable[[], bool]
+    models: Models, batcher: Batcher, bodies: Bodies, serving: Callable[[], bool]
 ) -> Endpoint:
     """Returns what answers every path under /v2; `serving` says whether the server is ready."""
 
@@ -66,7 +66,7 @@ def oip_api(
             request.state.method = "infer"
             servable = requests.servable_of(models, name, version)
             request.state.version = servable.version
-            body = await body_of(request, max_body_bytes)
+            body = await bodies.of(request)
             head = request.headers.get(_HEAD)
             if len(body) > _LARGE:
                 asked = await asyncio.to_thread(_read, body, head)

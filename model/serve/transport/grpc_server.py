@@ -120,11 +120,18 @@ class GrpcServer:
         self,
         options: Sequence[tuple[str, Any]],
         interceptors: Sequence[grpc.ServerInterceptor] = (),
+        calls: int | None = None,
     ) -> None:
-        """Takes gRPC's channel arguments and who sees calls first; to be made in the event loop."""
+        """Takes gRPC's channel arguments and who sees calls first; to be made in the event loop.
+
+        Beyond so many `calls` at a time it refuses them as RESOURCE_EXHAUSTED.
+        """
         self._loop = asyncio.get_running_loop()
         self._server = grpc.server(
-            ThreadPoolExecutor(_THREADS, "grpc"), interceptors=interceptors, options=options
+            ThreadPoolExecutor(_THREADS, "grpc"),
+            interceptors=interceptors,
+            options=options,
+            maximum_concurrent_rpcs=calls,
         )
         self._waiting: deque[Callable[[], None]] = deque()
         self._woken = False
