@@ -128,7 +128,7 @@ def test_whole_numbers_are_rounded_to_float32(number: int, shop_server: Server) 
 def test_rows_of_people_that_are_nonsense(shop_server: Server) -> None:
     for row in (
         b'{"text": "\\ud800"}', b'{"age": "\\ud800"}', b'{"\\ud800": 1}', b'{"age": [[1]]}', b'{"text": {"a": 1}}',
-        b'{"text": [1, {}]}', b'{"age": 1e400}', b'{"age": ' + b"9" * 400 + b"}", b'{"tags": [null, [1]]}', b"[]",
+        b'{"text": [1, {}]}', b'{"age": 1e400}', b'{"age": ' + b"9" * 400 + b"}", b"[]",
     ):  # fmt: skip
         assert post(shop_server, b'{"row": ' + row + b"}", "/explain").status_code == 400, row
 
@@ -167,7 +167,7 @@ def test_tensors_that_are_nonsense(shop_server: Server) -> None:
         code, found = call(shop_server, message)
         assert code == "INVALID_ARGUMENT", message
         assert said in found, found
-    for kind in [*range(40), *range(101, 140), 999]:
+    for kind in [0, *range(2, 40), *range(101, 140), 999]:
         code, _ = call(shop_server, asking("age", tensor(dtype=kind, resource_handle_val=[{}])))
         assert code == "INVALID_ARGUMENT", kind
     assert call(shop_server, asking("text", tensor(dtype=texts, string_val=[b"\xff"])))[0] == "OK"

@@ -17,6 +17,7 @@ __all__ = ["example"]
 
 _BYTES, _FLOATS, _INT64S = 1, 2, 3
 _NAMES = {_BYTES: "bytes", _FLOATS: "float", _INT64S: "int64"}
+_SHOWN = 200
 _INT64 = range(-(1 << 63), 1 << 63)
 
 
@@ -47,7 +48,7 @@ def _feature(content: Any, name: str) -> bytes:
         found, held = _kind(value, name)
         if kind not in (None, found):
             raise _refused(
-                f"Unexpected element type in feature: {shown(name)} expecting type: {_NAMES[kind]}"
+                f"Unexpected element type in feature: {name[:_SHOWN]} expecting type: {_NAMES[kind]}"
             )
         kind = found
         plain.append(held)
@@ -65,12 +66,12 @@ def _kind(value: Any, name: str) -> tuple[int, Any]:
         return _FLOATS, leaf(value, "float32")
     if isinstance(value, int):
         if value not in _INT64:
-            raise _refused(f"Feature: {shown(name)} has uint64 element. Only int64 is supported.")
+            raise _refused(f"Feature: {name[:_SHOWN]} has uint64 element. Only int64 is supported.")
         return _INT64S, int(value)
     if isinstance(value, str) or is_base64(value):
         return _BYTES, leaf(value, "string")
     raise _refused(
-        f"Feature: {shown(name)} has element with unexpected JSON type: {json_type(value)}"
+        f"Feature: {name[:_SHOWN]} has element with unexpected JSON type: {json_type(value)}"
     )
 
 

@@ -72,6 +72,7 @@ class Reader:
         self._end()
         self._thread.shutdown()
         self._pipes.shutdown()
+        _let_go(self._process)
 
     def _end(self) -> None:
         if self._process is not None:
@@ -80,6 +81,7 @@ class Reader:
     def _ask(self, method: str, body: bytes, signatures: Signatures) -> Asked:
         """Runs on a thread of its own, which waits for the process."""
         if self._process is None or self._process.poll() is not None:
+            _let_go(self._process)
             self._process = _started()
         pipes = self._process
         assert pipes.stdin is not None and pipes.stdout is not None
@@ -131,6 +133,13 @@ def _started() -> subprocess.Popen[bytes]:
         env=os.environ | {"PYTHONPATH": paths},
         start_new_session=True,  # Ctrl-C is for the server, which lets go of it when it is done.
     )
+
+
+def _let_go(process: subprocess.Popen[bytes] | None) -> None:
+    """Waits for the end of a process that was killed, and closes its pipes."""
+    if process is not None:
+        with contextlib.suppress(OSError), process:
+            pass
 
 
 def _question(method: str, signatures: Signatures, size: int) -> dict[str, Any]:
