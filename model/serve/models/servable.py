@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
-from tensorflow.python.eager import cancellation as eager_cancellation
 
 from skewless.model.exported.served_model import ServedModel
 from skewless.model.serve.reading.json_tensors import Input
@@ -28,24 +27,27 @@ _NODES = re.compile(
 
 
 class Cancellation:
-    """Ends a call that nobody waits for any more; to be called from any thread."""
+    """Says that nobody waits for a call any more; to be asked and told on any thread.
+
+    A call that has begun is not ended: TensorFlow's own way of it is one for all threads at a time.
+    """
 
     def __init__(self) -> None:
         """Is for one call, or for several."""
-        self._manager = eager_cancellation.CancellationManager()
+        self._cancelled = threading.Event()
 
     def cancel(self) -> None:
-        """Ends those under way, and those to come, as CANCELLED."""
-        self._manager.start_cancel()
+        """Lets no more of them begin."""
+        self._cancelled.set()
 
-    def __enter__(self) -> None:
-        """Begins a call on this thread."""
-        self._entered = eager_cancellation.CancellationManagerContext(self._manager)
-        self._entered.__enter__()
+    def check(self) -> None:
+        """Does nothing while somebody waits.
 
-    def __exit__(self, *error: Any) -> None:
-        """Ends it."""
-        self._entered.__exit__(*error)
+        Raises:
+          ServingError: CANCELLED, once nobody does.
+        """
+        if self._cancelled.is_set():
+            raise ServingError("CANCELLED", "nobody waits for the answer any more")
 
 
 class Servable:
@@ -90,11 +92,13 @@ class Servable:
         Args:
           signature: One of `signatures`.
           inputs: All of its inputs, but for those with a default.
-          cancellation: May end the call.
+          cancellation: Says whether anybody waits for it still.
 
         Raises:
-          ServingError: If the graph refuses the values, or the call was ended.
+          ServingError: If the graph refuses the values, or nobody waits for the answer.
         """
+        if cancellation is not None:
+            cancellation.check()
         declared = self.signatures[signature]
         given = {**_defaults(declared), **inputs}
         arguments = {
@@ -102,8 +106,7 @@ class Servable:
             for name, tensor in declared.inputs.items()
         }
         try:
-            with cancellation or contextlib.nullcontext():
-                outputs = self.model.graph.signatures[signature](**arguments)
+            outputs = self.model.graph.signatures[signature](**arguments)
         except tf.errors.OpError as error:
             raise of_tensorflow(error) from error
         except UnicodeDecodeError as error:
