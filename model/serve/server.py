@@ -15,6 +15,7 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -262,9 +263,8 @@ def _rpc_server(
         calls=_GRPC_CALLS,
     )
     add_services(server, models, batcher, observer, options.timeout, options.max_body_bytes)
-    add_inference_service(
-        DecodingServer(server), models, batcher, observer, options.timeout, stopping
-    )
+    decoding: Any = DecodingServer(server)
+    add_inference_service(decoding, models, batcher, observer, options.timeout, stopping)
     services = [*TENSORFLOW_SERVICES, DESCRIPTOR]
     health = Health(models, [service.full_name for service in services])
     health.add_to(server.threaded)
