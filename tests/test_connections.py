@@ -16,7 +16,11 @@ from typing import Any
 import pytest
 import uvicorn
 
-from skewless.model.serve.connections import BoundedProtocol, ConnectionLimits, Connections
+from skewless.model.serve.transport.connections import (
+    BoundedProtocol,
+    ConnectionLimits,
+    Connections,
+)
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 LIMITS = {"most": 5, "head_seconds": 0.4, "head_bytes": 2000, "headers": 20, "url_bytes": 500,

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from skewless.beam_pipelines.rows.read_rows import rows_of
 from skewless.beam_pipelines.sources import plan, read
 from skewless.beam_pipelines.sources.digest import unit_sha256
-from skewless.beam_pipelines.sources.encodings import cut, readable, source_length
+from skewless.beam_pipelines.sources.formats.encodings import cut, readable, source_length
 from skewless.schemas.errors import DataError, SpecError
 from skewless.schemas.rows.canonical import canonical
 from skewless.schemas.rows.csv_format import CsvFormat

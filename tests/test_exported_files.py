@@ -16,7 +16,7 @@ from skewless.model.explain import explain
 from skewless.model.exported.served_model import ServedModel
 from skewless.model.serve.models.registry import Models
 from skewless.model.serve.monitoring.metrics import Metrics
-from skewless.model.serve.replies import status_reply
+from skewless.model.serve.tensorflow_serving.replies import status_reply
 from skewless.schemas.errors import DataError, UsageError
 from skewless.schemas.records.exported_files import (
     check_exported,

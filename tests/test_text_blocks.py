@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from skewless.beam_pipelines.init.sample import take_sample
 from skewless.beam_pipelines.sources import csv_blocks, jsonl_reader, plan, read, text_blocks
-from skewless.beam_pipelines.sources.jsonl_reader import MAX_DEPTH, parse_lines
+from skewless.beam_pipelines.sources.formats.jsonl_reader import MAX_DEPTH, parse_lines
 from skewless.beam_pipelines.sources.units import WorkUnit
 from skewless.schemas.rows.canonical import canonical
 from skewless.schemas.rows.raw_columns import RawColumn

@@ -18,10 +18,11 @@ from pathlib import Path
 import google_crc32c
 import numpy as np
 
-from skewless.beam_pipelines.sources.csv_blocks import blocks
-from skewless.beam_pipelines.sources.encodings import as_utf8
 from skewless.beam_pipelines.sources.files import file_bytes
-from skewless.beam_pipelines.sources.parquet_reader import open_parquet
+from skewless.beam_pipelines.sources.formats.csv_blocks import blocks
+from skewless.beam_pipelines.sources.formats.encodings import as_utf8
+from skewless.beam_pipelines.sources.formats.parquet_reader import open_parquet
+from skewless.beam_pipelines.sources.formats.text_blocks import MAX_RECORD_BYTES
 from skewless.beam_pipelines.sources.read import read
 from skewless.beam_pipelines.sources.streams import (
     CHUNK_BYTES,
@@ -30,7 +31,6 @@ from skewless.beam_pipelines.sources.streams import (
     decompressed,
     open_raw,
 )
-from skewless.beam_pipelines.sources.text_blocks import MAX_RECORD_BYTES
 from skewless.beam_pipelines.sources.units import WorkUnit
 from skewless.schemas.errors import DataError
 from skewless.schemas.rows.raw_columns import RawColumn

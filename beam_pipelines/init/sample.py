@@ -20,15 +20,19 @@ from skewless.beam_pipelines.init.pieces import (
     transcoded,
     unpacked,
 )
-from skewless.beam_pipelines.sources.csv_header import read_header
 from skewless.beam_pipelines.sources.files import file_bytes, whole_files
-from skewless.beam_pipelines.sources.jsonl_reader import parsed_object
-from skewless.beam_pipelines.sources.parquet_footer import not_read
-from skewless.beam_pipelines.sources.parquet_reader import open_parquet, read_parquet, undecodable
+from skewless.beam_pipelines.sources.formats.csv_header import read_header
+from skewless.beam_pipelines.sources.formats.jsonl_reader import parsed_object
+from skewless.beam_pipelines.sources.formats.parquet_footer import not_read
+from skewless.beam_pipelines.sources.formats.parquet_reader import (
+    open_parquet,
+    read_parquet,
+    undecodable,
+)
+from skewless.beam_pipelines.sources.formats.text_blocks import lines_of
+from skewless.beam_pipelines.sources.formats.tfrecord_reader import names_of_examples
 from skewless.beam_pipelines.sources.read import read
 from skewless.beam_pipelines.sources.streams import chunks
-from skewless.beam_pipelines.sources.text_blocks import lines_of
-from skewless.beam_pipelines.sources.tfrecord_reader import names_of_examples
 from skewless.beam_pipelines.sources.units import RawBatch, WorkUnit
 from skewless.schemas.errors import DataError
 from skewless.schemas.rows.csv_format import CsvFormat

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 
-from skewless.beam_pipelines.sources.parquet_reader import open_parquet
+from skewless.beam_pipelines.sources.formats.parquet_reader import open_parquet
 from skewless.beam_pipelines.sources.streams import chunks, open_raw
 from skewless.beam_pipelines.sources.units import WorkUnit
 

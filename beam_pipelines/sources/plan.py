@@ -13,14 +13,14 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow.parquet as pq
 
-from skewless.beam_pipelines.sources.csv_blocks import blocks
-from skewless.beam_pipelines.sources.csv_header import read_header
-from skewless.beam_pipelines.sources.encodings import Transcoded
 from skewless.beam_pipelines.sources.files import file_bytes, whole_files
-from skewless.beam_pipelines.sources.parquet_footer import not_read, oversized
-from skewless.beam_pipelines.sources.parquet_reader import open_parquet
+from skewless.beam_pipelines.sources.formats.csv_blocks import blocks
+from skewless.beam_pipelines.sources.formats.csv_header import read_header
+from skewless.beam_pipelines.sources.formats.encodings import Transcoded
+from skewless.beam_pipelines.sources.formats.parquet_footer import not_read, oversized
+from skewless.beam_pipelines.sources.formats.parquet_reader import open_parquet
+from skewless.beam_pipelines.sources.formats.text_blocks import Block, lines_of
 from skewless.beam_pipelines.sources.streams import chunks
-from skewless.beam_pipelines.sources.text_blocks import Block, lines_of
 from skewless.beam_pipelines.sources.unchanged import state_of
 from skewless.beam_pipelines.sources.units import Format, WorkUnit
 from skewless.schemas.errors import DataError, listed, nearest

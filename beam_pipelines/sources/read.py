@@ -7,12 +7,12 @@ import functools
 from collections.abc import Iterator, Mapping
 
 from skewless.beam_pipelines.sources.contents import row_contents
-from skewless.beam_pipelines.sources.csv_reader import read_csv
-from skewless.beam_pipelines.sources.jsonl_reader import read_jsonl
-from skewless.beam_pipelines.sources.parquet_reader import open_parquet, read_parquet
+from skewless.beam_pipelines.sources.formats.csv_reader import read_csv
+from skewless.beam_pipelines.sources.formats.jsonl_reader import read_jsonl
+from skewless.beam_pipelines.sources.formats.parquet_reader import open_parquet, read_parquet
+from skewless.beam_pipelines.sources.formats.tfrecord_reader import read_tfrecord
 from skewless.beam_pipelines.sources.place import at_rows
 from skewless.beam_pipelines.sources.plan import delimiter, wanted_columns
-from skewless.beam_pipelines.sources.tfrecord_reader import read_tfrecord
 from skewless.beam_pipelines.sources.unchanged import while_unchanged
 from skewless.beam_pipelines.sources.units import RawBatch, WorkUnit
 from skewless.schemas.rows.raw_columns import RawColumn

@@ -27,9 +27,9 @@ from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
 from skewless.beam_pipelines.sources import RawBatch, Rejected, WorkUnit, read
-from skewless.beam_pipelines.sources.jsonl_reader import parse_lines
+from skewless.beam_pipelines.sources.formats.jsonl_reader import parse_lines
+from skewless.beam_pipelines.sources.formats.tfrecord_reader import decode_examples
 from skewless.beam_pipelines.sources.place import tells_its_place
-from skewless.beam_pipelines.sources.tfrecord_reader import decode_examples
 from skewless.beam_pipelines.streaming.event_time import SECOND
 from skewless.beam_pipelines.streaming.leftovers import in_ranges
 from skewless.beam_pipelines.streaming.panes import SealedPane, commit_pane, seal_pane

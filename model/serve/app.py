@@ -31,7 +31,7 @@ from skewless.model.serve.monitoring.tensorflow_serving import CONTENT_TYPE
 from skewless.model.serve.oip.rest import oip_api
 from skewless.model.serve.page import explanations, page
 from skewless.model.serve.reading.reader import Reader
-from skewless.model.serve.rest import rest_api
+from skewless.model.serve.tensorflow_serving.rest import rest_api
 from skewless.model.serve.transport.tokens import AuthorizedApp, Tokens
 
 __all__ = ["application"]

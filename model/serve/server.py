@@ -22,12 +22,6 @@ import uvicorn
 from skewless.model.serve.app import application
 from skewless.model.serve.batching import Batcher
 from skewless.model.serve.batching_parameters import BatchingParameters
-from skewless.model.serve.connections import (
-    BoundedProtocol,
-    ConnectionLimits,
-    Connections,
-)
-from skewless.model.serve.decoding import DecodingServer
 from skewless.model.serve.models.config_file import watch_config_file
 from skewless.model.serve.models.model_config import load
 from skewless.model.serve.models.registry import Models
@@ -37,8 +31,14 @@ from skewless.model.serve.monitoring.monitoring_config import DEFAULT_PATH
 from skewless.model.serve.monitoring.observing import Observer
 from skewless.model.serve.oip.messages import DESCRIPTOR
 from skewless.model.serve.oip.service import add_inference_service
-from skewless.model.serve.prediction_service import add_services
 from skewless.model.serve.reading.reader import Reader
+from skewless.model.serve.tensorflow_serving.prediction_service import add_services
+from skewless.model.serve.transport.connections import (
+    BoundedProtocol,
+    ConnectionLimits,
+    Connections,
+)
+from skewless.model.serve.transport.decoding import DecodingServer
 from skewless.model.serve.transport.grpc_server import GrpcServer
 from skewless.model.serve.transport.health import SERVICE, Health
 from skewless.model.serve.transport.reflection import add_reflection

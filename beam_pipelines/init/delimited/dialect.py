@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from skewless.beam_pipelines.init.delimited.encoding import encoding_of
-from skewless.beam_pipelines.sources.encodings import as_utf8, unit_encoding
 from skewless.beam_pipelines.sources.files import file_bytes
+from skewless.beam_pipelines.sources.formats.encodings import as_utf8, unit_encoding
 from skewless.beam_pipelines.sources.streams import BrokenStreamError, chunks
 from skewless.beam_pipelines.sources.units import WorkUnit
 from skewless.schemas.errors import DataError

@@ -20,9 +20,9 @@ from skewless.model.serve.oip.tensors import (
     from_values,
     to_bytes,
 )
-from skewless.model.serve.rpc import Service
 from skewless.model.serve.status import ServingError
 from skewless.model.serve.transport.grpc_server import GrpcServer
+from skewless.model.serve.transport.rpc import Service
 
 __all__ = ["add_inference_service"]
 

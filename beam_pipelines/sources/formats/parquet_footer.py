@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skewless.beam_pipelines.sources.text_blocks import MAX_RECORD_BYTES
+from skewless.beam_pipelines.sources.formats.text_blocks import MAX_RECORD_BYTES
 
 __all__ = ["not_read", "oversized", "row_bytes"]
 

@@ -27,8 +27,8 @@ from skewless.model.serve.reading.json_documents import dumps, to_text
 from skewless.model.serve.reading.json_outputs import columns_as_json, rows_as_json
 from skewless.model.serve.reading.reader import Reader
 from skewless.model.serve.reading.requests import EXAMPLES, Asked
-from skewless.model.serve.replies import model_spec, signatures_of, status_reply
 from skewless.model.serve.status import ServingError
+from skewless.model.serve.tensorflow_serving.replies import model_spec, signatures_of, status_reply
 
 __all__ = ["rest_api"]
 

@@ -15,9 +15,9 @@ from tensorflow_serving.apis import (
 from skewless.model.serve.models.model_config import model_configs
 from skewless.model.serve.models.registry import Models
 from skewless.model.serve.monitoring.observing import Observer
-from skewless.model.serve.replies import status_reply
-from skewless.model.serve.rpc import Service, version_of
 from skewless.model.serve.status import ServingError
+from skewless.model.serve.tensorflow_serving.replies import status_reply
+from skewless.model.serve.transport.rpc import Service, version_of
 
 __all__ = ["ModelService"]
 

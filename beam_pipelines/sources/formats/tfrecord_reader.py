@@ -13,7 +13,7 @@ import google_crc32c
 import numpy as np
 import pyarrow as pa
 
-from skewless.beam_pipelines.sources.jsonl_reader import number_text
+from skewless.beam_pipelines.sources.formats.jsonl_reader import number_text
 from skewless.beam_pipelines.sources.streams import BrokenStreamError, chunks
 from skewless.beam_pipelines.sources.units import RawBatch, Rejected, WorkUnit, clipped
 

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from skewless.beam_pipelines.sources.csv_blocks import blocks, fields_of, records
-from skewless.beam_pipelines.sources.encodings import as_utf8, cut, readable
+from skewless.beam_pipelines.sources.formats.csv_blocks import blocks, fields_of, records
+from skewless.beam_pipelines.sources.formats.encodings import as_utf8, cut, readable
+from skewless.beam_pipelines.sources.formats.text_blocks import KEPT_BYTES, Block
 from skewless.beam_pipelines.sources.streams import BrokenStreamError, chunks, stretches
-from skewless.beam_pipelines.sources.text_blocks import KEPT_BYTES, Block
 from skewless.beam_pipelines.sources.units import (
     MAX_RAW_CHARACTERS,
     RawBatch,

@@ -24,16 +24,16 @@ from tensorflow_serving.apis import (
 
 from skewless.model.serve import inference
 from skewless.model.serve.batching import Batcher
-from skewless.model.serve.decoding import DecodingServer
-from skewless.model.serve.model_service import ModelService
 from skewless.model.serve.models.registry import Models
 from skewless.model.serve.models.servable import Arrays, Servable
 from skewless.model.serve.monitoring.observing import Observer
 from skewless.model.serve.reading.requests import DEFAULT_SIGNATURE
 from skewless.model.serve.reading.tensor_protos import arrays_of
-from skewless.model.serve.replies import SIGNATURES, model_spec, signatures_of
-from skewless.model.serve.rpc import Service, version_of
 from skewless.model.serve.status import ServingError
+from skewless.model.serve.tensorflow_serving.model_service import ModelService
+from skewless.model.serve.tensorflow_serving.replies import SIGNATURES, model_spec, signatures_of
+from skewless.model.serve.transport.decoding import DecodingServer
+from skewless.model.serve.transport.rpc import Service, version_of
 
 __all__ = ["add_services"]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skewless.beam_pipelines.sources.parquet_footer import row_bytes
+from skewless.beam_pipelines.sources.formats.parquet_footer import row_bytes
 from skewless.beam_pipelines.sources.streams import open_raw
 from skewless.beam_pipelines.sources.units import RawBatch, WorkUnit, clipped
 from skewless.schemas.errors import DataError, listed

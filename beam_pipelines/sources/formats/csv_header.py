@@ -8,10 +8,10 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from skewless.beam_pipelines.sources.csv_blocks import fields_of, record_pattern
-from skewless.beam_pipelines.sources.encodings import as_utf8, source_length, unit_encoding
+from skewless.beam_pipelines.sources.formats.csv_blocks import fields_of, record_pattern
+from skewless.beam_pipelines.sources.formats.encodings import as_utf8, source_length, unit_encoding
+from skewless.beam_pipelines.sources.formats.text_blocks import MAX_RECORD_BYTES
 from skewless.beam_pipelines.sources.streams import BrokenStreamError, chunks
-from skewless.beam_pipelines.sources.text_blocks import MAX_RECORD_BYTES
 from skewless.schemas.errors import DataError
 from skewless.schemas.rows.csv_format import CsvFormat
 

@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.json
 
+from skewless.beam_pipelines.sources.formats.text_blocks import lines_of
 from skewless.beam_pipelines.sources.streams import BrokenStreamError, chunks
-from skewless.beam_pipelines.sources.text_blocks import lines_of
 from skewless.beam_pipelines.sources.units import RawBatch, Rejected, WorkUnit, clipped
 from skewless.schemas.rows.raw_columns import RawColumn
 

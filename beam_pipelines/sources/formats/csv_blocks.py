@@ -19,7 +19,7 @@ from typing import IO
 
 import numpy as np
 
-from skewless.beam_pipelines.sources.text_blocks import (
+from skewless.beam_pipelines.sources.formats.text_blocks import (
     KEPT_BYTES,
     MAX_RECORD_BYTES,
     TOO_LONG,

@@ -1,0 +1,1 @@
+"""Readers, one a format: work units to raw batches."""

@@ -1,0 +1,1 @@
+"""TensorFlow Serving's own interfaces: REST, PredictionService, ModelService."""
