@@ -38,7 +38,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "float32": {"type": "numeric"},
 }
 MOST_COLUMNS = 40
-_PIECES = 40
+_PIECES = 12
 
 
 def format_of(path: Path) -> str:

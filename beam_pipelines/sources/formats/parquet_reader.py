@@ -30,11 +30,17 @@ def open_parquet(file: str) -> Iterator[pq.ParquetFile]:
     """Opens a Parquet file on any filesystem.
 
     Raises:
-      DataError: If the file is not Parquet or its footer is damaged.
+      DataError: If the file is not Parquet, its footer is damaged, or a column's name is not UTF-8.
     """
     with open_raw(file) as raw:
         try:
             parquet = pq.ParquetFile(pa.PythonFile(raw, mode="r"))
+            _ = parquet.schema_arrow
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{file}: a name in its footer is not UTF-8: {error.object[:80]!r}; "
+                "write the file again, its columns named in UTF-8"
+            ) from error
         except (pa.ArrowException, OSError) as error:
             raise DataError(
                 f"{file}: expected a Parquet file, got {error}; write the file again"

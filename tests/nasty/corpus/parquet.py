@@ -232,6 +232,16 @@ FAMILIES = [
         twice=_named("a", "a"),
     ),
     _parquet(
+        "names of columns that are not UTF-8",
+        "refused",
+        "not UTF-8",
+        one=File(lambda: _written(pa.table({"name": ["x"]})).replace(b"name", b"n\xe4me")),
+        all=File(lambda: _written(pa.table({"name": ["x"]})).replace(b"name", b"\xff\xff\xfe\xff")),
+        without_arrows_schema=File(
+            lambda: _written(pa.table({"name": ["x"]}), store_schema=False).replace(b"name", b"n\xe4me")
+        ),
+    ),
+    _parquet(
         "files that are no Parquet",
         "refused",
         "expected a Parquet file",
