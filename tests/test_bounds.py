@@ -89,9 +89,13 @@ def test_a_name_that_files_cannot_have_is_refused_with_the_remedy() -> None:
             parse({"name": "n", "features": {name: NUMERIC}})
 
 
-def test_a_column_with_nul_is_refused() -> None:
-    with pytest.raises(SpecError, match="expected a name without NUL"):
-        parse({"name": "n", "features": {"a": {**NUMERIC, "column": "b\0c"}}})
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [("b\0c", "expected a name without NUL"), ("\udfaa", "expected a name of whole characters")],
+)
+def test_a_column_that_no_file_can_name_is_refused(column: str, said: str) -> None:
+    with pytest.raises(SpecError, match=said):
+        parse({"name": "n", "features": {"a": {**NUMERIC, "column": column}}})
 
 
 @pytest.mark.parametrize("column", ["__key__", "__file__", "__row__"])

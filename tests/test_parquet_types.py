@@ -17,6 +17,7 @@ from skewless.beam_pipelines.init import guess_spec
 from skewless.beam_pipelines.init.sample import take_sample
 from skewless.beam_pipelines.rows.read_rows import rows_of
 from skewless.beam_pipelines.sources import plan, read
+from skewless.beam_pipelines.sources.formats.parquet_reader import open_parquet
 from skewless.schemas.errors import DataError
 from skewless.schemas.spec.spec import Spec, parse
 
@@ -237,3 +238,21 @@ def test_batches_of_long_values_have_few_rows(tmp_path: Path) -> None:
     sizes = [len(batch.rows) for batch in read(unit, spec)]
     assert sum(sizes) == 100
     assert max(sizes) <= 64
+
+
+def test_a_footer_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
+    """As fuzzed files have it: the rows of the whole are not those of its row groups."""
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"a": list(range(24))}), path, compression="none")
+    raw = path.read_bytes()
+    length = int.from_bytes(raw[-8:-4], "little")
+    footer = raw[-8 - length : -8]
+    # FileMetaData's num_rows is Thrift's field 3, an i64: its header 0x16, then 24 as a zigzag varint.
+    place = footer.index(b"\x16" + bytes([48]))
+    damaged = footer[: place + 1] + bytes([46]) + footer[place + 2 :]
+    path.write_bytes(raw[: -8 - length] + damaged + raw[-8:])
+    with (
+        pytest.raises(DataError, match="its footer says 23 rows, its row groups 24"),
+        open_parquet(str(path)),
+    ):
+        pass

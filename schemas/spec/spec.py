@@ -222,6 +222,9 @@ def _column_problems(spec: Spec) -> Iterator[str]:
         if "\0" in column:
             # TensorFlow ends the name there when it parses a tf.Example, and finds nothing.
             yield f"column {column!r}: expected a name without NUL; rename the column in the data"
+        elif any("\ud800" <= character <= "\udfff" for character in column):
+            # Half of a character, which no file and no tensor can hold as UTF-8.
+            yield f"column {column!r}: expected a name of whole characters; rename it in the data"
         elif column in (KEY, FILE, ROW) and column in _columns_kept(spec):
             yield (
                 f"column {column!r}: raw rows are kept with a column of ours that has this name; "

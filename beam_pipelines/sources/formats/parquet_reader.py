@@ -36,11 +36,6 @@ def open_parquet(file: str) -> Iterator[pq.ParquetFile]:
         try:
             parquet = pq.ParquetFile(pa.PythonFile(raw, mode="r"))
             _ = parquet.schema_arrow
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{file}: a name in its footer is not UTF-8: {error.object[:80]!r}; "
-                "write the file again, its columns named in UTF-8"
-            ) from error
         except (pa.ArrowException, OSError) as error:
             raise DataError(
                 f"{file}: expected a Parquet file, got {error}; write the file again"
@@ -49,6 +44,13 @@ def open_parquet(file: str) -> Iterator[pq.ParquetFile]:
             raise DataError(
                 f"{file}: the name of a column is not UTF-8 ({error.object!r}); rename it"
             ) from error
+        footer = parquet.metadata
+        held = sum(footer.row_group(group).num_rows for group in range(footer.num_row_groups))
+        if held != footer.num_rows:
+            raise DataError(
+                f"{file}: its footer says {footer.num_rows:,} rows, its row groups {held:,}; "
+                "the file is damaged, write it again"
+            )
         yield parquet
 
 
