@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from skewless.beam_pipelines.init.sample import take_sample
-from skewless.beam_pipelines.sources import csv_blocks, jsonl_reader, plan, read, text_blocks
+from skewless.beam_pipelines.sources import plan, read
+from skewless.beam_pipelines.sources.formats import csv_blocks, jsonl_reader, text_blocks
 from skewless.beam_pipelines.sources.formats.jsonl_reader import MAX_DEPTH, parse_lines
 from skewless.beam_pipelines.sources.units import WorkUnit
 from skewless.schemas.rows.canonical import canonical

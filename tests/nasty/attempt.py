@@ -15,14 +15,14 @@ import tensorflow  # noqa: F401  (imported once, before workers fork)
 
 from skewless.beam_pipelines.init import guess_spec
 from skewless.beam_pipelines.rows.read_rows import rows_of
-from skewless.beam_pipelines.sources import (
+from skewless.beam_pipelines.sources import plan
+from skewless.beam_pipelines.sources.files import ENDINGS
+from skewless.beam_pipelines.sources.formats import (
     csv_reader,
     jsonl_reader,
     parquet_reader,
-    plan,
     tfrecord_reader,
 )
-from skewless.beam_pipelines.sources.files import ENDINGS
 from skewless.schemas.errors import SkewlessError, SpecError
 from skewless.schemas.spec.spec import Spec, parse
 from tests.nasty.compared import MOST_RECORDS, compare, compare_kind
