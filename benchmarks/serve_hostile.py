@@ -21,14 +21,9 @@ from typing import Any
 
 import numpy as np
 import psutil
-import tensorflow as tf
 
 from benchmarks.hostile_clients import attack
 from benchmarks.load_generator import Load, generate
-from benchmarks.serve import difference, requests_of, server
-from benchmarks.serving import column_arguments, exported, raw_batch
-from skewless.schemas.rows.row_encoding import examples
-from skewless.schemas.spec.spec import load
 
 __all__ = ["main"]
 
@@ -53,6 +48,8 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         model, records = asked.model, asked.records
         if model is None or records is None:
+            from benchmarks.serving import exported
+
             model, records = exported(Path(folder), 2_000)
         result = measured(model, records, Path(folder), seconds)
     _print(result)
@@ -70,6 +67,14 @@ def measured(model: Path, records: Path, folder: Path, seconds: float) -> dict[s
       folder: For the server's log.
       seconds: How long each phase lasts.
     """
+    # The clients' processes import this module as well, and need no TensorFlow.
+    import tensorflow as tf
+
+    from benchmarks.serve import requests_of, server
+    from benchmarks.serving import column_arguments, raw_batch
+    from skewless.schemas.rows.row_encoding import examples
+    from skewless.schemas.spec.spec import load
+
     spec = load(model / "assets.extra" / "spec.yaml")
     batch = raw_batch(records, spec, _ROWS)
     rows = list(examples(batch, spec))
@@ -141,6 +146,8 @@ def watched_health(address: str, seconds: float) -> list[float]:
 
 
 def _faults(way: str, found: Load, expected: np.ndarray) -> list[str]:
+    from benchmarks.serve import difference
+
     faults = [f"{way}: {failure}" for failure in found.failures]
     worst = difference(way, found, expected)
     if worst > _TOLERANCE:

@@ -175,6 +175,7 @@ def test_a_new_row_elsewhere_changes_what_counts_of_a_kept_file(tmp_path: Path) 
     assert_same(cached, found(spec, days, tmp_path, None))
 
 
+@pytest.mark.slow
 def test_the_job_leaves_the_same_with_a_new_file_analysed_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -210,6 +210,7 @@ def test_an_arm_that_cannot_train_is_told_and_left_out() -> None:
     assert " of 1" in shown
 
 
+@pytest.mark.slow
 def test_a_spec_with_other_encoders_trains_on_the_same_records(
     shop: DataSet, tmp_path: Path
 ) -> None:

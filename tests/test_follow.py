@@ -85,6 +85,7 @@ def test_every_pane_is_evaluated_and_trained_on_in_order(
     assert lines(whole)[-1]["before"]["loss"] < lines(whole)[0]["before"]["loss"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pane", "step", "checkpoint_steps"), [(0, 1, 500), (1, 1, 1), (2, 2, 1), (3, 2, 500)]
 )

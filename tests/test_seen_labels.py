@@ -112,6 +112,7 @@ def test_a_changed_key_or_split_is_said(
         assert "--grow-from DIR" in caplog.text
 
 
+@pytest.mark.slow
 def test_records_split_by_the_columns_read_are_known_as_such(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, shop: DataSet
 ) -> None:

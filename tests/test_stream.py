@@ -245,6 +245,7 @@ def test_rows_without_a_time_are_rejected_in_the_window_of_the_row_before(
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("panes", [0, 1, 2])
 def test_a_run_that_was_ended_is_gone_on_with(
     panes: int, shop: DataSet, rows: list[Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -279,6 +280,7 @@ def test_a_run_that_was_ended_is_gone_on_with(
     assert records_in(tmp_path / "out") == expected
 
 
+@pytest.mark.slow
 def test_without_a_key_equal_rows_are_all_kept_over_a_restart(
     shop: DataSet, rows: list[Row], tmp_path: Path
 ) -> None:
@@ -294,6 +296,7 @@ def test_without_a_key_equal_rows_are_all_kept_over_a_restart(
     assert (written.total(), set(written.values())) == (140, {2})
 
 
+@pytest.mark.slow
 def test_a_row_needs_no_split_column(shop: DataSet, rows: list[Row], tmp_path: Path) -> None:
     spec = parse({**SHOP, "split": {"column": "fold"}})
     header, *lines = shop.source.read_text(encoding="utf-8").splitlines()
@@ -482,6 +485,7 @@ def test_statistics_are_of_the_rows_that_are_written(
     assert twice.drift == once.drift
 
 
+@pytest.mark.slow
 def test_rows_of_a_segment_are_counted_anew_as_they_were(shop: DataSet, tmp_path: Path) -> None:
     """A regression label, whose statistics are of the raw column, and lengths before truncation."""
     features = {name: about for name, about in SHOP["features"].items() if name != "price"}
@@ -500,6 +504,7 @@ def test_rows_of_a_segment_are_counted_anew_as_they_were(shop: DataSet, tmp_path
     assert again.summary(spec)["features"]["text"]["truncated_share"] >= 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moved", [0, 1, 2, 3])
 def test_a_late_pane_may_come_before_its_window(
     moved: int, shop: DataSet, rows: list[Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -635,6 +640,7 @@ def test_a_cluster_does_not_begin_anew_where_windows_are(
         stream(shop.spec, "kafka://h/t", transform, tmp_path / "out", MINUTES, options=FLINK)
 
 
+@pytest.mark.slow
 def test_an_output_keeps_to_one_spec_and_transform(
     shop: DataSet, rows: list[Row], tmp_path: Path
 ) -> None:

@@ -68,6 +68,7 @@ def test_a_pipe_and_a_dumb_terminal_get_plain_lines(tmp_path: Path) -> None:
     assert piped.stderr.splitlines() == lines
 
 
+@pytest.mark.slow
 def test_training_tells_rates_and_time_left(shop: DataSet, tmp_path: Path) -> None:
     command = [*COMMAND, "train", str(shop.directory), "--output", str(tmp_path / "run")]
     code, written = on_a_terminal(
@@ -78,6 +79,7 @@ def test_training_tells_rates_and_time_left(shop: DataSet, tmp_path: Path) -> No
     assert '"eval"' in written
 
 
+@pytest.mark.slow
 def test_preprocess_tells_a_script_and_nobody_of_type_hints(shop: DataSet, tmp_path: Path) -> None:
     arguments = ["preprocess", str(shop.directory / "spec.yaml"), "--input", str(shop.source)]
     done = subprocess.run(

@@ -104,6 +104,7 @@ def test_predictions_for_old_rows_are_the_same_in_every_bit(spec: Spec, tmp_path
     assert new_rows == (NEW - OLD) * len(grown)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "spec",
     [
@@ -140,6 +141,7 @@ def test_kernels_behind_one_hot_vectors_grow_where_the_entries_are(
     assert np.ptp(expected) > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "spec",
     [
@@ -196,6 +198,7 @@ def test_rows_that_hold_no_new_token_are_predicted_alike(
     assert 200 < seen < records.rows("train")
 
 
+@pytest.mark.slow
 def test_training_begins_with_the_run_even_when_killed_before_its_first_checkpoint(
     shop_run: Path, grown_shop: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
