@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -194,7 +195,14 @@ def test_own_names_beside_and_tf_keras_are_left_alone(shop_model: Path, tmp_path
         "import tensorflow as tf\n"
         "print(tf.keras.__version__)\n"
     )
+    # Tests that use tf.Transform itself have it set in this process.
+    outside = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=outside,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.stdout.startswith("3."), done.stderr

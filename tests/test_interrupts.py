@@ -39,11 +39,13 @@ def work():
         if sys.argv[1] == "threads":
             for _ in range(3):
                 threading.Thread(target=writes_on, args=[staging], daemon=True).start()
-        print("working", flush=True)
+        if sys.argv[1] != "commits":
+            print("working", flush=True)
         while True:
             try:
                 if sys.argv[1] == "commits":
                     with held():
+                        print("working", flush=True)
                         time.sleep(1)
                         put_in_place(staging, out)
                 time.sleep(60)

@@ -85,8 +85,8 @@ def check_own_function(spec: Spec) -> None:
             impl_helper.trace_preprocessing_function(traced, specs, False, directory)
         except Exception as error:
             raise SpecError(
-                f"preprocessing: {spec.preprocessing} raises {type(error).__name__}: {error}; it is "
-                f"given the columns {', '.join(columns)}, as SparseTensors"
+                f"preprocessing: {spec.preprocessing} raises {type(error).__name__}: {error}; mend it "
+                f"(it is given the columns {', '.join(columns)}, as SparseTensors)"
             ) from error
     problems = [problem for name in outputs for problem in _problems(spec, name, outputs[name])]
     if isinstance(spec.model, TowersSpec) and spec.model.merge == "dot":

@@ -54,7 +54,8 @@ def merge_towers(spec: TowersSpec, towers: Mapping[str, Tensor]) -> Tensor:
     """
     if spec.merge == "dot" and len(towers) != 2:
         raise SpecError(
-            f"model.merge: dot takes exactly two towers, got {len(towers)} ({', '.join(towers)})"
+            f"model.merge: dot takes exactly two towers, got {len(towers)} ({', '.join(towers)}); "
+            "choose another merge, or group the features into two"
         )
     if spec.merge not in _ANY_WIDTHS:
         towers = _equal_widths(spec, towers)

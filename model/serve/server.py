@@ -111,7 +111,9 @@ class Options:
         if (self.model is None) == (self.model_config_file is None):
             raise UsageError("expected either MODEL or --model-config-file FILE")
         if self.model_config_file is not None and self.model_name is not None:
-            raise UsageError("--model-name: the file of --model-config-file names its models")
+            raise UsageError(
+                "--model-name: the file of --model-config-file names its models; leave one out"
+            )
         if self.config_poll < 0:
             raise UsageError(
                 f"--model-config-file-poll-wait-seconds: expected 0 or more, got {self.config_poll:g}"

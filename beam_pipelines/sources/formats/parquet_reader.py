@@ -89,8 +89,8 @@ def read_parquet(
             except (pa.ArrowException, OSError) as error:
                 where = f"{unit.file}: row groups {unit.start} to {end - 1}, from row {row}"
                 bad = [f"column {name!r} {why}" for name, why in _bad(file, groups, present)]
-                told = listed(bad, 5) or f"cannot be decoded: {error}; write the file again"
-                raise DataError(f"{where}: {told}") from error
+                told = listed(bad, 5) or f"cannot be decoded: {error}"
+                raise DataError(f"{where}: {told}; write the file again") from error
             if table is None:
                 return
             numbers = np.arange(row, row + table.num_rows, dtype=np.int64)

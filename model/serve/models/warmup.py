@@ -172,7 +172,8 @@ def _check_sizes(path: Path) -> None:
             count += 1
             if count > _MOST_RECORDS:
                 raise DataError(
-                    f"{path}: Number of warmup records exceeds the maximum ({_MOST_RECORDS})"
+                    f"{path}: Number of warmup records exceeds the maximum ({_MOST_RECORDS}); "
+                    "keep fewer"
                 )
             file.seek(at)
 

@@ -54,7 +54,7 @@ def load_tls(path: str | Path) -> Tls:
             raise UsageError(f"{path}: {field} is missing; give it as PEM text")
     if message.client_verify and not message.custom_ca:
         raise UsageError(
-            f"{path}: client_verify needs custom_ca: the certificate of who signs those of clients"
+            f"{path}: client_verify needs custom_ca; add the certificate of who signs those of clients"
         )
     return Tls(_context(path, message), _credentials(message))
 
