@@ -8,6 +8,7 @@ process left, the next job for the same place removes.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import glob
 import os
@@ -33,6 +34,8 @@ __all__ = [
 
 _ENDING, _OLD, _GONE = ".partial", ".old.partial", ".gone.partial"
 _STAGED: list[Path] = []
+# How Beam calls the folder of a job server that it has started.
+_JOB_SERVER = "beam-temp"
 _HIDDEN = re.compile(r"/\.(?P<name>[^/]+?)\.\d+-[0-9a-f]{8}(?:\.gone|\.old)?\.partial\b")
 
 
@@ -80,7 +83,11 @@ def own_temporary_files() -> Iterator[None]:
         yield
         return
     before = tempfile.tempdir, os.environ.get("TMPDIR")
-    with staged(folder):
+    _STAGED.append(folder)
+    # What the block starts and ends at exit, as Beam's job server, is ended before this is called,
+    # and is not ended at all where its own files are gone.
+    atexit.register(_remove, folder)
+    try:
         tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
         try:
             yield
@@ -90,6 +97,11 @@ def own_temporary_files() -> Iterator[None]:
                 del os.environ["TMPDIR"]
             else:
                 os.environ["TMPDIR"] = before[1]
+    finally:
+        if not any(folder.glob(f"{_JOB_SERVER}*")):
+            _remove(folder)
+            atexit.unregister(_remove)
+        _STAGED.remove(folder)
 
 
 def put_in_place(staging: Path, destination: Path) -> None:

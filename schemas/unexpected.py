@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 from collections.abc import Iterator
 
 from skewless.schemas.errors import SkewlessError
@@ -81,7 +82,12 @@ def refused_by_system(error: BaseException, output: str | None = None) -> str:
 
 def _number_and_path(error: BaseException) -> tuple[int | None, str | None]:
     if isinstance(error, OSError) and error.errno in _REMEDIES and error.filename is not None:
-        return error.errno, os.fsdecode(error.filename)
+        # Of a copy that fails, what is to be written is the second.
+        return error.errno, os.fsdecode(error.filename2 or error.filename)
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        # Of a tree: (from, to, why) of each file that could not be copied.
+        _, path, line = (str(part) for part in error.args[0][0])
+        return next((code for code in _REMEDIES if os.strerror(code) in line), None), path
     line = _last_line(error)
     code = error.errno if isinstance(error, OSError) else None
     if code not in _REMEDIES:

@@ -173,14 +173,14 @@ def test_train_in_its_run(disk: Disk, refused: Refused, shop: DataSet) -> None:
 
 
 @pytest.mark.slow
-def test_stream(disk: Disk, refused: Refused, shop: DataSet, spec: Path, tmp_path: Path) -> None:
+def test_stream(disk: Disk, refused: Refused, shop: DataSet, tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.mkdir()
     (source / "a.csv").write_bytes(shop.source.read_bytes())
     out = disk.path / "out"
     arguments: list[object] = [
-        "stream", spec, "--source", f"dir://{source}/*.csv", "--transform", shop.directory / "transform",
-        "--output", out, "--window", "1h", "--until-idle", "1s",
+        "stream", shop.directory / "spec.yaml", "--source", f"dir://{source}/*.csv", "--transform", shop.directory / "transform",
+        "--output", out, "--window", "1h", "--until-idle", "1",
     ]  # fmt: skip
     disk.leave(60_000)
     line = refused(arguments)

@@ -238,11 +238,16 @@ def _read_all(path: Path, spec: Spec, **cut: int) -> Read:
     return result
 
 
+def _kinds(reasons: dict[int, Any]) -> dict[int, str]:
+    """A number of a tf.Example is shown as text where its neighbours are of another kind."""
+    return {number: repr(reason).split(", got ")[0] for number, reason in reasons.items()}
+
+
 def _same(one: Read, other: Read, level: str) -> None:
     # repr(): NaN is NaN.
     for what, first, second in (
         ("row", one.values, other.values),
-        ("rejection", one.reasons, other.reasons),
+        ("rejection", _kinds(one.reasons), _kinds(other.reasons)),
     ):
         for number in sorted({*first, *second}):
             if repr(first.get(number)) != repr(second.get(number)):
