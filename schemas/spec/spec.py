@@ -224,14 +224,15 @@ def _column_problems(spec: Spec) -> Iterator[str]:
             yield f"column {column!r}: expected a name without NUL; rename the column in the data"
         elif any("\ud800" <= character <= "\udfff" for character in column):
             # Half of a character, which no file and no tensor can hold as UTF-8.
-            yield f"column {column!r}: expected a name of whole characters; rename it in the data"
+            yield (
+                f"column {column!r}: expected a name of whole characters, got a lone surrogate; "
+                "rename it in the data"
+            )
         elif column in (KEY, FILE, ROW) and column in _columns_kept(spec):
             yield (
                 f"column {column!r}: raw rows are kept with a column of ours that has this name; "
                 "rename the column in the data"
             )
-        if any("\ud800" <= character <= "\udfff" for character in column):
-            yield f"column {column!r}: expected Unicode text, got a lone surrogate; rename the column"
     kinds: dict[str, tuple[str, str]] = {}
     for name, feature in spec.features.items():
         for column, kind in feature_columns(name, feature):
