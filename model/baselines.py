@@ -12,11 +12,11 @@ import numpy as np
 import scipy.sparse
 
 from skewless.model.evaluate import Predictions
-from skewless.model.exported.transform import Transform, to_own_unit
+from skewless.model.exported.transform import Transform, in_own_unit
 from skewless.model.training.records import Records
 from skewless.schemas.records.id_contract import PADDING_ID
 from skewless.schemas.records.manifest import TRANSFORM
-from skewless.schemas.records.records import KEY, LABEL, WEIGHT
+from skewless.schemas.records.records import LABEL, NOT_FEATURES
 from skewless.schemas.spec.label import (
     MulticlassLabel,
     MultilabelLabel,
@@ -61,17 +61,14 @@ def baseline_metrics(spec: Spec, records: Records, split: str) -> dict[str, dict
     }
     if width <= _MOST_CLASSES:
         found["linear"] = _linear(spec, width, features, truth, weights, held_out)
-    own_unit = to_own_unit(spec, Transform(spec, records.root / TRANSFORM))
-    metrics = {}
-    for name, predicted in found.items():
-        labels = held_truth
-        if own_unit is not None:
-            labels, predicted = (
-                np.asarray(own_unit(values.astype(np.float64))) for values in (labels, predicted)
-            )
-        keys = np.empty(0, object)
-        metrics[name] = Predictions(labels, predicted, held_weights, keys).metrics(spec)
-    return metrics
+    labels, *predictions = in_own_unit(
+        spec, Transform(spec, records.root / TRANSFORM), held_truth, *found.values()
+    )
+    keys = np.empty(0, object)
+    return {
+        name: Predictions(labels, predicted, held_weights, keys).metrics(spec)
+        for name, predicted in zip(found, predictions, strict=True)
+    }
 
 
 def _width(spec: Spec, records: Records) -> int:
@@ -91,7 +88,7 @@ class _Inputs:
         self._entries = {
             name: entry
             for name, entry in records.manifest.features.items()
-            if name not in (KEY, LABEL, WEIGHT)
+            if name not in NOT_FEATURES
         }
         self._scale: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from skewless.model import arguments
-from skewless.model.exported.transform import Transform, to_own_unit
+from skewless.model.exported.transform import Transform, in_own_unit
 from skewless.model.metrics.compute import compute_metrics
 from skewless.model.metrics.confidence import confidence_intervals
 from skewless.model.metrics.curves import compute_curves
@@ -141,13 +141,8 @@ def predict_split(
         predicted.append(call(features).numpy())
         truth.append(label.numpy())
         weights.extend(value.numpy() for value in weight)
-    own_unit = to_own_unit(spec, Transform(spec, run_directory / TRANSFORM))
-    labels, outputs = np.concatenate(truth), np.concatenate(predicted)
-    if own_unit is not None:
-        # In float64: expm1 of a wild prediction overflows float32 at 89.
-        labels, outputs = (
-            np.asarray(own_unit(values.astype(np.float64))) for values in (labels, outputs)
-        )
+    transform = Transform(spec, run_directory / TRANSFORM)
+    labels, outputs = in_own_unit(spec, transform, np.concatenate(truth), np.concatenate(predicted))
     return Predictions(
         labels, outputs, np.concatenate(weights) if weights else None, np.concatenate(keys)
     )

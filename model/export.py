@@ -26,7 +26,7 @@ from skewless.schemas.ending import run_module
 from skewless.schemas.errors import ParityError, UsageError, nearest
 from skewless.schemas.records.exported_files import DESCRIPTION, EXTRA, write_description
 from skewless.schemas.records.manifest import MANIFEST, SPEC, TRANSFORM
-from skewless.schemas.records.records import KEY, LABEL, WEIGHT
+from skewless.schemas.records.records import LABEL, NOT_FEATURES
 from skewless.schemas.records.vocabulary_file import read_vocabulary
 from skewless.schemas.spec.network import Seq2SeqSpec
 from skewless.schemas.spec.spec import load
@@ -40,8 +40,6 @@ _METHODS = {
 }
 # A batch of another size may round float32 sums another way.
 _TOLERANCE = 1e-5
-# Record entries that are not put into a model.
-_OURS = (KEY, LABEL, WEIGHT)
 
 
 def export(
@@ -128,7 +126,7 @@ def _check_inputs(model: keras.Model, records: Records) -> None:
             "an own model for sequence labels cannot be exported; train the declared one"
         )
     entries = {
-        name: entry for name, entry in records.manifest.features.items() if name not in _OURS
+        name: entry for name, entry in records.manifest.features.items() if name not in NOT_FEATURES
     }
     taken = model.input if isinstance(model.input, dict) else None
     if taken is None:

@@ -33,7 +33,7 @@ from skewless.schemas.records.exported_files import (
     load_description,
 )
 from skewless.schemas.records.manifest import MANIFEST, SPEC, TRANSFORM, load_manifest
-from skewless.schemas.records.records import KEY, LABEL, WEIGHT
+from skewless.schemas.records.records import KEY, NOT_FEATURES
 from skewless.schemas.records.transform_digest import is_of_transform
 from skewless.schemas.rows.row_encoding import examples
 from skewless.schemas.spec.spec import Spec, load
@@ -109,7 +109,7 @@ def verify(
     altered = list(differing_files(root, description))
     spec = load(root / EXTRA / SPEC)
     transform = _loaded(root, altered).signatures["transform_features"]
-    names = sorted(set(records.manifest.features) - {KEY, LABEL, WEIGHT})
+    names = sorted(set(records.manifest.features) - NOT_FEATURES)
     source = rows if rows is not None else lambda: sample_rows(records_directory)
 
     def served() -> Iterator[tuple[Sequence[bytes], dict[str, np.ndarray]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from skewless.schemas.errors import UsageError
@@ -72,6 +73,17 @@ def to_own_unit(spec: Spec, transform: Transform) -> Callable[[tf.Tensor], tf.Te
         return lambda values: tf.sign(values) * tf.math.expm1(tf.abs(values))
     mean, scale = transform.label_constants()
     return lambda values: values * scale + mean
+
+
+def in_own_unit(spec: Spec, transform: Transform, *values: np.ndarray) -> list[np.ndarray]:
+    """Returns [rows, ...] labels or predictions with a regression label's scale undone.
+
+    In float64 then: expm1 of a wild prediction overflows float32 at 89.
+    """
+    own_unit = to_own_unit(spec, transform)
+    if own_unit is None:
+        return list(values)
+    return [np.asarray(own_unit(array.astype(np.float64))) for array in values]
 
 
 def _empty(dtype: tf.DType, batch: tf.Tensor) -> tf.SparseTensor:

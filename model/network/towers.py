@@ -16,7 +16,7 @@ from skewless.model.network.layers import AnyMask, ClearPadding, OneHot, Padding
 from skewless.model.network.merges import merge_members, merge_steps
 from skewless.schemas.errors import DatasetMismatchError
 from skewless.schemas.records.manifest import FeatureEntry
-from skewless.schemas.records.records import KEY, LABEL, WEIGHT, missing_name
+from skewless.schemas.records.records import NOT_FEATURES, missing_name
 from skewless.schemas.spec.encoders import Pooling
 from skewless.schemas.spec.features import CategoricalFeature, NumericFeature, TextFeature
 from skewless.schemas.spec.network import Group, TowersSpec
@@ -34,7 +34,7 @@ def inputs_of(entries: Entries) -> dict[str, Tensor]:
     return {
         name: keras.Input(shape=entry.shape, dtype=entry.dtype, name=name)
         for name, entry in entries.items()
-        if name not in (KEY, LABEL, WEIGHT)
+        if name not in NOT_FEATURES
     }
 
 

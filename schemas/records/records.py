@@ -25,6 +25,7 @@ __all__ = [
     "LABEL",
     "LABEL_MEAN",
     "LABEL_SCALE",
+    "NOT_FEATURES",
     "ROW",
     "WEIGHT",
     "is_diagnostic",
@@ -37,6 +38,8 @@ __all__ = [
 KEY = "__key__"
 LABEL = "__label__"
 WEIGHT = "__weight__"
+# Record entries that are not put into a model.
+NOT_FEATURES = frozenset({KEY, LABEL, WEIGHT})
 # Where a row in `raw/` came from; beside KEY.
 FILE = "__file__"
 ROW = "__row__"
