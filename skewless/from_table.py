@@ -96,10 +96,8 @@ def _fitted(
 ) -> Fitted:
     from skewless.model.baselines import baseline_metrics
     from skewless.model.report import write_report
-    from skewless.model.training.records import open_records as opened
     from skewless.records import preprocess
     from skewless.run import train
-    from skewless.schemas.spec.yaml_document import write_yaml
     from skewless.served import export
 
     begin = time.monotonic()
@@ -113,12 +111,12 @@ def _fitted(
     run = train(records, root / "run", epochs=epochs, overwrite=overwrite)
     split = "test" if records.rows("test") else "eval"
     tell("evaluate", f"on {split}, beside the majority and a linear model")
-    baselines = baseline_metrics(declaration, opened(records.path), split)
+    baselines = baseline_metrics(declaration, records.opened, split)
     tell("export", "with the transform inside, proved on raw rows")
     model = export(run, root / "served", overwrite=overwrite)
     write_report([records.path, run.path], root / "report.html")
     if not (root / _SPEC).exists():
-        (root / _SPEC).write_text(write_yaml(declaration.model_dump(mode="json")), "utf-8")
+        (root / _SPEC).write_text(declaration.to_yaml(), "utf-8")
     fitted = Fitted(root, records, run, model, run.metrics[split], baselines, split)
     summary = {
         "split": split,
@@ -213,7 +211,7 @@ def _table(fitted: Fitted) -> list[str]:
     names = [
         name
         for name, value in fitted.metrics.items()
-        if isinstance(value, int | float) and value is not True and value is not False
+        if isinstance(value, int | float) and not isinstance(value, bool)
     ]
     width = max(len(name) for name in (*names, fitted.split))
     lines = [f"{fitted.split:<{width}}" + "".join(f"{column:>12}" for column in columns)]
@@ -237,10 +235,6 @@ def _table(fitted: Fitted) -> list[str]:
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
-    return (
-        f"{value:,}"
-        if isinstance(value, int)
-        else f"{value:.4f}"
-        if abs(value) < 1e4
-        else f"{value:.4g}"
-    )
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4f}" if abs(value) < 1e4 else f"{value:.4g}"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from skewless.model.training.records import Records as Opened
 
-__all__ = ["Records", "declared", "open_records", "preprocess"]
+__all__ = ["Records", "declared", "directory_of", "open_records", "preprocess"]
 
 
 def preprocess(
@@ -83,6 +83,11 @@ def declared(spec: Spec | dict[str, Any] | str | Path) -> Spec:
     return parse(spec) if isinstance(spec, dict) else load(spec)
 
 
+def directory_of(records: Records | str | Path) -> str | Path:
+    """Returns where records given as a directory or as themselves lie."""
+    return records.path if isinstance(records, Records) else records
+
+
 def open_records(directory: str | Path) -> Records:
     """Opens what `preprocess` left.
 
@@ -99,26 +104,27 @@ class Records:
 
     Attributes:
       path: The directory.
+      opened: The same as commands have it.
       manifest: What `manifest.json` says: rows, splits, entries with dtype, shape and cardinality.
     """
 
     def __init__(self, opened: Opened) -> None:
-        self._opened = opened
+        self.opened = opened
         self.path = opened.directory
         self.manifest: Manifest = opened.manifest
 
     @property
     def spec(self) -> Spec:
         """The spec as resolved, every default written out."""
-        return load(self._opened.root / SPEC)
+        return load(self.opened.root / SPEC)
 
     def rows(self, split: str = "train") -> int:
         """Returns the number of rows of a split."""
-        return self._opened.rows(split)
+        return self.opened.rows(split)
 
     def steps(self, split: str = "train", batch_size: int = 512) -> int:
         """Returns the number of batches in one pass over a split."""
-        return self._opened.steps(split, batch_size)
+        return self.opened.steps(split, batch_size)
 
     def dataset(
         self,
@@ -159,9 +165,9 @@ class Records:
         if shuffle and split != "train":
             raise UsageError(f"shuffle: only the rows of 'train' are shuffled, not {split!r}'s")
         parts = [
-            self._opened.training(batch_size=batch_size, seed=seed, epoch=epoch)
+            self.opened.training(batch_size=batch_size, seed=seed, epoch=epoch)
             if shuffle
-            else self._opened.in_order(split, batch_size=batch_size)
+            else self.opened.in_order(split, batch_size=batch_size)
             for epoch in range(epochs)
         ]
         dataset = parts[0]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skewless.records import Records, declared
+from skewless.records import Records, declared, directory_of
 from skewless.schemas.spec.spec import Spec
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def train(
     from skewless.model.train import train as job
 
     job(
-        records.path if isinstance(records, Records) else records,
+        directory_of(records),
         output,
         spec=None if spec is None else declared(spec),
         epochs=epochs,
@@ -127,8 +127,7 @@ class Run:
 
         if records is None:
             records = self._directory.records_directory
-        directory = records.path if isinstance(records, Records) else records
-        return evaluate(self.path, directory, split, slices)
+        return evaluate(self.path, directory_of(records), split, slices)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}: {self._figures('eval') or self._figures('test')})"

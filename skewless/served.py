@@ -10,7 +10,7 @@ import numpy as np
 
 from skewless.environment import keras_as_it_was
 from skewless.frames import TableLike, reader_of
-from skewless.records import Records
+from skewless.records import Records, directory_of
 from skewless.run import Run
 from skewless.schemas.errors import DataError, UsageError
 from skewless.schemas.spec.spec import Spec
@@ -57,7 +57,7 @@ def export(
     from skewless.model.export import export as export_run
     from skewless.model.export import export_own_model
 
-    directory = records.path if isinstance(records, Records) else records
+    directory = None if records is None else directory_of(records)
     if isinstance(source, Run | str | Path):
         path = source.path if isinstance(source, Run) else source
         export_run(path, output, records_directory=directory, overwrite=overwrite, check=check)
@@ -154,7 +154,6 @@ class Model:
 
 def _columns(data: TableLike, spec: Spec) -> Any:
     """Yields canonical columns of the rows, batch by batch, checked as the batch job checks them."""
-
     from skewless.beam_pipelines.rows.read_rows import check_rows
     from skewless.beam_pipelines.sources import RawBatch, WorkUnit
 
