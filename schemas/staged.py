@@ -87,17 +87,15 @@ def own_temporary_files() -> Iterator[None]:
     # What the block starts and ends at exit, as Beam's job server, is ended before this is called,
     # and is not ended at all where its own files are gone.
     atexit.register(_remove, folder)
+    tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
     try:
-        tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
-        try:
-            yield
-        finally:
-            tempfile.tempdir = before[0]
-            if before[1] is None:
-                del os.environ["TMPDIR"]
-            else:
-                os.environ["TMPDIR"] = before[1]
+        yield
     finally:
+        tempfile.tempdir = before[0]
+        if before[1] is None:
+            del os.environ["TMPDIR"]
+        else:
+            os.environ["TMPDIR"] = before[1]
         if not any(folder.glob(f"{_JOB_SERVER}*")):
             _remove(folder)
             atexit.unregister(_remove)

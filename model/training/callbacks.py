@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from typing import Any
@@ -16,7 +15,6 @@ from skewless.schemas.progress import ProgressLine, Status
 
 __all__ = ["CheckpointWithinEpoch", "StopOnNonFinite", "TellProgress", "check_weights"]
 
-_LOGGER = logging.getLogger(__name__)
 _REMEDY = "try a lower training.learning_rate, training.clip_norm: 1.0, or look for extreme numbers"
 
 
