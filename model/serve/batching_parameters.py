@@ -11,14 +11,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import (
-    descriptor_pb2,
-    descriptor_pool,
-    message_factory,
-    text_format,
-    wrappers_pb2,
-)
+from google.protobuf import descriptor_pb2, wrappers_pb2
 
+from skewless.model.serve.text_messages import message_class, read_message
 from skewless.schemas.errors import UsageError
 
 __all__ = ["BatchingParameters", "load"]
@@ -72,12 +67,7 @@ def load(path: str | Path) -> BatchingParameters:
       UsageError: If there is no such file, or it holds anything else.
     """
     message = _message_class()()
-    try:
-        text_format.Parse(Path(path).read_text(encoding="utf-8"), message)
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        raise UsageError(
-            f"{path}: cannot be read as batching parameters: {error}; expected its text format"
-        ) from error
+    read_message(path, message, "batching parameters", "its text format")
     given: dict[str, Any] = {
         field.name: getattr(message, field.name).value
         for field in fields(BatchingParameters)
@@ -121,9 +111,4 @@ def _message_class() -> Any:
         message.field.add(
             name=name, number=number, type=kinds.TYPE_BOOL, label=kinds.LABEL_OPTIONAL
         )
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
-    pool.Add(file)
-    return message_factory.GetMessageClass(
-        pool.FindMessageTypeByName("skewless.BatchingParameters")
-    )
+    return message_class(file, "skewless.BatchingParameters", wrappers_pb2.DESCRIPTOR.serialized_pb)

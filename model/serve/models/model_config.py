@@ -15,10 +15,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from skewless.model.serve.status import ServingError
+from skewless.model.serve.text_messages import read_message
 from skewless.schemas.errors import UsageError
 
 __all__ = ["ModelConfig", "VersionPolicy", "load", "model_configs"]
@@ -68,14 +68,10 @@ def load(path: str | Path) -> tuple[ModelConfig, ...]:
       UsageError: If it cannot be read, or holds anything else.
     """
     message = model_server_config_pb2.ModelServerConfig()
+    example = "model_config_list { config { name base_path model_platform } }"
+    read_message(path, message, "a ModelServerConfig", f"its text format, {example}")
     try:
-        text_format.Parse(Path(path).read_text(encoding="utf-8"), message)
         return model_configs(message, Path(path).absolute().parent)
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        raise UsageError(
-            f"{path}: cannot be read as a ModelServerConfig: {error}; expected its text format, "
-            "model_config_list { config { name base_path model_platform } }"
-        ) from error
     except ServingError as error:
         raise UsageError(f"{path}: {error}; correct the file") from error
 

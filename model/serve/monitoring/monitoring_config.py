@@ -8,8 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf import descriptor_pb2
 
+from skewless.model.serve.text_messages import message_class, read_message
 from skewless.schemas.errors import UsageError
 
 __all__ = ["DEFAULT_PATH", "load"]
@@ -28,13 +29,8 @@ def load(path: str | Path) -> str | None:
       UsageError: If there is no such file, or it holds anything else, or the path is taken.
     """
     message = _message_class()()
-    try:
-        text_format.Parse(Path(path).read_text(encoding="utf-8"), message)
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        raise UsageError(
-            f"{path}: cannot be read as a MonitoringConfig: {error}; expected its text format, "
-            f'prometheus_config {{ enable: true path: "{DEFAULT_PATH}" }}'
-        ) from error
+    example = f'prometheus_config {{ enable: true path: "{DEFAULT_PATH}" }}'
+    read_message(path, message, "a MonitoringConfig", f"its text format, {example}")
     if not message.prometheus_config.enable:
         return None
     place: str = message.prometheus_config.path or DEFAULT_PATH
@@ -61,6 +57,4 @@ def _message_class() -> Any:
         type_name=".skewless.PrometheusConfig",
         label=kinds.LABEL_OPTIONAL,
     )
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("skewless.MonitoringConfig"))
+    return message_class(file, "skewless.MonitoringConfig")

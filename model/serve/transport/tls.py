@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf import descriptor_pb2
 
+from skewless.model.serve.text_messages import message_class, read_message
 from skewless.schemas.errors import UsageError
 
 __all__ = ["Tls", "load_tls"]
@@ -42,13 +43,8 @@ def load_tls(path: str | Path) -> Tls:
       UsageError: If there is no such file, it is no SSLConfig, or its key and certificates do not fit.
     """
     message = _message_class()()
-    try:
-        text_format.Parse(Path(path).read_text(encoding="utf-8"), message)
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        raise UsageError(
-            f"{path}: cannot be read as an SSLConfig: {error}; expected server_key, server_cert and, "
-            "if wanted, custom_ca and client_verify in its text format"
-        ) from error
+    fields = "server_key, server_cert and, if wanted, custom_ca and client_verify"
+    read_message(path, message, "an SSLConfig", f"{fields} in its text format")
     for field in ("server_key", "server_cert"):
         if not getattr(message, field):
             raise UsageError(f"{path}: {field} is missing; give it as PEM text")
@@ -109,6 +105,4 @@ def _message_class() -> Any:
         start=1,
     ):
         message.field.add(name=name, number=number, type=kind, label=kinds.LABEL_OPTIONAL)
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("skewless.SSLConfig"))
+    return message_class(file, "skewless.SSLConfig")
