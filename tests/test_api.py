@@ -181,6 +181,7 @@ def test_a_row_that_does_not_fit_is_named(shop_model: Path) -> None:
         sk.open_model(shop_model).predict(pd.DataFrame({"age": ["31", "old"]}))
 
 
+@pytest.mark.slow
 def test_own_names_beside_and_tf_keras_are_left_alone(shop_model: Path, tmp_path: Path) -> None:
     """A folder with a `model.py` and a `schemas.py` of its own, as where a notebook lies."""
     for name in ("model", "schemas", "beam_pipelines", "demo"):

@@ -176,6 +176,7 @@ def test_two_arms_are_told_apart_as_the_paired_t_test_does() -> None:
             assert found[0].p == pytest.approx(p, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_family_of_equal_arms_is_rarely_told_apart() -> None:
     rng = np.random.default_rng(6)
     wrong = sum(

@@ -35,6 +35,7 @@ def test_earlier_records_are_read_and_trained_on(earlier: Path, tmp_path: Path) 
     assert np.isfinite(metrics["test"]["loss"])
 
 
+@pytest.mark.slow
 def test_an_earlier_run_is_evaluated_and_exported(earlier: Path, tmp_path: Path) -> None:
     run = sk.open_run(earlier / "run")
     again = run.evaluate("test", records=earlier / "records")["metrics"]

@@ -171,7 +171,9 @@ def test_the_command_walks_a_row_through(
         assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["multiclass", "z_score", "sequence"])
+@pytest.mark.parametrize(
+    "name", ["multiclass", "z_score", pytest.param("sequence", marks=pytest.mark.slow)]
+)
 def test_other_labels(name: str, tmp_path: Path) -> None:
     from skewless.model.export import export
 

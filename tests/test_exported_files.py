@@ -114,6 +114,7 @@ def test_lists_of_earlier_versions(model: Path, caplog: pytest.LogCaptureFixture
     assert "was exported before files were listed" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_version_is_served_once_its_copy_is_whole(shop_model: Path, tmp_path: Path) -> None:
     root = tmp_path / "versions"
     shutil.copytree(shop_model, root / "1")

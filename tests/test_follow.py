@@ -205,6 +205,7 @@ def test_a_window_of_another_transform_stops_the_run_before_it(
     assert [entry["rows"] for entry in metrics["history"]] == [65, 65, 0]
 
 
+@pytest.mark.slow
 def test_a_stream_that_went_on_with_another_transform_is_refused(
     shop: DataSet, grown_shop: DataSet, shop_run: Path, tmp_path: Path
 ) -> None:

@@ -296,6 +296,7 @@ def test_without_an_output_the_spec_is_all_that_is_printed(
     ).items()
 
 
+@pytest.mark.slow
 def test_the_guess_trains_on_generated_reviews_without_an_edit(tmp_path: Path) -> None:
     from skewless.beam_pipelines.preprocess import preprocess
     from skewless.model.train import train

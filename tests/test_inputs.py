@@ -240,6 +240,7 @@ def test_several_rows_a_record_are_the_same_rows(copy: Path, rows_per_record: in
     _assert_same(_rows(in_order, 32), expected)
 
 
+@pytest.mark.slow
 def test_preprocess_leaves_several_rows_a_record(shop: DataSet, tmp_path: Path) -> None:
     manifest = preprocess(shop.spec, [str(shop.source)], tmp_path / "packed", rows_per_record=7)
     packed, single = open_records(tmp_path / "packed"), open_records(shop.directory)

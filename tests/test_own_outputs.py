@@ -34,7 +34,9 @@ REFUSED = {
     "texts": ["'other': expected float32 or int64, got string; tf.cast numbers"],
     "sparse": ["'other': expected a dense tensor, got SparseTensor; make it dense"],
     "as_many_as_there_are": [r"'other': expected \[batch, …\] of a known shape.*ensure_shape"],
-    "of_no_column": ["raises KeyError: 'price'; it is given the columns word, size, list"],
+    "of_no_column": [
+        "raises KeyError: 'price'; mend it \\(it is given the columns word, size, list"
+    ],
     "no_dict": ["raises TypeError: expected a dict of tensors by name, got list"],
     "named_odd": [
         f"gives '{name}': expected a name of 1 to 200 letters"

@@ -70,6 +70,7 @@ def test_resumes_to_the_same_weights(
     _assert_same(tmp_path / "whole", tmp_path / "cut")
 
 
+@pytest.mark.slow
 def test_steps_between_checkpoints_are_done_again(
     shop: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -535,6 +535,7 @@ def test_monitoring_config_is_checked(text: str, said: str, tmp_path: Path) -> N
         monitoring_config.load(file)
 
 
+@pytest.mark.slow
 def test_a_new_version_takes_over_without_dropping_a_request(
     shop_model: Path, tmp_path: Path
 ) -> None:
@@ -601,6 +602,7 @@ def appear(model: Path, versions: Path, number: str) -> None:
     (versions / f".{number}.partial").rename(versions / number)
 
 
+@pytest.mark.slow
 def test_requests_in_flight_are_answered_when_it_stops(shop_model: Path, tmp_path: Path) -> None:
     batching = tmp_path / "batching.txt"
     batching.write_text("max_batch_size { value: 8 }\nbatch_timeout_micros { value: 3000000 }\n")

@@ -180,6 +180,7 @@ def test_declared_classes_keep_their_order(served: dict[str, Path]) -> None:
     assert classified["classes"][0].tolist() == [b"c", b"b", b"a"]
 
 
+@pytest.mark.slow
 def test_multilabel(served: dict[str, Path]) -> None:
     root = served["multilabel"]
     classified = call(root, "classify", inputs=serialized(root))
@@ -203,6 +204,7 @@ def test_regression_answers_in_the_labels_own_unit(served: dict[str, Path], scal
     assert "classify" not in tf.saved_model.load(str(root / "served")).signatures
 
 
+@pytest.mark.slow
 def test_generate(served: dict[str, Path]) -> None:
     root = served["sequence"]
     outputs = call(root, "generate", examples=serialized(root))

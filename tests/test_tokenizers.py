@@ -95,7 +95,7 @@ _RAW_TEXTS = st.lists(
 
 
 @example([b"\x00 a"], "words", True)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     _RAW_TEXTS,
     st.sampled_from(["words", "whitespace", "subword"]),
