@@ -14,7 +14,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 
-__all__ = ["attack", "large_bodies"]
+__all__ = ["attack", "large_bodies", "large_inferences"]
 
 _SLOW = 200
 _FLOODS = 4
@@ -41,6 +41,21 @@ def large_bodies(size: int) -> dict[str, bytes]:
     return several
 
 
+def large_inferences(size: int) -> dict[str, bytes]:
+    """Returns the same for the Open Inference Protocol."""
+
+    def asking(datatype: str, value: bytes) -> bytes:
+        count = (size - 200) // (len(value) + 1)
+        head = b'{"inputs": [{"name": "title", "datatype": "%s", "shape": [%d], "data": ['
+        return head % (datatype.encode(), count) + _filled(value, size - 200) + b"]}]}"
+
+    return {
+        "OIP texts": asking("BYTES", b'"a great thing"'),
+        "OIP numbers": asking("FP32", b"0.1"),
+        "OIP lists": asking("INT64", b"[]"),
+    }
+
+
 def attack(address: str, name: str, size: int, seconds: float) -> Told:
     """Does all of it at once for some seconds; returns how often each kind was told what.
 
@@ -61,7 +76,9 @@ async def _attack(address: str, name: str, size: int, seconds: float) -> Told:
     told: Told = collections.defaultdict(collections.Counter)
     end = time.monotonic() + seconds
     predict = f"POST /v1/models/{name}:predict HTTP/1.1\r\nHost: a\r\n".encode()
+    infer = f"POST /v2/models/{name}/infer HTTP/1.1\r\nHost: a\r\n".encode()
     bodies = [(kind, _request(predict, body)) for kind, body in large_bodies(size).items()]
+    bodies += [(kind, _request(infer, body)) for kind, body in large_inferences(size).items()]
     bomb = gzip.compress(b" " * size)
     bodies.append(("gzip bomb", _request(predict + b"Content-Encoding: gzip\r\n", bomb)))
     left = iter(range(_GARBAGE_REQUESTS))

@@ -176,6 +176,31 @@ def test_tensors_that_are_nonsense(shop_server: Server) -> None:
     assert shop_server.log("error") == []
 
 
+@pytest.mark.parametrize(
+    ("method", "streams"),
+    [
+        ("/grpc.health.v1.Health/Check", (False, False)),
+        ("/grpc.health.v1.Health/Watch", (False, True)),
+        ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", (True, True)),
+        ("/inference.GRPCInferenceService/ModelInfer", (False, False)),
+        ("/tensorflow.serving.ModelService/GetModelStatus", (False, False)),
+    ],
+)
+def test_messages_that_cannot_be_decoded(
+    method: str, streams: tuple[bool, bool], shop_server: Server
+) -> None:
+    with shop_server.channel() as channel, pytest.raises(grpc.RpcError) as raised:
+        if streams == (False, False):
+            channel.unary_unary(method)(b"\xff\xff\xff", timeout=60)
+        elif streams == (False, True):
+            next(channel.unary_stream(method)(b"\xff\xff\xff", timeout=60))
+        else:
+            next(channel.stream_stream(method)(iter([b"\xff\xff\xff"]), timeout=60))
+    assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert "cannot be decoded" in raised.value.details()
+    assert shop_server.log("error") == []
+
+
 NAMES = st.sampled_from(
     ["text", "user", "tags", "age", "price", "v1", "examples", "inputs", "b64", "?"]
 )

@@ -36,7 +36,7 @@ from skewless.model.serve.transport.tokens import AuthorizedApp, Tokens
 
 __all__ = ["application"]
 
-# Smaller replies fit a packet as they are. The fastest level: it is work of the event loop.
+# Smaller replies fit a packet as they are. The fastest level: those below 128 KiB are packed in the event loop.
 _GZIP_FROM_BYTES = 1024
 _GZIP_LEVEL = 1
 # Of the one row that is explained.

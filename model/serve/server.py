@@ -15,7 +15,6 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 
@@ -38,7 +37,7 @@ from skewless.model.serve.transport.connections import (
     ConnectionLimits,
     Connections,
 )
-from skewless.model.serve.transport.decoding import DecodingServer
+from skewless.model.serve.transport.decoding import DecodedCalls
 from skewless.model.serve.transport.grpc_server import GrpcServer
 from skewless.model.serve.transport.health import SERVICE, Health
 from skewless.model.serve.transport.reflection import add_reflection
@@ -250,6 +249,7 @@ def _rpc_server(
     observer: Observer,
     stopping: Callable[[], bool],
 ) -> tuple[GrpcServer, int | None, Health]:
+    authorized = [] if options.tokens is None else [AuthorizedCalls(options.tokens, observer)]
     server = GrpcServer(
         [
             ("grpc.max_receive_message_length", options.max_body_bytes),
@@ -261,12 +261,11 @@ def _rpc_server(
             ("grpc.max_connection_age_ms", 1000 * _GRPC_AGE_SECONDS),
             ("grpc.max_connection_age_grace_ms", round(1000 * options.timeout)),
         ],
-        [] if options.tokens is None else [AuthorizedCalls(options.tokens, observer)],
+        [*authorized, DecodedCalls()],
         calls=_GRPC_CALLS,
     )
     add_services(server, models, batcher, observer, options.timeout, options.max_body_bytes)
-    decoding: Any = DecodingServer(server)
-    add_inference_service(decoding, models, batcher, observer, options.timeout, stopping)
+    add_inference_service(server, models, batcher, observer, options.timeout, stopping)
     services = [*TENSORFLOW_SERVICES, DESCRIPTOR]
     health = Health(models, [service.full_name for service in services])
     health.add_to(server.threaded)

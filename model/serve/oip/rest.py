@@ -38,7 +38,9 @@ _MODEL = re.compile(
     r"/v2/models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))?(?:/(?P<what>ready|infer))?"
 )
 _HEAD = "Inference-Header-Content-Length"
-_LARGE = 32 * 1024
+# What is read and written without leaving the event loop: bytes of a body, values of an answer.
+_BYTES_AT_ONCE = 16 * 1024
+_VALUES_AT_ONCE = 4096
 
 
 @dataclass
@@ -68,12 +70,14 @@ def oip_api(
             request.state.version = servable.version
             body = await bodies.of(request)
             head = request.headers.get(_HEAD)
-            if len(body) > _LARGE:
+            if len(body) > _BYTES_AT_ONCE:
                 asked = await asyncio.to_thread(_read, body, head)
             else:
                 asked = _read(body, head)
             found = await requests.infer(batcher, servable, asked.inputs, list(asked.outputs))
             request.state.rows = max(map(len, found.values()))
+            if sum(value.size for value in found.values()) > _VALUES_AT_ONCE:
+                return await asyncio.to_thread(_response, name, servable, asked, found)
             return _response(name, servable, asked, found)
         request.state.method = match["what"] or "metadata"
         if match["what"] == "ready":

@@ -32,7 +32,6 @@ from skewless.model.serve.reading.tensor_protos import arrays_of
 from skewless.model.serve.status import ServingError
 from skewless.model.serve.tensorflow_serving.model_service import ModelService
 from skewless.model.serve.tensorflow_serving.replies import SIGNATURES, model_spec, signatures_of
-from skewless.model.serve.transport.decoding import DecodingServer
 from skewless.model.serve.transport.rpc import Service, version_of
 
 __all__ = ["add_services"]
@@ -60,11 +59,10 @@ def add_services(
     max_body_bytes: int,
 ) -> None:
     """Adds both services to a server that is not yet started."""
-    decoding = DecodingServer(server)
     predictions = _PredictionService(models, batcher, observer, timeout, max_body_bytes)
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(predictions, decoding)
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(predictions, server)
     states = ModelService(models, observer, timeout)
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(states, decoding)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(states, server)
 
 
 class _PredictionService(Service, prediction_service_pb2_grpc.PredictionServiceServicer):
