@@ -1,5 +1,7 @@
 """Training: records in, a run directory out.
 
+    begun or resumed -> an epoch, and an epoch -> finished
+
 Each epoch is one `fit` over input whose order follows from seed and epoch, so that `--resume`
 goes on at the batch after the last checkpoint: none lost, none twice.
 """
@@ -9,31 +11,20 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import math
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from skewless.model import arguments
 from skewless.model.evaluate import evaluate_model
-from skewless.model.training.callbacks import (
-    CheckpointWithinEpoch,
-    StopOnNonFinite,
-    TellProgress,
-    check_weights,
-)
-from skewless.model.training.checkpoints import Checkpoints, Progress
-from skewless.model.training.compiled import strategy
+from skewless.model.training.checkpoints import Progress
+from skewless.model.training.epochs import Epochs
 from skewless.model.training.records import Records, open_records
-from skewless.model.training.run_directory import METRICS, MODEL, RunDirectory, write_json
-from skewless.model.training.start import _with_epochs, declared_spec, resumed_run
-from skewless.model.training.stopped_run import STATE, to_resume
-from skewless.model.training.warm_start import initial_model
+from skewless.model.training.run_directory import METRICS, MODEL, write_json
+from skewless.model.training.start import Start, Training, begun, resumed, run_to_resume
+from skewless.model.training.stopped_run import to_resume
 from skewless.schemas.ending import run_module
-from skewless.schemas.errors import DatasetMismatchError, TrainingError, UsageError
+from skewless.schemas.errors import DatasetMismatchError, UsageError
 from skewless.schemas.spec.spec import Spec, load
 
 __all__ = ["execute", "run", "train"]
@@ -80,125 +71,61 @@ def train(
         if value is not None and value < 1:
             raise UsageError(f"{option}: expected at least 1, got {value}")
     records = open_records(records_directory)
-    model: keras.Model | None = None
+    start = Start(spec, epochs, warm_start, overwrite)
     if resume:
-        if warm_start is not None:
-            raise UsageError("--warm-start: begins a run; leave it out to resume one")
-        directory = resumed_run(Path(output), spec)
-        directory.check_records(records)
-        spec = directory.spec
+        run = run_to_resume(Path(output), start)
+        run.check_records(records)
+        if run.finished:
+            _LOGGER.info("%s is finished already; nothing to resume", run.path)
+            return dict(json.loads((run.path / METRICS).read_text(encoding="utf-8")))
+        training = resumed(run, records, Progress(cached=cache is not None))
+        _check_resumed(training, cached=cache is not None)
     else:
-        if not records.rows("train"):
-            raise DatasetMismatchError(
-                f"{records.directory}: the train split has no rows; give it a share under "
-                "`split` in the spec and preprocess again"
-            )
-        spec = _with_epochs(declared_spec(records, spec), epochs)
-        # Before the run is made, so that a refusal leaves what is at the output as it is.
-        model = initial_model(spec, records, warm_start)
-        directory = RunDirectory.create(
-            Path(output),
-            records,
-            spec,
-            overwrite=overwrite,
-            warm_start=None if warm_start is None else Path(warm_start),
+        _check_not_empty(records)
+        training = begun(Path(output), records, start, Progress(cached=cache is not None))
+    loop = Epochs(
+        training,
+        records,
+        epochs=training.run.spec.training.epochs if epochs is None else epochs,
+        cache=cache,
+        checkpoint_steps=checkpoint_steps,
+    )
+    while loop.go_on():
+        loop.train_one()
+    return _finish(training, records)
+
+
+def _check_not_empty(records: Records) -> None:
+    if not records.rows("train"):
+        raise DatasetMismatchError(
+            f"{records.directory}: the train split has no rows; give it a share under "
+            "`split` in the spec and preprocess again"
         )
-    finished = directory.path / METRICS
-    if finished.is_file():
-        _LOGGER.info("%s is finished already; nothing to resume", directory.path)
-        return dict(json.loads(finished.read_text(encoding="utf-8")))
-    training = spec.training
-    epochs = training.epochs if epochs is None else epochs
-    checkpoints = Checkpoints(directory.path / STATE.parent, Progress)
-    with strategy().scope():
-        restored = checkpoints.load() if resume else None
-    if restored is None:
-        model = model or initial_model(spec, records, directory.warm_start)
-        progress = Progress(cached=cache is not None)
-    else:
-        model, progress = restored
-        if progress.cached != (cache is not None):
-            raise UsageError(
-                f"{directory.path}: was started {'with' if progress.cached else 'without'} --cache, "
-                "and the order of its input depends on that; resume it the same way"
-            )
+
+
+def _check_resumed(training: Training[Progress], *, cached: bool) -> None:
+    progress = training.progress
+    if progress.cached != cached:
+        raise UsageError(
+            f"{training.run.path}: was started {'with' if progress.cached else 'without'} --cache, "
+            "and the order of its input depends on that; resume it the same way"
+        )
+    if progress.epoch or progress.step:
         _LOGGER.info("resumed at epoch %d, step %d", progress.epoch + 1, progress.step)
 
-    steps = records.steps("train", training.batch_size)
-    cached = None if cache is None else records.cached(cache)
-    tensorboard = keras.callbacks.TensorBoard(str(directory.path / "logs"))
-    while progress.epoch < epochs and not _stops_early(spec, progress):
-        begun = time.monotonic()
-        batches = records.training(
-            batch_size=training.batch_size,
-            seed=training.seed,
-            epoch=progress.epoch,
-            skip=progress.step,
-            cached=cached,
-        )
-        has_eval = records.rows("eval") > 0
-        fitted = model.fit(
-            batches,
-            initial_epoch=progress.epoch,
-            epochs=progress.epoch + 1,
-            validation_data=(
-                records.in_order("eval", batch_size=training.batch_size) if has_eval else None
-            ),
-            callbacks=[
-                StopOnNonFinite(progress),
-                TellProgress(progress, steps=steps, epochs=epochs, batch_size=training.batch_size),
-                CheckpointWithinEpoch(checkpoints, progress, checkpoint_steps),
-                tensorboard,
-            ],
-            verbose=0,
-        )
-        check_weights(model, progress)
-        progress.seconds += time.monotonic() - begun
-        progress.examples += records.rows("train") - progress.step * training.batch_size
-        entry = {name: float(values[-1]) for name, values in fitted.history.items()}
-        progress.history.append({"epoch": progress.epoch + 1, **entry})
-        _LOGGER.info(
-            "epoch %d/%d  %s",
-            progress.epoch + 1,
-            epochs,
-            "  ".join(f"{name} {value:.4f}" for name, value in entry.items()),
-        )
-        progress.epoch, progress.step = progress.epoch + 1, 0
-        watched = entry.get("val_loss", entry["loss"])
-        if not math.isfinite(watched):
-            raise TrainingError(
-                f"the eval loss is {watched} after epoch {progress.epoch}, though the training loss "
-                "is finite; look for extreme numbers in eval, or set `clip` on numeric features"
-            )
-        if watched < progress.best_loss:
-            progress.best_loss, progress.epochs_without_gain = watched, 0
-            checkpoints.save_best(model)
-        else:
-            progress.epochs_without_gain += 1
-        checkpoints.save(model, progress)
-    if progress.epoch < epochs:
-        _LOGGER.info("stopped early: no better loss in %d epochs", training.early_stopping)
-    checkpoints.load_best(model)
-    model.save(directory.path / MODEL)
-    return _finish(directory, spec, records, model, progress)
 
-
-def _stops_early(spec: Spec, progress: Progress) -> bool:
-    """Decides from the checkpoint alone, so that a run killed after it had stopped stays stopped."""
-    patience = spec.training.early_stopping
-    return patience is not None and progress.epochs_without_gain >= patience
-
-
-def _finish(
-    directory: RunDirectory, spec: Spec, records: Records, model: keras.Model, progress: Progress
-) -> dict[str, Any]:
+def _finish(training: Training[Progress], records: Records) -> dict[str, Any]:
+    """Saves the best model, and writes its metrics last."""
+    run, model, progress = training.run, training.model, training.progress
+    training.checkpoints.load_best(model)
+    model.save(run.path / MODEL)
     metrics: dict[str, Any] = {}
     confidence: dict[str, Any] = {}
     curves: dict[str, Any] = {}
     for split in ("eval", "test"):
         if records.rows(split):
             metrics[split], confidence[split], curves[split] = evaluate_model(
-                model, spec, records, split, directory.path
+                model, run.spec, records, split, run.path
             )
             if metrics[split].get("constant_predictions"):
                 _LOGGER.warning(
@@ -209,7 +136,7 @@ def _finish(
     metrics |= {"confidence": confidence, "curves": curves, "history": progress.history}
     metrics["seconds"] = round(progress.seconds, 3)
     metrics["examples_per_second"] = round(progress.examples / max(progress.seconds, 1e-9), 1)
-    write_json(directory.path / METRICS, metrics)
+    write_json(run.path / METRICS, metrics)
     return metrics
 
 
@@ -239,7 +166,8 @@ def execute(known: argparse.Namespace) -> int:
 
 
 def _follow(known: argparse.Namespace, spec: Spec | None) -> int:
-    from skewless.model.follow import Exports, follow  # It imports from here.
+    # Only a stream of windows needs it, and the exporter that it imports.
+    from skewless.model.follow import Exports, follow
 
     for option in ("records", "epochs", "cache"):
         if getattr(known, option) is not None:

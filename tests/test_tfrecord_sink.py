@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -12,10 +13,11 @@ import pytest
 import tensorflow as tf
 
 from skewless.beam_pipelines.records.sinks import (
-    SINK_FOLDERS,
     RawRowSink,
     RecordSink,
     RejectedSink,
+    ShardFormat,
+    make_sink_folders,
     place,
 )
 from skewless.beam_pipelines.sources import Rejected
@@ -27,8 +29,7 @@ ENDINGS = {"records": ".tfrecord", "raw": ".parquet", "rejected": ".jsonl"}
 
 @pytest.fixture
 def staging(tmp_path: Path) -> Path:
-    for folder in SINK_FOLDERS:
-        (tmp_path / folder).mkdir(parents=True)
+    make_sink_folders(tmp_path)
     return tmp_path
 
 
@@ -55,9 +56,9 @@ def found_in(record: bytes) -> list[int]:
 
 @pytest.mark.parametrize(("compression", "read_as"), [("none", ""), ("gzip", "GZIP")])
 def test_shards_hold_every_record_once_under_their_digest(
-    staging: Path, compression: str, read_as: str
+    staging: Path, compression: Literal["none", "gzip"], read_as: str
 ) -> None:
-    sink = RecordSink(str(staging), 1_000, compression)
+    sink = RecordSink(str(staging), ShardFormat(1_000, compression))
     for batch in range(10):
         sink.write("train", *rows(*range(10 * batch, 10 * batch + 10)))
     sink.write("eval", *rows(1000))
@@ -77,7 +78,7 @@ def test_shards_hold_every_record_once_under_their_digest(
 
 
 def test_records_of_several_rows_are_full_but_for_a_shards_last(staging: Path) -> None:
-    sink = RecordSink(str(staging), 400, "none", rows_per_record=3)
+    sink = RecordSink(str(staging), ShardFormat(400, rows_per_record=3))
     number = 0
     for count in (1, 1, 2, 7, 0, 3, 4, 1):
         sink.write("train", *rows(*range(number, number + count)))
@@ -94,9 +95,9 @@ def test_records_of_several_rows_are_full_but_for_a_shards_last(staging: Path) -
 
 
 def test_a_bundle_tried_again_leaves_its_first_try_out(staging: Path) -> None:
-    failed = RecordSink(str(staging), 1_000, "none")
+    failed = RecordSink(str(staging), ShardFormat(1_000))
     failed.write("train", *rows(1))
-    again = RecordSink(str(staging), 1_000, "none")
+    again = RecordSink(str(staging), ShardFormat(1_000))
     again.write("train", *rows(1))
     placed = place(again.close(), staging, ENDINGS)
     assert [path for path, _ in placed] == ["train/part-00000-of-00001.tfrecord"]

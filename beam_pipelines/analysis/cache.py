@@ -64,7 +64,11 @@ class UnitKeys:
 
 
 class AnalysisCache:
-    """The entries of one spec; small, so that it goes to workers with the work."""
+    """The entries of one spec; small, so that it goes to workers with the work.
+
+    Attributes:
+      directory: Where they lie.
+    """
 
     def __init__(self, directory: str | Path, spec: Spec) -> None:
         """Makes the directory, and removes what killed jobs left half-written in it.
@@ -72,10 +76,10 @@ class AnalysisCache:
         Raises:
           UsageError: If the directory cannot be made or written.
         """
-        self._directory = Path(directory).absolute()
+        self.directory = Path(directory).absolute()
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
-            for partial in self._directory.glob(".*.partial"):
+            self.directory.mkdir(parents=True, exist_ok=True)
+            for partial in self.directory.glob(".*.partial"):
                 if partial.stat().st_mtime < time.time() - _STALE_SECONDS:
                     partial.unlink(missing_ok=True)
         except OSError as error:
@@ -113,7 +117,7 @@ class AnalysisCache:
     ) -> tuple[Found, bool]:
         digest = unit_sha256(unit)
         name = hashlib.sha256("\n".join((self._basis, digest, follows_from)).encode()).hexdigest()
-        path = self._directory / f"{kind}-{name}"
+        path = self.directory / f"{kind}-{name}"
         table = _read(path)
         if table is not None:
             return decode(table), True

@@ -12,6 +12,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import apache_beam as beam
+from apache_beam.pvalue import AsSingleton
+
 from skewless.beam_pipelines.records.accounting import UnitAccount
 from skewless.beam_pipelines.records.sinks import Part
 from skewless.beam_pipelines.running.checked_file import (
@@ -20,14 +23,15 @@ from skewless.beam_pipelines.running.checked_file import (
     read_json_section,
     write_checked,
 )
-from skewless.beam_pipelines.statistics.split_statistics import SplitStatistics
+from skewless.beam_pipelines.statistics.split_statistics import SplitStatistics, merge_statistics
 from skewless.beam_pipelines.transform.constants import Constants
 from skewless.beam_pipelines.transform.numeric import constants_of, numbers_of
 from skewless.schemas.errors import DataError
 
-__all__ = ["CountedUnit", "Outcome"]
+__all__ = ["CountedUnit", "Outcome", "leave_outcome", "taken_outcome"]
 
 _KIND = "outcome"
+_FILE = "outcome"
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,56 @@ class Outcome:
             },
             constants=_read_constants(document["constants"]),
         )
+
+
+def leave_outcome(pipeline: beam.Pipeline, staging: Path, **collections: beam.PCollection) -> None:
+    """Lets a pipeline write what its collections hold into the staging directory at its end.
+
+    Args:
+      pipeline: Whose collections they are.
+      staging: A directory that workers and command share.
+      collections: By what they hold: `parts`, `accounts`, `statistics` (each a dict by split),
+        `counted` (units' order, records read, whether the cache had it), `constants` (one).
+    """
+    gathered = {
+        tag: AsSingleton(collection | f"Gather[{tag}]" >> beam.combiners.ToList())
+        for tag, collection in collections.items()
+    }
+    _ = (
+        pipeline
+        | "Outcome" >> beam.Create([str(staging / _FILE)])
+        | "WriteOutcome" >> beam.Map(_write, **gathered)
+    )
+
+
+def taken_outcome(staging: Path) -> Outcome:
+    """Reads what a pipeline that ended has left, and removes it.
+
+    Raises:
+      DataError: If it is not as it was written, or nothing was.
+    """
+    path = staging / _FILE
+    outcome = Outcome.read(path)
+    path.unlink()
+    return outcome
+
+
+def _write(
+    path: str,
+    *,
+    parts: Sequence[Part] = (),
+    accounts: Sequence[UnitAccount] = (),
+    statistics: Sequence[dict[str, SplitStatistics]] = (),
+    counted: Sequence[tuple[int, int, bool]] = (),
+    constants: Sequence[Constants] = (),
+) -> None:
+    Outcome(
+        parts,
+        accounts,
+        [CountedUnit(*unit) for unit in counted],
+        merge_statistics(statistics),
+        next(iter(constants), None),
+    ).write(path)
 
 
 def _account(entry: UnitAccount) -> dict[str, Any]:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -28,18 +27,35 @@ from skewless.beam_pipelines.sources import Rejected
 from skewless.schemas.records.records import FILE, KEY, ROW
 
 __all__ = [
-    "SINK_FOLDERS",
+    "SHARD_BYTES",
     "Part",
     "RawRowSink",
     "RecordSink",
     "RejectedSink",
+    "ShardFormat",
     "create",
+    "make_sink_folders",
     "new_path",
     "place",
 ]
 
+SHARD_BYTES = 128 * 1024 * 1024
 _PENDING = "pending"
-SINK_FOLDERS = tuple(os.path.join(_PENDING, kind) for kind in ("records", "raw", "rejected"))
+
+
+@dataclass(frozen=True)
+class ShardFormat:
+    """How records lie in files.
+
+    Attributes:
+      shard_bytes: About how large a shard gets.
+      compression: `none` or `gzip`.
+      rows_per_record: How many rows a record holds.
+    """
+
+    shard_bytes: int = SHARD_BYTES
+    compression: Literal["none", "gzip"] = "none"
+    rows_per_record: int = 1
 
 
 @dataclass(frozen=True)
@@ -52,6 +68,12 @@ class Part:
     rows: int
     bytes: int = 0
     sha256: str = ""
+
+
+def make_sink_folders(directory: str | Path) -> None:
+    """Makes the folders that sinks write into."""
+    for kind in ("records", "raw", "rejected"):
+        (Path(directory) / _PENDING / kind).mkdir(parents=True)
 
 
 def new_path(directory: str, kind: str) -> str:
@@ -67,13 +89,9 @@ def create(path: str) -> BinaryIO:
 class RecordSink:
     """TFRecord shards of each split, cut at about `shard_bytes`."""
 
-    def __init__(
-        self, directory: str, shard_bytes: int, compression: str, rows_per_record: int = 1
-    ) -> None:
+    def __init__(self, directory: str, format: ShardFormat) -> None:
         self._directory = directory
-        self._shard_bytes = shard_bytes
-        self._options = "GZIP" if compression == "gzip" else ""
-        self._rows_per_record = rows_per_record
+        self._format = format
         self._open: dict[str, _Shard] = {}
         self._parts: list[Part] = []
 
@@ -96,19 +114,19 @@ class RecordSink:
     def _shard(self, split: str) -> _Shard:
         if split not in self._open:
             path = new_path(self._directory, "records")
-            self._open[split] = _Shard(path, self._options, self._rows_per_record)
+            self._open[split] = _Shard(path, self._format)
         return self._open[split]
 
     def _cut(self, split: str) -> None:
-        if self._open[split].bytes >= self._shard_bytes:
+        if self._open[split].bytes >= self._format.shard_bytes:
             self._parts.append(self._open.pop(split).close(split))
 
 
 class _Shard:
-    def __init__(self, path: str, options: str, rows_per_record: int) -> None:
+    def __init__(self, path: str, format: ShardFormat) -> None:
         self._path = path
-        self._encoder = RecordEncoder(rows_per_record)
-        self._writer = tf.io.TFRecordWriter(path, options)
+        self._encoder = RecordEncoder(format.rows_per_record)
+        self._writer = tf.io.TFRecordWriter(path, "GZIP" if format.compression == "gzip" else "")
         # The base class's method: the Python wrapper around it costs as much as the writing.
         self._write = super(tf.io.TFRecordWriter, self._writer).write  # type: ignore[misc]
         self._rows = 0

@@ -15,7 +15,7 @@ import numpy as np
 from apache_beam.utils.windowed_value import WindowedValue
 
 from skewless.beam_pipelines.records.accounting import UnitAccount, kind_of
-from skewless.beam_pipelines.records.sinks import RawRowSink, RecordSink, RejectedSink
+from skewless.beam_pipelines.records.sinks import RawRowSink, RecordSink, RejectedSink, ShardFormat
 from skewless.beam_pipelines.rows.read_rows import rows_of
 from skewless.beam_pipelines.rows.seen_labels import count_labels
 from skewless.beam_pipelines.rows.unknown_classes import reject_unknown_classes
@@ -43,20 +43,18 @@ class WriteRows(beam.DoFn):
         self,
         spec: Spec,
         directory: str,
-        shard_bytes: int,
-        compression: str,
-        rows_per_record: int,
+        shards: ShardFormat,
         tally: Tally | None = None,
     ) -> None:
         self._spec = spec
         self._directory = directory
-        self._shards = (shard_bytes, compression, rows_per_record)
+        self._shards = shards
         self._tally = tally
         self._graph: tuple[str, TransformGraph] | None = None
 
     def start_bundle(self) -> None:
         """Opens fresh sinks: a bundle that is tried again must not see the first try's files."""
-        self._records = RecordSink(self._directory, *self._shards)
+        self._records = RecordSink(self._directory, self._shards)
         self._raw = RawRowSink(self._directory)
         self._rejected = RejectedSink(self._directory)
         self._accounts: list[UnitAccount] = []

@@ -18,7 +18,14 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
-from skewless.beam_pipelines.records.sinks import SINK_FOLDERS, RecordSink, RejectedSink, place
+from skewless.beam_pipelines.records.sinks import (
+    Part,
+    RecordSink,
+    RejectedSink,
+    ShardFormat,
+    make_sink_folders,
+    place,
+)
 from skewless.beam_pipelines.rows.keys import wide_fingerprint
 from skewless.beam_pipelines.statistics.drift import drift_of
 from skewless.beam_pipelines.statistics.split_statistics import SplitStatistics
@@ -73,55 +80,80 @@ def seal_pane(
     Raises:
       AccountingError: If a segment is gone, or rows are.
     """
-    gathered = list(segments)
-    opened = [(_open(segment), segment) for segment in gathered]
-    opened.sort(key=lambda entry: (entry[0].file, int(entry[0].numbers[0])))
-    contents = [found for found, _ in opened]
+    opened = [_Opened(segment, _open(segment)) for segment in segments]
     pane = SealedPane(
-        window, len(earlier), uuid.uuid4().hex, tuple(segment.path for segment in gathered)
+        window, len(earlier), uuid.uuid4().hex, tuple(each.segment.path for each in opened)
     )
+    opened.sort(key=lambda each: (each.contents.file, int(each.contents.numbers[0])))
     staging = _pending(job, window, pane.id)
     staging.mkdir(parents=True)
-    sources: dict[str, list[np.ndarray]] = {}
-    for found in contents:
-        if found.file:
-            sources.setdefault(found.file, []).append(found.numbers)
-    ranges = {file: ranges_of(np.concatenate(rows)) for file, rows in sorted(sources.items())}
     # First, so that what an attempt leaves when it is killed can be told from what is under way.
-    (staging / SOURCES).write_text(json.dumps(ranges, indent=1) + "\n", encoding="utf-8")
-    for folder in SINK_FOLDERS:
-        (staging / folder).mkdir(parents=True)
-    keep = _first_of_each_key(job, contents, window, earlier)
-    records = RecordSink(str(staging), job.shard_bytes, job.compression)
-    rejections = RejectedSink(str(staging))
-    statistics = SplitStatistics()
-    duplicate = 0
-    for (found, segment), kept in zip(opened, keep, strict=True):
-        if kept.any():
-            encoded = read_records(segment.path)
-            records.write_encoded("", [encoded[at] for at in np.flatnonzero(kept)])
-            statistics.merge(
-                found.statistics if kept.all() else statistics_of(job, found, encoded, kept)
-            )
-        duplicate += int(np.count_nonzero(~kept))
-        rejections.write(found.rejected)
-    parts = records.close() + rejections.close()
-    rows = Rows(
-        read=sum(segment.read for segment in gathered),
-        written=sum(part.rows for part in parts if part.kind == "records"),
-        rejected=sum(part.rows for part in parts if part.kind == "rejected"),
-        duplicate=duplicate,
-    )
-    _account(rows, started(window), pane.pane)
-    placed = place(parts, staging, {"records": ".tfrecord", "rejected": ".jsonl"})
+    _write_sources(staging, opened)
+    keep = _first_of_each_key(job, [each.contents for each in opened], window, earlier)
+    written = _write_rows(job, staging, opened, keep)
+    _account(written.rows, started(window), pane.pane)
+    placed = place(written.parts, staging, {"records": ".tfrecord", "rejected": ".jsonl"})
     shards = tuple(
         Shard(path=path, rows=part.rows, bytes=part.bytes, sha256=part.sha256)
         for path, part in placed
         if part.kind == "records"
     )
-    manifest = _manifest(job, pane, rows, shards, statistics)
+    manifest = _manifest(job, pane, written, shards)
     (staging / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return pane
+
+
+@dataclass(frozen=True)
+class _Opened:
+    segment: Segment
+    contents: SegmentContents
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What a pane's files hold, before they are in their places."""
+
+    parts: Sequence[Part]
+    rows: Rows
+    statistics: SplitStatistics
+
+
+def _write_sources(staging: Path, opened: Sequence[_Opened]) -> None:
+    """Writes the ranges of records, by file, that the pane was made of."""
+    sources: dict[str, list[np.ndarray]] = {}
+    for each in opened:
+        if each.contents.file:
+            sources.setdefault(each.contents.file, []).append(each.contents.numbers)
+    ranges = {file: ranges_of(np.concatenate(rows)) for file, rows in sorted(sources.items())}
+    (staging / SOURCES).write_text(json.dumps(ranges, indent=1) + "\n", encoding="utf-8")
+
+
+def _write_rows(
+    job: StreamJob, staging: Path, opened: Sequence[_Opened], keep: Sequence[np.ndarray]
+) -> _Written:
+    """Writes the rows of [segments] opened segments, of each those of its [rows] bool `keep`."""
+    make_sink_folders(staging)
+    records = RecordSink(str(staging), ShardFormat(job.shard_bytes, job.compression))
+    rejections = RejectedSink(str(staging))
+    statistics = SplitStatistics()
+    for each, kept in zip(opened, keep, strict=True):
+        if kept.any():
+            encoded = read_records(each.segment.path)
+            records.write_encoded("", [encoded[at] for at in np.flatnonzero(kept)])
+            statistics.merge(
+                each.contents.statistics
+                if kept.all()
+                else statistics_of(job, each.contents, encoded, kept)
+            )
+        rejections.write(each.contents.rejected)
+    parts = records.close() + rejections.close()
+    rows = Rows(
+        read=sum(each.segment.read for each in opened),
+        written=sum(part.rows for part in parts if part.kind == "records"),
+        rejected=sum(part.rows for part in parts if part.kind == "rejected"),
+        duplicate=sum(int(np.count_nonzero(~kept)) for kept in keep),
+    )
+    return _Written(parts, rows, statistics)
 
 
 def commit_pane(job: StreamJob, pane: SealedPane) -> str:
@@ -241,11 +273,7 @@ def _account(rows: Rows, start: datetime, pane: int) -> None:
 
 
 def _manifest(
-    job: StreamJob,
-    pane: SealedPane,
-    rows: Rows,
-    shards: tuple[Shard, ...],
-    statistics: SplitStatistics,
+    job: StreamJob, pane: SealedPane, written: _Written, shards: tuple[Shard, ...]
 ) -> WindowManifest:
     return WindowManifest(
         id=pane.id,
@@ -254,10 +282,10 @@ def _manifest(
         pane=pane.pane,
         spec_sha256=job.spec.sha256(),
         transform_sha256=job.transform_sha256,
-        rows=rows,
+        rows=written.rows,
         shards=shards,
         features=dict(job.features),
         compression=job.compression,
-        statistics=statistics.summary(job.spec),
-        drift=drift_of(job.spec, statistics, job.reference),
+        statistics=written.statistics.summary(job.spec),
+        drift=drift_of(job.spec, written.statistics, job.reference),
     )

@@ -21,6 +21,7 @@ import pyarrow as pa
 import tensorflow as tf
 
 from skewless.beam_pipelines.records.encoding import encode_records
+from skewless.beam_pipelines.records.sinks import SHARD_BYTES
 from skewless.beam_pipelines.rows.read_rows import Rows, check_rows
 from skewless.beam_pipelines.rows.unknown_classes import reject_unknown_classes
 from skewless.beam_pipelines.running.checked_file import (
@@ -56,7 +57,6 @@ __all__ = [
 ]
 
 PENDING = ".pending"
-SHARD_BYTES = 128 * 1024 * 1024
 _KIND = "segment"
 _BESIDE, _NUMBERS, _ROWS, _RECORDS = range(4)
 _COLUMN, _LENGTH = "column/", "length/"

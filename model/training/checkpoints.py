@@ -21,7 +21,7 @@ from skewless.model.training.stopped_run import STATE
 from skewless.schemas.errors import UsageError
 from skewless.schemas.staged import staged
 
-__all__ = ["Checkpoints", "Progress"]
+__all__ = ["Checkpoints", "Progress", "State"]
 
 _BEST = "best.weights.h5"
 

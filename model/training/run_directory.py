@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skewless.model.training.records import Records
-from skewless.model.training.stopped_run import METRICS
+from skewless.model.training.stopped_run import METRICS, STATE
 from skewless.schemas.errors import DataError, DatasetMismatchError, UsageError
 from skewless.schemas.records.manifest import MANIFEST, SPEC, TRANSFORM, Manifest, load_manifest
 from skewless.schemas.records.transform_digest import same_transform
@@ -121,6 +121,16 @@ class RunDirectory:
         """The run whose weights training began with."""
         started = self._source().get("warm_start")
         return None if started is None else Path(started)
+
+    @property
+    def finished(self) -> bool:
+        """Whether its metrics are there, which are written last."""
+        return (self.path / METRICS).is_file()
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where checkpoints lie."""
+        return self.path / STATE.parent
 
     def _source(self) -> dict[str, Any]:
         source: dict[str, Any] = json.loads((self.path / _RECORDS).read_text(encoding="utf-8"))

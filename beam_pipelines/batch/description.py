@@ -1,0 +1,75 @@
+"""What a records directory says of itself: statistics, spec, schema, and the manifest at the end."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import shutil
+from collections.abc import Mapping
+
+from skewless.beam_pipelines.batch.accounted import Accounted, splits_of, tell_found
+from skewless.beam_pipelines.batch.pipelines import TEMPORARY, StagedJob
+from skewless.beam_pipelines.records.outcome import Outcome
+from skewless.beam_pipelines.running.laps import Laps
+from skewless.beam_pipelines.statistics.histograms import add_histograms
+from skewless.beam_pipelines.statistics.split_statistics import SplitStatistics
+from skewless.beam_pipelines.transform.fitted_transform import write_declaration
+from skewless.beam_pipelines.transform.record_entries import record_entries
+from skewless.schemas.records.manifest import MANIFEST, Manifest
+from skewless.schemas.records.transform_digest import transform_sha256
+from skewless.schemas.spec.splits import SPLITS
+
+__all__ = ["described", "write_manifest"]
+
+
+def described(job: StagedJob, outcome: Outcome, accounted: Accounted, clock: Laps) -> Manifest:
+    """Writes statistics, spec and schema into the staging directory; returns the manifest.
+
+    Raises:
+      DataError: If a transform was to be fitted, and no row is there to train on.
+      DatasetMismatchError: If the transform does not take the spec's columns.
+    """
+    spec, staging = job.planned.spec, job.staging
+    splits = splits_of(accounted.files)
+    tell_found(job, outcome, splits)
+    _write_statistics(job, outcome.statistics)
+    write_declaration(spec, staging)
+    shutil.rmtree(staging / TEMPORARY, ignore_errors=True)
+    for split in SPLITS:
+        (staging / split).mkdir(exist_ok=True)
+    return Manifest(
+        spec_sha256=spec.sha256(),
+        transform_sha256=transform_sha256(job.transform),
+        rows=accounted.rows,
+        splits=splits,
+        features=record_entries(spec, str(job.transform)),
+        compression=job.shards.compression,
+        rows_per_record=job.shards.rows_per_record,
+        identity="contents",
+        seconds=clock.seconds(),
+        runner=job.planned.runner,
+        versions=_versions(),
+    )
+
+
+def write_manifest(job: StagedJob, manifest: Manifest) -> None:
+    """Writes the manifest, after all that it names."""
+    text = manifest.model_dump_json(indent=2) + "\n"
+    (job.staging / MANIFEST).write_text(text, encoding="utf-8")
+
+
+def _write_statistics(job: StagedJob, statistics: Mapping[str, SplitStatistics]) -> None:
+    spec = job.planned.spec
+    summaries = {split: entry.summary(spec) for split, entry in sorted(statistics.items())}
+    add_histograms(summaries, statistics, spec, str(job.transform))
+    # A fitted transform may be applied to held-out rows alone.
+    first = summaries.get("train") or next(iter(summaries.values()))
+    document = {"features": first["features"], "splits": summaries}
+    (job.staging / "statistics.json").write_text(
+        json.dumps(document, indent=2) + "\n", encoding="utf-8"
+    )
+
+
+def _versions() -> dict[str, str]:
+    packages = ("tensorflow", "tensorflow-transform", "apache-beam", "pyarrow", "keras")
+    return {package: importlib.metadata.version(package) for package in packages}

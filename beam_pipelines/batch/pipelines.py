@@ -1,0 +1,180 @@
+"""The Beam pipelines of `preprocess`: a transform is fitted, and rows are written by it.
+
+    work units -> duplicates -> analysis -> transform -> rows written -> outcome
+
+Only descriptors of work cross stages; the training split alone is analysed. A pipeline leaves its
+outcome as a file beside what it writes.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import apache_beam as beam
+import tensorflow_transform.beam as tft_beam
+from apache_beam.pvalue import AsSingleton
+
+from skewless.beam_pipelines.analysis.cache import AnalysisCache
+from skewless.beam_pipelines.analysis.duplicates import COMPARING_KEYS, FindDuplicates
+from skewless.beam_pipelines.analysis.stage import ANALYSING, Analyse, AnalyseWithTransform
+from skewless.beam_pipelines.batch.plan import Fit, Planned
+from skewless.beam_pipelines.records.outcome import Outcome, leave_outcome, taken_outcome
+from skewless.beam_pipelines.records.sinks import ShardFormat, make_sink_folders
+from skewless.beam_pipelines.records.write_rows import (
+    ACCOUNTS,
+    PARTS,
+    STATISTICS,
+    WRITING,
+    WriteRows,
+)
+from skewless.beam_pipelines.running.job_progress import Tally, Watch
+from skewless.beam_pipelines.transform.fitted_transform import check_fitted
+from skewless.beam_pipelines.transform.graph import write_transform_graph
+from skewless.beam_pipelines.transform.own_function import check_own_assets
+from skewless.schemas.records.manifest import TRANSFORM
+
+__all__ = ["TEMPORARY", "StagedJob", "fitted_and_written"]
+
+# Within the staging directory, for what no records directory keeps.
+TEMPORARY = "temporary"
+
+
+@dataclass(frozen=True)
+class StagedJob:
+    """A planned job with a directory to write into.
+
+    Attributes:
+      planned: What it reads.
+      fit: Where its transform comes from.
+      staging: The directory.
+      shards: How records lie in files.
+      cache: What earlier analyses found, if it is kept.
+    """
+
+    planned: Planned
+    fit: Fit
+    staging: Path
+    shards: ShardFormat
+    cache: AnalysisCache | None = None
+
+    @property
+    def tally(self) -> Tally:
+        """Where workers count."""
+        return Tally(str(self.staging / TEMPORARY / "progress"))
+
+    @property
+    def transform(self) -> Path:
+        """The transform that rows are written by."""
+        return self.staging / TRANSFORM
+
+
+def fitted_and_written(job: StagedJob) -> Outcome:
+    """Runs the job's pipelines: rows lie in files that the outcome names.
+
+    Raises:
+      DatasetMismatchError: If a fitted transform is of another spec.
+      DataError: If rows cannot be used.
+    """
+    spec = job.planned.spec
+    make_sink_folders(job.staging)
+    with Watch(job.tally, job.planned.units, _stages(job)):
+        if job.fit.transform is not None:
+            check_fitted(spec, job.fit.transform, "use that one, or leave --transform out")
+            shutil.copytree(job.fit.transform, job.transform)
+            return _apply(job)
+        if spec.preprocessing is None:
+            return _fit_and_apply(job)
+        return _fit_with_transform_and_apply(job)
+
+
+def _stages(job: StagedJob) -> list[str]:
+    """Returns what all units go through, in this order."""
+    return [
+        *([COMPARING_KEYS] if job.planned.spec.key is not None else []),
+        *([ANALYSING] if job.fit.transform is None else []),
+        WRITING,
+    ]
+
+
+def _apply(job: StagedJob) -> Outcome:
+    """Writes rows by the transform that lies in the staging directory."""
+    with beam.Pipeline(options=job.planned.options) as pipeline:
+        work, duplicates = _work(job, pipeline)
+        fitted = str(job.transform / "transform_fn")
+        saved_model = pipeline | "FittedTransform" >> beam.Create([fitted])
+        leave_outcome(pipeline, job.staging, **_written(job, work, duplicates, saved_model))
+    return taken_outcome(job.staging)
+
+
+def _fit_and_apply(job: StagedJob) -> Outcome:
+    """Analyses the training rows, builds the transform and writes rows by it."""
+    with beam.Pipeline(options=job.planned.options) as pipeline:
+        work, duplicates = _work(job, pipeline)
+        constants, counted = _analysed(job, work, duplicates)
+        saved_model = constants | "WriteTransform" >> beam.Map(
+            lambda constants, spec, directory: write_transform_graph(spec, constants, directory),
+            job.planned.spec,
+            str(job.transform),
+        )
+        written = _written(job, work, duplicates, saved_model)
+        leave_outcome(pipeline, job.staging, **written, counted=counted, constants=constants)
+    return taken_outcome(job.staging)
+
+
+def _fit_with_transform_and_apply(job: StagedJob) -> Outcome:
+    """The same in three pipelines: tf.Transform wants our constants when it is built.
+
+    In one pipeline with its analysis, Beam's local runner waits for the writing stage's side
+    input before it has made it.
+    """
+    spec, options = job.planned.spec, job.planned.options
+    with beam.Pipeline(options=options) as pipeline:
+        work, duplicates = _work(job, pipeline)
+        constants, counted = _analysed(job, work, duplicates)
+        leave_outcome(pipeline, job.staging, constants=constants, counted=counted)
+    analysed = taken_outcome(job.staging)
+    found = analysed.constants
+    assert found is not None
+    temporary = str(job.staging / TEMPORARY)
+    with beam.Pipeline(options=options) as pipeline, tft_beam.Context(temp_dir=temporary):
+        work, duplicates = _work(job, pipeline)
+        _ = work | "AnalyseWithTransform" >> AnalyseWithTransform(
+            spec, found, str(job.transform), duplicates
+        )
+    check_own_assets(spec, found.vocabularies, str(job.transform))
+    return replace(_apply(job), counted=analysed.counted)
+
+
+def _work(job: StagedJob, pipeline: beam.Pipeline) -> tuple[beam.PCollection, AsSingleton]:
+    spec, units = job.planned.spec, job.planned.units
+    # Without the reshuffle all units would be one bundle, on one worker.
+    work = pipeline | "WorkUnits" >> beam.Create(units) | "Spread" >> beam.Reshuffle()
+    duplicates = (
+        work | "FindDuplicates" >> FindDuplicates(spec, job.cache, job.tally)
+        if spec.key is not None
+        else pipeline | "NoDuplicates" >> beam.Create([{}])
+    )
+    return work, AsSingleton(duplicates)
+
+
+def _analysed(
+    job: StagedJob, work: beam.PCollection, duplicates: AsSingleton
+) -> tuple[beam.PCollection, beam.PCollection]:
+    directory = str(job.staging / TEMPORARY / "vocabularies")
+    grow_from = None if job.fit.grow_from is None else str(job.fit.grow_from)
+    return work | "AnalyseTrainingRows" >> Analyse(
+        job.planned.spec, directory, duplicates, job.cache, grow_from, job.tally
+    )
+
+
+def _written(
+    job: StagedJob, work: beam.PCollection, duplicates: AsSingleton, saved_model: beam.PCollection
+) -> Mapping[str, beam.PCollection]:
+    write = WriteRows(job.planned.spec, str(job.staging), job.shards, job.tally)
+    written = work | "WriteRows" >> beam.ParDo(
+        write, AsSingleton(saved_model), duplicates
+    ).with_outputs(PARTS, ACCOUNTS, STATISTICS)
+    return {tag: written[tag] for tag in (PARTS, ACCOUNTS, STATISTICS)}

@@ -1,0 +1,118 @@
+"""Planning: what a batch job is to do, checked before any row is read."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from skewless.beam_pipelines.analysis.grow import check_growable
+from skewless.beam_pipelines.rows.split_changes import tell_split_changes
+from skewless.beam_pipelines.running.local_runner import pipeline_options, runner_name
+from skewless.beam_pipelines.sources import WorkUnit, as_seen_from_anywhere, plan
+from skewless.beam_pipelines.transform.preprocessing_fn import check_declared
+from skewless.schemas.errors import UsageError
+from skewless.schemas.spec.spec import Spec
+
+__all__ = ["Fit", "Planned", "checked_fit", "planned"]
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Where the transform comes from.
+
+    Attributes:
+      transform: A fitted transform to apply as it is; None fits one.
+      grow_from: A fitted transform whose IDs and constants the new one keeps.
+    """
+
+    transform: Path | None = None
+    grow_from: Path | None = None
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A batch job: what it reads, and how it runs.
+
+    Attributes:
+      spec: The declaration.
+      units: The work, in the order of the input.
+      options: Beam's.
+    """
+
+    spec: Spec
+    units: Sequence[WorkUnit]
+    options: PipelineOptions
+
+    @property
+    def runner(self) -> str:
+        """The runner's name as people know it."""
+        return runner_name(self.options)
+
+
+def checked_fit(
+    spec: Spec,
+    *,
+    transform: str | Path | None,
+    grow_from: str | Path | None,
+    overwritten: str | Path | None,
+) -> Fit:
+    """Returns where the transform comes from; warns of rows that change their split.
+
+    Args:
+      spec: The declaration.
+      transform: Of `Fit`.
+      grow_from: Of `Fit`.
+      overwritten: Records that the job's are to replace.
+
+    Raises:
+      SpecError: If the spec's own function cannot be used.
+      UsageError: If both transforms are given, or no vocabulary can grow.
+    """
+    check_declared(spec)
+    if grow_from is not None:
+        if transform is not None:
+            raise UsageError("--grow-from: fits anew, and --transform does not; leave out one")
+        check_growable(spec, str(grow_from))
+        tell_split_changes(spec, Path(grow_from).parent, f"--grow-from {grow_from}")
+    if transform is not None:
+        tell_split_changes(spec, Path(transform).parent, f"--transform {transform}")
+    if overwritten is not None:
+        tell_split_changes(spec, Path(overwritten), f"{overwritten}, which is overwritten")
+    return Fit(
+        None if transform is None else Path(transform),
+        None if grow_from is None else Path(grow_from).absolute(),
+    )
+
+
+def planned(
+    spec: Spec,
+    inputs: Sequence[str],
+    options: PipelineOptions | Sequence[str],
+    *,
+    serving: bool = False,
+) -> Planned:
+    """Cuts the input into work units.
+
+    Args:
+      spec: The declaration.
+      inputs: Globs.
+      options: Beam's; those given as on a command line are completed by what the work deserves.
+      serving: Whether rows have no label.
+
+    Raises:
+      UsageError: If a glob matches nothing.
+      DataError: If a file cannot be used.
+    """
+    units = plan(inputs, spec, serving=serving)
+    if not isinstance(options, PipelineOptions):
+        options = pipeline_options(options, units=len(units))
+    if runner_name(options) != "DirectRunner":
+        units = as_seen_from_anywhere(units)
+    _LOGGER.info("planned: %d work units of %d files", len(units), len({u.file for u in units}))
+    return Planned(spec, units, options)

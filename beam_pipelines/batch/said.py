@@ -1,0 +1,71 @@
+"""What `preprocess` prints: a job's result, and what a dry run finds."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+
+from skewless.beam_pipelines.rows.read_rows import rows_of
+from skewless.beam_pipelines.rows.seen_labels import count_labels, most_seen
+from skewless.beam_pipelines.sources import WorkUnit, plan, wanted_columns
+from skewless.schemas.records.manifest import Manifest
+from skewless.schemas.spec.spec import Spec
+
+__all__ = ["result", "summary", "tell_dry_run"]
+
+
+def tell_dry_run(spec: Spec, inputs: Sequence[str]) -> None:
+    """Prints what would be done.
+
+    Raises:
+      UsageError: If a glob matches nothing.
+      DataError: If a file cannot be used.
+    """
+    units = plan(inputs, spec)
+    files = {unit.file for unit in units}
+    print(f"spec {spec.name}: {len(spec.features)} features, sound")
+    print(
+        f"input: {len(files)} files in {len(units)} work units; every column the spec names is there"
+    )
+    for name, column in wanted_columns(spec).items():
+        print(f"  {name:<24} {column.kind}{', several a row' if column.multivalued else ''}")
+    if units and spec.label is not None:
+        _tell_first_labels(spec, units[0])
+    print("dry run: nothing was written")
+
+
+def _tell_first_labels(spec: Spec, unit: WorkUnit) -> None:
+    """Says which label values the first rows hold, whatever split they fall into."""
+    rows = next(rows_of(unit, spec), None)
+    if rows is None:
+        return
+    seen: Counter[str] = Counter()
+    count_labels(spec, seen, rows.columns, rows.rejected)
+    if seen:
+        print(f"label values of the first {rows.read:,} rows: {most_seen(seen)}")
+
+
+def result(manifest: Manifest, output: str) -> str:
+    """Returns what came of the rows, as JSON."""
+    seconds = manifest.seconds["total"]
+    document = {
+        "output": output,
+        "rows": manifest.rows.model_dump(),
+        "splits": {name: entry.rows for name, entry in manifest.splits.items()},
+        "seconds": seconds,
+        "rows_per_second": round(manifest.rows.read / seconds, 1),
+        "transform_sha256": manifest.transform_sha256,
+    }
+    return json.dumps(document, indent=2)
+
+
+def summary(manifest: Manifest, output: str) -> str:
+    """Returns what came of the rows, in words."""
+    rows, seconds = manifest.rows, manifest.seconds["total"]
+    splits = ", ".join(f"{name} {entry.rows:,}" for name, entry in manifest.splits.items())
+    return (
+        f"{output}: {rows.written:,} records ({splits}); {rows.read:,} rows read, "
+        f"{rows.rejected:,} rejected, {rows.duplicate:,} duplicate; "
+        f"{seconds:.1f} s, {rows.read / seconds:,.0f} rows/s"
+    )

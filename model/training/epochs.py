@@ -1,0 +1,132 @@
+"""The epochs of a training: each is one `fit`, and one more entry of its history."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+
+import keras
+
+from skewless.model.training.callbacks import (
+    CheckpointWithinEpoch,
+    StopOnNonFinite,
+    TellProgress,
+    check_weights,
+)
+from skewless.model.training.checkpoints import Progress
+from skewless.model.training.records import Records
+from skewless.model.training.start import Training
+from skewless.schemas.errors import TrainingError
+
+__all__ = ["Epochs"]
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class Epochs:
+    """The epochs of one training, counted by its progress."""
+
+    def __init__(
+        self,
+        training: Training[Progress],
+        records: Records,
+        *,
+        epochs: int,
+        cache: str | None,
+        checkpoint_steps: int,
+    ) -> None:
+        """Takes up a training where it stands.
+
+        Args:
+          training: What is trained.
+          records: What is trained on.
+          epochs: How many there are to be, those already done too.
+          cache: `memory` or a file's path, to keep serialized records in after the first epoch.
+          checkpoint_steps: Steps between checkpoints within an epoch.
+        """
+        self._training = training
+        self._records = records
+        self._epochs = epochs
+        self._declared = training.run.spec.training
+        self._cached = None if cache is None else records.cached(cache)
+        self._checkpoint_steps = checkpoint_steps
+        self._tensorboard = keras.callbacks.TensorBoard(str(training.run.path / "logs"))
+
+    def go_on(self) -> bool:
+        """Whether there is an epoch to train.
+
+        Decided from the checkpoint alone, so that a run killed after it had stopped stays stopped.
+        """
+        progress, patience = self._training.progress, self._declared.early_stopping
+        if progress.epoch >= self._epochs:
+            return False
+        if patience is None or progress.epochs_without_gain < patience:
+            return True
+        _LOGGER.info("stopped early: no better loss in %d epochs", patience)
+        return False
+
+    def train_one(self) -> None:
+        """Trains an epoch, or what is left of it, and saves a checkpoint.
+
+        Raises:
+          TrainingError: If the loss, the eval loss or a weight is no longer finite.
+        """
+        progress, begun = self._training.progress, time.monotonic()
+        fitted = self._fit()
+        check_weights(self._training.model, progress)
+        progress.seconds += time.monotonic() - begun
+        trained = progress.step * self._declared.batch_size
+        progress.examples += self._records.rows("train") - trained
+        entry = {name: float(values[-1]) for name, values in fitted.history.items()}
+        progress.history.append({"epoch": progress.epoch + 1, **entry})
+        _LOGGER.info(
+            "epoch %d/%d  %s",
+            progress.epoch + 1,
+            self._epochs,
+            "  ".join(f"{name} {value:.4f}" for name, value in entry.items()),
+        )
+        progress.epoch, progress.step = progress.epoch + 1, 0
+        self._keep_best(entry.get("val_loss", entry["loss"]))
+        self._training.checkpoints.save(self._training.model, progress)
+
+    def _fit(self) -> keras.callbacks.History:
+        progress, size = self._training.progress, self._declared.batch_size
+        batches = self._records.training(
+            batch_size=size,
+            seed=self._declared.seed,
+            epoch=progress.epoch,
+            skip=progress.step,
+            cached=self._cached,
+        )
+        held_out = (
+            self._records.in_order("eval", batch_size=size) if self._records.rows("eval") else None
+        )
+        steps = self._records.steps("train", size)
+        return self._training.model.fit(
+            batches,
+            initial_epoch=progress.epoch,
+            epochs=progress.epoch + 1,
+            validation_data=held_out,
+            callbacks=[
+                StopOnNonFinite(progress),
+                TellProgress(progress, steps=steps, epochs=self._epochs, batch_size=size),
+                CheckpointWithinEpoch(self._training.checkpoints, progress, self._checkpoint_steps),
+                self._tensorboard,
+            ],
+            verbose=0,
+        )
+
+    def _keep_best(self, watched: float) -> None:
+        """Keeps the weights if the loss that is watched is the least so far."""
+        progress = self._training.progress
+        if not math.isfinite(watched):
+            raise TrainingError(
+                f"the eval loss is {watched} after epoch {progress.epoch}, though the training loss "
+                "is finite; look for extreme numbers in eval, or set `clip` on numeric features"
+            )
+        if watched < progress.best_loss:
+            progress.best_loss, progress.epochs_without_gain = watched, 0
+            self._training.checkpoints.save_best(self._training.model)
+        else:
+            progress.epochs_without_gain += 1

@@ -1,0 +1,130 @@
+"""Panes of windows to train on: waited for, evaluated, then trained on, each once.
+
+A pane is evaluated before it is trained on (progressive validation: Blum, Kalai and Langford
+1999). What was consumed is part of the checkpoint that holds the weights it led to, so that a run
+that was killed goes on without using a pane twice or leaving one out.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from skewless.model.training.callbacks import CheckpointWithinEpoch, StopOnNonFinite, check_weights
+from skewless.model.training.checkpoints import Progress
+from skewless.model.training.records import Records
+from skewless.model.training.run_directory import RunDirectory
+from skewless.model.training.start import Training
+from skewless.schemas.records.windows import finished_panes
+
+__all__ = ["WINDOWS", "Arrivals", "Followed", "train_on", "write_lines"]
+
+WINDOWS = "windows.jsonl"
+
+
+@dataclass
+class Followed(Progress):
+    """Where following stands; `epoch` counts the panes consumed, `step` batches of the next one.
+
+    Attributes:
+      consumed: Folders of the panes trained on, in that order.
+      pane: The pane under way, where a checkpoint fell within one.
+      before: The metrics of that pane before training on it.
+      version: The version to export after the last pane consumed; 0 for none.
+    """
+
+    consumed: list[str] = field(default_factory=list)
+    pane: str | None = None
+    before: dict[str, float] = field(default_factory=dict)
+    version: int = 0
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """How panes are waited for.
+
+    Attributes:
+      root: The directory of windows.
+      poll: Seconds between looks at it.
+      idle_timeout: How many seconds without a new pane end the waiting; None waits on.
+    """
+
+    root: Path
+    poll: float
+    idle_timeout: float | None
+
+    def after(self, consumed: Sequence[str]) -> str | None:
+        """Returns the oldest finished pane that was not consumed; None if none comes in time."""
+        begun, limit = time.monotonic(), self.idle_timeout
+        while True:
+            finished = finished_panes(self.root, frozenset(consumed))
+            if finished:
+                return finished[0][0]
+            left = math.inf if limit is None else begun + limit - time.monotonic()
+            if left <= 0:
+                return None
+            time.sleep(min(self.poll, left))
+
+
+def train_on(
+    pane: str, records: Records, training: Training[Followed], checkpoint_steps: int
+) -> dict[str, Any]:
+    """Evaluates and trains on one pane; returns its line of `windows.jsonl`.
+
+    Raises:
+      TrainingError: If the loss or a weight is no longer finite.
+    """
+    begun, progress, declared = time.monotonic(), training.progress, training.run.spec.training
+    rows, size = records.rows("train"), declared.batch_size
+    entry: dict[str, Any] = {"pane": pane, "rows": rows}
+    if rows:
+        if progress.pane is None:
+            progress.before = _evaluated(training.model, records, size)
+            progress.pane = pane
+        batches = records.training(
+            batch_size=size, seed=declared.seed, epoch=progress.epoch, skip=progress.step
+        )
+        fitted = training.model.fit(
+            batches,
+            initial_epoch=progress.epoch,
+            epochs=progress.epoch + 1,
+            callbacks=[
+                StopOnNonFinite(progress),
+                CheckpointWithinEpoch(training.checkpoints, progress, checkpoint_steps),
+            ],
+            verbose=0,
+        )
+        check_weights(training.model, progress)
+        entry["before"] = progress.before
+        entry["training"] = {name: float(values[-1]) for name, values in fitted.history.items()}
+    seconds = time.monotonic() - begun
+    progress.seconds += seconds
+    progress.examples += rows - progress.step * size
+    return {**entry, "seconds": round(seconds, 3)}
+
+
+def _evaluated(model: keras.Model, records: Records, batch_size: int) -> dict[str, float]:
+    batches = records.in_order("train", batch_size=batch_size)
+    metrics = model.evaluate(batches, return_dict=True, verbose=0)
+    return {name: float(value) for name, value in metrics.items()}
+
+
+def write_lines(run: RunDirectory, progress: Followed, *, only_last: bool = False) -> None:
+    """Appends the last line; or writes all anew, since a killed run may lack or exceed one."""
+    path = run.path / WINDOWS
+    if only_last:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(progress.history[-1]) + "\n")
+        return
+    temporary = path.with_name(f".{WINDOWS}.partial")
+    text = "".join(json.dumps(entry) + "\n" for entry in progress.history)
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
