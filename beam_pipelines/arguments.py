@@ -14,7 +14,7 @@ __all__ = [
 
 
 def init(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of this command."""
+    """Adds the data to guess from, and where the guess goes."""
     parser.add_argument(
         "data", nargs="+", metavar="DATA", help="files or globs, as preprocess --input takes them"
     )
@@ -31,8 +31,8 @@ def init(parser: argparse.ArgumentParser) -> None:
 
 
 def preprocess(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of this command; those it does not know are Beam's."""
-    parser.add_argument("spec", help="the spec, a YAML file")
+    """Adds spec, input and output, and how rows become records; other options are Beam's."""
+    _spec(parser)
     parser.add_argument(
         "--input",
         action="append",
@@ -59,14 +59,8 @@ def preprocess(parser: argparse.ArgumentParser) -> None:
         help="keep what is found of each input file here, so that a later job analyses only new "
         "files; the result is the same",
     )
-    parser.add_argument(
-        "--max-rejected",
-        type=float,
-        default=0.01,
-        metavar="SHARE",
-        help="fail when a larger share of rows is rejected (default: %(default)s)",
-    )
-    parser.add_argument("--compression", choices=("none", "gzip"), default="none")
+    _max_rejected(parser)
+    _compression(parser)
     parser.add_argument(
         "--rows-per-record",
         type=_positive,
@@ -75,7 +69,7 @@ def preprocess(parser: argparse.ArgumentParser) -> None:
         help="hold N rows in a record: training reads them faster, other readers must know "
         "(default: %(default)s)",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace a finished output")
+    _overwrite(parser)
     parser.add_argument(
         "--dry-run",
         action="store_true",
@@ -85,7 +79,7 @@ def preprocess(parser: argparse.ArgumentParser) -> None:
 
 
 def predict(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of this command; those it does not know are Beam's."""
+    """Adds model, input and output; other options are Beam's."""
     parser.add_argument("model", metavar="MODEL", help="what `skewless export` left")
     parser.add_argument(
         "--input",
@@ -96,19 +90,13 @@ def predict(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="the directory to leave")
     parser.add_argument("--format", choices=("parquet", "jsonl"), default="parquet")
-    parser.add_argument(
-        "--max-rejected",
-        type=float,
-        default=0.01,
-        metavar="SHARE",
-        help="fail when a larger share of rows is rejected (default: %(default)s)",
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace a finished output")
+    _max_rejected(parser)
+    _overwrite(parser)
 
 
 def stream(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of this command; those it does not know are Beam's."""
-    parser.add_argument("spec", help="the spec, a YAML file")
+    """Adds spec, source and output, and how rows fall into windows; other options are Beam's."""
+    _spec(parser)
     parser.add_argument(
         "--source",
         required=True,
@@ -135,6 +123,65 @@ def stream(parser: argparse.ArgumentParser) -> None:
         help="what a message of a queue is: a JSON object or a serialized tf.Example; files go by "
         "their ending (default: %(default)s)",
     )
+    _windows(parser)
+    parser.add_argument(
+        "--until-idle",
+        type=float,
+        metavar="SECONDS",
+        help="end when no new file came for so long, all windows written (files only)",
+    )
+    _compression(parser)
+    _drift(parser)
+    parser.add_argument(
+        "--expansion-service",
+        metavar="HOST:PORT",
+        help="of Beam's Kafka transforms; without it Beam starts one, for which it needs the jar",
+    )
+
+
+def inspect(parser: argparse.ArgumentParser) -> None:
+    """Adds what to look at, and which of its records, IDs or rows."""
+    parser.add_argument(
+        "records", metavar="DIR|MODEL", help="the records directory, or what `skewless export` left"
+    )
+    parser.add_argument(
+        "--row",
+        metavar="JSON",
+        help="of a model: walk this row through it, from raw values to the score; - reads it from "
+        "standard input",
+    )
+    parser.add_argument("--split", choices=("train", "eval", "test"), default="train")
+    parser.add_argument("-n", type=int, default=5, metavar="N", help="records to show (default: 5)")
+    parser.add_argument(
+        "--feature", metavar="NAME", help="with --id: the feature; `label` for the label"
+    )
+    parser.add_argument("--id", type=int, metavar="ID", help="say what this ID of --feature means")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+
+
+def _spec(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("spec", help="the spec, a YAML file")
+
+
+def _max_rejected(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--max-rejected",
+        type=float,
+        default=0.01,
+        metavar="SHARE",
+        help="fail when a larger share of rows is rejected (default: %(default)s)",
+    )
+
+
+def _compression(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--compression", choices=("none", "gzip"), default="none")
+
+
+def _overwrite(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--overwrite", action="store_true", help="replace a finished output")
+
+
+def _windows(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--window",
         default="60s",
@@ -159,13 +206,9 @@ def stream(parser: argparse.ArgumentParser) -> None:
         help="reject rows that come later than so long after their window's end; without it they "
         "are all written, in later panes of their window",
     )
-    parser.add_argument(
-        "--until-idle",
-        type=float,
-        metavar="SECONDS",
-        help="end when no new file came for so long, all windows written (files only)",
-    )
-    parser.add_argument("--compression", choices=("none", "gzip"), default="none")
+
+
+def _drift(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--drift-limit",
         type=float,
@@ -184,31 +227,6 @@ def stream(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="is sent the drift of each window that drifts, as JSON",
     )
-    parser.add_argument(
-        "--expansion-service",
-        metavar="HOST:PORT",
-        help="of Beam's Kafka transforms; without it Beam starts one, for which it needs the jar",
-    )
-
-
-def inspect(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of this command."""
-    parser.add_argument(
-        "records", metavar="DIR|MODEL", help="the records directory, or what `skewless export` left"
-    )
-    parser.add_argument(
-        "--row",
-        metavar="JSON",
-        help="of a model: walk this row through it, from raw values to the score; - reads it from "
-        "standard input",
-    )
-    parser.add_argument("--split", choices=("train", "eval", "test"), default="train")
-    parser.add_argument("-n", type=int, default=5, metavar="N", help="records to show (default: 5)")
-    parser.add_argument(
-        "--feature", metavar="NAME", help="with --id: the feature; `label` for the label"
-    )
-    parser.add_argument("--id", type=int, metavar="ID", help="say what this ID of --feature means")
-    parser.add_argument("--json", action="store_true", help="one JSON document")
 
 
 def _positive(text: str) -> int:

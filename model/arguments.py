@@ -16,11 +16,11 @@ __all__ = [
 
 
 def train(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of this command."""
+    """Adds the records to train on, or the windows to follow, and how."""
     parser.add_argument("records", nargs="?", metavar="DIR", help="the records directory")
     parser.add_argument("--output", required=True, metavar="RUN", help="the run directory to leave")
     parser.add_argument("--spec", help="a spec with other model and training sections")
-    parser.add_argument("--epochs", type=int, metavar="N", help="instead of training.epochs")
+    _epochs(parser)
     parser.add_argument("--resume", action="store_true", help="continue a stopped run")
     parser.add_argument(
         "--warm-start",
@@ -29,9 +29,7 @@ def train(parser: argparse.ArgumentParser) -> None:
         "(preprocess --grow-from RUN/transform)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a run")
-    parser.add_argument(
-        "--cache", metavar="memory|FILE", help="keep records in memory or in a file"
-    )
+    _cache(parser)
     parser.add_argument(
         "--checkpoint-steps",
         type=int,
@@ -39,6 +37,10 @@ def train(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="steps between checkpoints within an epoch (default: %(default)s)",
     )
+    _following(parser)
+
+
+def _following(parser: argparse.ArgumentParser) -> None:
     following = parser.add_argument_group("windows of a stream, trained on as they finish")
     following.add_argument(
         "--follow", metavar="DIR", help="what `skewless stream` leaves, instead of records"
@@ -72,13 +74,11 @@ def train(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="records of the same transform to prove parity on, where windows keep no raw rows",
     )
-    following.add_argument(
-        "--no-verify", action="store_true", help="export without the parity proof"
-    )
+    _no_verify(following)
 
 
 def compare(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of this command."""
+    """Adds the records, what is varied, and the budget of each run."""
     parser.add_argument("records", metavar="DIR", help="the records directory")
     parser.add_argument("--merge", metavar="A,B", help="merges to compare: --vary model.merge=A,B")
     parser.add_argument(
@@ -99,7 +99,7 @@ def compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seeds", type=int, default=3, metavar="N", help="runs of each arm (default: %(default)s)"
     )
-    parser.add_argument("--epochs", type=int, metavar="N", help="instead of training.epochs")
+    _epochs(parser)
     parser.add_argument("--spec", help="instead of the records' own")
     parser.add_argument(
         "--metric", metavar="NAME", help="of metrics.json (default: auc, accuracy or rmse)"
@@ -110,16 +110,14 @@ def compare(parser: argparse.ArgumentParser) -> None:
         metavar="OUT",
         help="where the runs lie; finished ones are not made again (default: %(default)s)",
     )
-    parser.add_argument(
-        "--cache", metavar="memory|FILE", help="keep records in memory or in a file"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    _cache(parser)
+    _json(parser)
 
 
 def evaluate(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of this command."""
-    parser.add_argument("run", metavar="RUN", help="the run directory")
-    parser.add_argument("--records", required=True, metavar="DIR", help="the records directory")
+    """Adds the run, the split and the slices to evaluate."""
+    _run(parser)
+    _records(parser)
     parser.add_argument("--split", choices=("train", "eval", "test"), default="eval")
     parser.add_argument(
         "--slice",
@@ -128,21 +126,21 @@ def evaluate(parser: argparse.ArgumentParser) -> None:
         metavar="COLUMN",
         help="also by the values of this raw column; repeat for more",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    _json(parser)
 
 
 def export(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of this command."""
-    parser.add_argument("run", metavar="RUN", help="the run directory")
+    """Adds the run, the model to leave, and whether parity is proved first."""
+    _run(parser)
     parser.add_argument("--output", required=True, metavar="MODEL", help="the SavedModel to leave")
     parser.add_argument("--records", metavar="DIR", help="the records, if they were moved")
     parser.add_argument("--overwrite", action="store_true", help="replace what is at the output")
-    parser.add_argument("--no-verify", action="store_true", help="export without the parity proof")
+    _no_verify(parser)
     parser.add_argument("--json", action="store_true", help="print the proof as JSON")
 
 
 def report(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of this command."""
+    """Adds what the page is on."""
     parser.add_argument(
         "directories",
         nargs="+",
@@ -159,13 +157,20 @@ def report(parser: argparse.ArgumentParser) -> None:
 
 
 def serve(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of this command."""
+    """Adds the models, the addresses to listen at, and what requests may take."""
     parser.add_argument(
         "model",
         metavar="MODEL",
         nargs="?",
         help="what `skewless export` left, or a directory of such, named 1, 2, …: the newest answers",
     )
+    _addresses(parser)
+    _models(parser)
+    _settings(parser)
+    _limits(parser)
+
+
+def _addresses(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port",
         type=int,
@@ -185,6 +190,9 @@ def serve(parser: argparse.ArgumentParser) -> None:
         default="127.0.0.1",
         help="the address to listen at; 0.0.0.0 for other machines too (default: %(default)s)",
     )
+
+
+def _models(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model-name",
         metavar="NAME",
@@ -218,6 +226,9 @@ def serve(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="time between looks for a new version (default: %(default)s)",
     )
+
+
+def _settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--monitoring-config-file",
         "--monitoring_config_file",
@@ -244,6 +255,9 @@ def serve(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="bearer tokens, one a line: requests must bring one; read again when it changes",
     )
+
+
+def _limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-body-bytes",
         type=int,
@@ -269,9 +283,9 @@ def serve(parser: argparse.ArgumentParser) -> None:
 
 
 def verify(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of this command."""
+    """Adds the model, the records, and the files that they came from."""
     parser.add_argument("model", metavar="MODEL", help="what `skewless export` left")
-    parser.add_argument("--records", required=True, metavar="DIR", help="the records directory")
+    _records(parser)
     parser.add_argument(
         "--input",
         action="append",
@@ -280,3 +294,29 @@ def verify(parser: argparse.ArgumentParser) -> None:
         help="the files the records came from; without it, the raw rows kept beside the records",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _records(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--records", required=True, metavar="DIR", help="the records directory")
+
+
+def _run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="the run directory")
+
+
+def _epochs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--epochs", type=int, metavar="N", help="instead of training.epochs")
+
+
+def _cache(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--cache", metavar="memory|FILE", help="keep records in memory or in a file"
+    )
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def _no_verify(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--no-verify", action="store_true", help="export without the parity proof")

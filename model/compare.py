@@ -23,6 +23,7 @@ import keras
 from skewless.model import arguments
 from skewless.model.comparison.arms import Arm, arms_of, read_values, with_values
 from skewless.model.comparison.result import ArmResult, Comparison
+from skewless.model.metrics.names import LOWER_IS_BETTER
 from skewless.model.network.build import build
 from skewless.model.train import train
 from skewless.model.training.records import Records, open_records
@@ -60,7 +61,6 @@ _METRICS: dict[type, str] = {
     RegressionLabel: "rmse",
     SequenceLabel: "token_accuracy",
 }
-_LOWER_IS_BETTER = frozenset({"loss", "log_loss", "rmse", "mae", "ece"})
 
 
 @dataclass
@@ -122,9 +122,9 @@ def compare(
             f"{records.directory}: neither test nor eval has rows to compare on; give them a share "
             "under `split` in the spec and preprocess again"
         )
-    gathered = [_Runs(count) for count in parameters]
     chosen = tuple(base.training.seed + number for number in range(seeds))
     pace = _Pace(len(arms) * seeds)
+    gathered = [_Runs(count) for count in parameters]
     for seed in chosen:
         for arm, runs in zip(arms, gathered, strict=True):
             path = Path(output) / arm.folder / f"seed-{seed}"
@@ -133,7 +133,7 @@ def compare(
         records=str(records_directory),
         split=split,
         metric=wanted,
-        higher_is_better=wanted not in _LOWER_IS_BETTER,
+        higher_is_better=wanted not in LOWER_IS_BETTER,
         epochs=base.training.epochs,
         seeds=chosen,
         arms=tuple(_result(arm, runs) for arm, runs in zip(arms, gathered, strict=True)),

@@ -97,15 +97,7 @@ def verify(
     root = Path(model_directory)
     records = open_records(records_directory)
     description = _description(root)
-    carried = description["transform_sha256"]
-    if carried != records.manifest.transform_sha256 and not is_of_transform(
-        carried, records.root / TRANSFORM
-    ):
-        raise DatasetMismatchError(
-            f"{root}: carries the transform {carried}, but "
-            f"{records_directory} came from {records.manifest.transform_sha256}; "
-            "export the run of these records"
-        )
+    _check_transform(root, description["transform_sha256"], records)
     altered = list(differing_files(root, description))
     spec = load(root / EXTRA / SPEC)
     transform = _loaded(root, altered).signatures["transform_features"]
@@ -138,6 +130,15 @@ def verify(
         )
     report.altered = altered
     return report
+
+
+def _check_transform(model: Path, carried: str, records: Records) -> None:
+    own = records.manifest.transform_sha256
+    if carried != own and not is_of_transform(carried, records.root / TRANSFORM):
+        raise DatasetMismatchError(
+            f"{model}: carries the transform {carried}, but {records.directory} came from {own}; "
+            "export the run of these records"
+        )
 
 
 def check_predictions(

@@ -99,18 +99,7 @@ def take_sample(inputs: Sequence[str]) -> Sample:
             unreadable |= _not_read(whole)
         names = [name for name in names if name not in unreadable]
         text_rows = _read(pieces, names, spec)
-        cells = max(1, len(names) * len(groups))
-        most = max(1, min(_ROWS_OF_A_GROUP, _CELLS // cells))
-        size = _BYTES // max(1, len(groups))
-        try:
-            group_rows = _read(groups, names, spec, most, size)
-        except DataError:
-            for unit in groups:
-                unreadable |= undecodable(unit, names)
-            if not any(name in unreadable for name in names):
-                raise
-            names = [name for name in names if name not in unreadable]
-            group_rows = _read(groups, names, spec, most, size)
+        group_rows = _read_groups(groups, names, spec, unreadable)
         tables = text_rows.tables + group_rows.tables
         rows = text_rows.rows + group_rows.rows
         if not rows:
@@ -255,6 +244,24 @@ def _read(
                 break
         result.rows += taken
     return result
+
+
+def _read_groups(
+    groups: Sequence[WorkUnit], names: Sequence[str], spec: Spec, unreadable: dict[str, str]
+) -> _Rows:
+    """Reads Parquet's row groups; columns that cannot be decoded join the `unreadable` ones."""
+    cells = max(1, len(names) * len(groups))
+    most = max(1, min(_ROWS_OF_A_GROUP, _CELLS // cells))
+    size = _BYTES // max(1, len(groups))
+    try:
+        return _read(groups, names, spec, most, size)
+    except DataError:
+        for unit in groups:
+            unreadable |= undecodable(unit, names)
+        if not any(name in unreadable for name in names):
+            raise
+        names = [name for name in names if name not in unreadable]
+        return _read(groups, names, spec, most, size)
 
 
 def _batches(

@@ -113,53 +113,79 @@ def stream_files(
     Raises:
       AccountingError: If rows are lost.
     """
-    shutil.rmtree(Path(job.directory) / PENDING, ignore_errors=True)
-    windows, done = _finished(job)
+    pending = Path(job.directory) / PENDING
+    shutil.rmtree(pending, ignore_errors=True)
+    windows = _Windows(job, committed)
     files = FilePoll(pattern)
     clock, idle_since = 0, time.monotonic()
-    read = written = 0
+    while True:
+        new = files.new(_ROUND_FILES)
+        idle = time.monotonic() - idle_since
+        if new:
+            segments = _write(job, new, clock, windows.done, options)
+            windows.add(segments)
+            clock = max([clock, *(segment.latest for segment in segments)])
+            idle_since = time.monotonic()
+        elif not files.waiting and until_idle is not None and idle >= until_idle:
+            break
+        waited = time.monotonic() - idle_since
+        if not windows.close(clock + round(waited * SECOND)):
+            return
+        if not new:
+            time.sleep(poll)
+    if windows.close_all():
+        shutil.rmtree(pending, ignore_errors=True)
 
-    def close(until: int) -> bool:
-        nonlocal written
-        due = {start: window for start, window in windows.items() if window.segments}
+
+class _Windows:
+    """The windows of a stream: what is gathered for their next panes, and what panes hold already.
+
+    Attributes:
+      done: By file, the ranges of records that panes of an earlier run hold.
+    """
+
+    def __init__(self, job: StreamJob, committed: Callable[[str], bool]) -> None:
+        self._job = job
+        self._committed = committed
+        self._windows, self.done = _finished(job)
+        self._read = self._written = 0
+
+    def add(self, segments: Sequence[Segment]) -> None:
+        """Gathers segments of any windows."""
+        for segment in segments:
+            window = self._windows.setdefault(segment.window, _Window())
+            if not window.segments:
+                window.deadline = self._job.windowing.deadline(segment.window, segment.arrival)
+            window.segments.append(segment)
+            self._read += segment.read
+
+    def close(self, until: int) -> bool:
+        """Writes the panes that are due by `until`; False when the stream is to end."""
+        due = {start: window for start, window in self._windows.items() if window.segments}
         for start, window in sorted(due.items()):
             if window.deadline > until:
                 continue
-            pane = seal_pane(job, start, window.segments, window.panes)
-            written += sum(segment.read for segment in window.segments)
+            pane = seal_pane(self._job, start, window.segments, window.panes)
+            self._written += sum(segment.read for segment in window.segments)
             window.panes.append(pane.id)
             window.segments = []
-            if not committed(commit_pane(job, pane)):
+            if not self._committed(commit_pane(self._job, pane)):
                 return False
         return True
 
-    going = True
-    while going:
-        new = files.new(_ROUND_FILES)
-        if new:
-            segments = _write(job, new, clock, done, options)
-            for segment in segments:
-                window = windows.setdefault(segment.window, _Window())
-                if not window.segments:
-                    window.deadline = job.windowing.deadline(segment.window, segment.arrival)
-                window.segments.append(segment)
-            read += sum(segment.read for segment in segments)
-            clock = max([clock, *(segment.latest for segment in segments)])
-            idle_since = time.monotonic()
-        elif (
-            not files.waiting
-            and until_idle is not None
-            and time.monotonic() - idle_since >= until_idle
-        ):
-            break
-        waited = time.monotonic() - idle_since
-        going = close(clock + round(waited * SECOND))
-        if going and not new:
-            time.sleep(poll)
-    if going and close(max([0, *(window.deadline for window in windows.values())])):
-        if read != written:
-            raise AccountingError(f"{read} rows were read, {written} are in panes. Report this")
-        shutil.rmtree(Path(job.directory) / PENDING, ignore_errors=True)
+    def close_all(self) -> bool:
+        """Writes all panes; False when the stream is to end before.
+
+        Raises:
+          AccountingError: If they hold other rows than were gathered.
+        """
+        if not self.close(max([0, *(window.deadline for window in self._windows.values())])):
+            return False
+        if self._read != self._written:
+            raise AccountingError(
+                f"{self._read} rows were read, {self._written} are in panes. Report this"
+            )
+        return True
 
 
 def _write(

@@ -6,6 +6,7 @@ The training split is bars, the split it is compared with dots.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from skewless.model.report.divergence import Divergence
@@ -30,7 +31,7 @@ def histogram_chart(splits: Splits, name: str) -> Chart:
     )
     edges = next(iter(found.values()))["edges"]
     counts = {split: histogram["counts"] for split, histogram in found.items()}
-    return _bins(f"{name}: values", summary, edges, counts, "value")
+    return _Bins("value", edges, counts).drawn(f"{name}: values", summary)
 
 
 def length_chart(splits: Splits, name: str, length: int | None) -> Chart:
@@ -45,10 +46,10 @@ def length_chart(splits: Splits, name: str, length: int | None) -> Chart:
         f"Cut at {length}: {cut:.1%} of rows lose something."
     )
     counts = {split: histogram["counts"] for split, histogram in found.items()}
-    place = None
+    rules = []
     if length is not None and edges[0] <= length + 1 < edges[-1]:
-        place = (length + 1 - edges[0]) / (edges[1] - edges[0])
-    return _bins(f"{name}: length", summary, edges, counts, "length", place, f"cut at {length}")
+        rules = _rule((length + 1 - edges[0]) / (edges[1] - edges[0]), f"cut at {length}")
+    return _Bins("length", edges, counts).drawn(f"{name}: length", summary, rules)
 
 
 def frequent_chart(splits: Splits, name: str) -> Chart:
@@ -143,86 +144,99 @@ def difference_chart(found: Sequence[Divergence], left: str, right: str) -> Char
     )
 
 
-def _bins(
-    title: str,
-    summary: str,
-    edges: Sequence[float],
-    counts: Mapping[str, Sequence[int]],
-    what: str,
-    rule: float | None = None,
-    rule_text: str = "",
-) -> Chart:
-    bars = len(edges) - 1
-    step = max(1, -(-bars // 4))
-    ticks = list(range(0, bars + 1, step))
-    texts = ", ".join(f"'{number(edges[place])}'" for place in ticks)
-    values = []
-    for split, its in counts.items():
-        total = max(1, sum(its))
-        for place, count in enumerate(its):
-            values.append(
-                {
-                    "split": split,
-                    "from": place,
-                    "to": place + 1,
-                    "middle": place + 0.5,
-                    "share": count / total,
-                    what: f"{number(edges[place])} to {number(edges[place + 1])}",
-                }
-            )
-    x = {
-        "field": "from",
-        "type": "quantitative",
-        "title": what,
-        "scale": {"domain": [0, bars], "nice": False},
-        "axis": {
-            "values": ticks,
-            "labelExpr": f"[{texts}][round(datum.value / {step})]",
-            "grid": False,
-        },
-    }
-    y = {"field": "share", "type": "quantitative", "title": "share of rows", "axis": _PERCENT}
-    told = [
-        {"field": what, "type": "nominal"},
-        {"field": "share", "type": "quantitative", "format": ".1%"},
-    ]
-    first, *others = counts
-    layers: list[dict[str, Any]] = [
-        {
-            "transform": [{"filter": {"field": "split", "equal": first}}],
-            "mark": {"type": "bar", "binSpacing": 1, "color": FIRST},
-            "encoding": {
-                "x": {**x, "bin": "binned"},
-                "x2": {"field": "to"},
-                "y": y,
-                "tooltip": told,
+@dataclass(frozen=True)
+class _Bins:
+    """Rows by bins of a number.
+
+    Attributes:
+      what: What is counted, in a word.
+      edges: [bins + 1] of them, rising.
+      counts: [bins] rows of each, by split.
+    """
+
+    what: str
+    edges: Sequence[float]
+    counts: Mapping[str, Sequence[int]]
+
+    def range(self, place: int) -> str:
+        """Returns where the bin at `place` begins and ends, in words."""
+        return f"{number(self.edges[place])} to {number(self.edges[place + 1])}"
+
+    def drawn(self, title: str, summary: str, rules: Sequence[Mapping[str, Any]] = ()) -> Chart:
+        """Draws bars of the first split, dots of the second, and layers over both."""
+        declared = {"data": {"values": self._values()}, "layer": [*self._layers(), *rules]}
+        rows = [
+            (self.range(place), *(its[place] for its in self.counts.values()))
+            for place in range(len(self.edges) - 1)
+        ]
+        columns = (self.what, *(f"{split} rows" for split in self.counts))
+        return draw(title, summary, declared, columns, rows)
+
+    def _values(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "split": split,
+                "from": place,
+                "to": place + 1,
+                "middle": place + 0.5,
+                "share": count / max(1, sum(its)),
+                self.what: self.range(place),
+            }
+            for split, its in self.counts.items()
+            for place, count in enumerate(its)
+        ]
+
+    def _layers(self) -> list[dict[str, Any]]:
+        x = self._axis()
+        y = {"field": "share", "type": "quantitative", "title": "share of rows", "axis": _PERCENT}
+        told = [
+            {"field": self.what, "type": "nominal"},
+            {"field": "share", "type": "quantitative", "format": ".1%"},
+        ]
+        bars = {"x": {**x, "bin": "binned"}, "x2": {"field": "to"}}
+        dots = {"x": {**x, "field": "middle"}}
+        marks = (
+            ({"type": "bar", "binSpacing": 1, "color": FIRST}, bars),
+            ({"type": "point", "color": SECOND}, dots),
+        )
+        return [
+            {
+                "transform": [{"filter": {"field": "split", "equal": split}}],
+                "mark": mark,
+                "encoding": {**places, "y": y, "tooltip": told},
+            }
+            for split, (mark, places) in zip(self.counts, marks, strict=False)
+        ]
+
+    def _axis(self) -> dict[str, Any]:
+        """Declares an axis of bins as wide as each other, whatever their edges are."""
+        bars = len(self.edges) - 1
+        step = max(1, -(-bars // 4))
+        ticks = list(range(0, bars + 1, step))
+        texts = ", ".join(f"'{number(self.edges[place])}'" for place in ticks)
+        return {
+            "field": "from",
+            "type": "quantitative",
+            "title": self.what,
+            "scale": {"domain": [0, bars], "nice": False},
+            "axis": {
+                "values": ticks,
+                "labelExpr": f"[{texts}][round(datum.value / {step})]",
+                "grid": False,
             },
         }
+
+
+def _rule(place: float, text: str) -> list[dict[str, Any]]:
+    """Declares the layers of a line across bins, with what it means above it."""
+    once: dict[str, Any] = {"values": [{}]}
+    at = {"datum": place, "type": "quantitative"}
+    line = {"type": "rule", "color": WARNING, "size": 2}
+    label = {"type": "text", "text": text, "baseline": "bottom", "dy": -3}
+    return [
+        {"data": once, "mark": line, "encoding": {"x": at}},
+        {"data": once, "mark": label, "encoding": {"x": at, "y": {"value": 0}}},
     ]
-    if others:
-        layers.append(
-            {
-                "transform": [{"filter": {"field": "split", "equal": others[0]}}],
-                "mark": {"type": "point", "color": SECOND},
-                "encoding": {"x": {**x, "field": "middle"}, "y": y, "tooltip": told},
-            }
-        )
-    if rule is not None:
-        once: dict[str, Any] = {"values": [{}]}
-        at = {"datum": rule, "type": "quantitative"}
-        line = {"type": "rule", "color": WARNING, "size": 2}
-        text = {"type": "text", "text": rule_text, "baseline": "bottom", "dy": -3}
-        layers.append({"data": once, "mark": line, "encoding": {"x": at}})
-        layers.append({"data": once, "mark": text, "encoding": {"x": at, "y": {"value": 0}}})
-    rows = [
-        (
-            f"{number(edges[place])} to {number(edges[place + 1])}",
-            *(its[place] for its in counts.values()),
-        )
-        for place in range(bars)
-    ]
-    columns = (what, *(f"{split} rows" for split in counts))
-    return draw(title, summary, {"data": {"values": values}, "layer": layers}, columns, rows)
 
 
 def _ranked(title: str, summary: str, rows: Sequence[tuple[str, str, float]], what: str) -> Chart:

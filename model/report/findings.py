@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from skewless.model.metrics.names import LOWER_IS_BETTER
 from skewless.model.report.divergence import divergences
-from skewless.model.report.run_charts import LOWER_IS_BETTER, main_metric, surely_worse
+from skewless.model.report.run_charts import main_metric, surely_worse
 from skewless.model.report.sources import Records, Run
 from skewless.schemas.spec.features import CategoricalFeature, NumericFeature, TextFeature
 from skewless.schemas.spec.label import BinaryLabel, MulticlassLabel

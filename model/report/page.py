@@ -191,43 +191,8 @@ def _run(run: Run, place: int) -> Section:
         f"{training.optimizer} at {training.learning_rate:g}."
     )
     classes = _classes(run.records, next(iter(run.records.splits.values()), {}))
-    parts = []
-    for split in splits:
-        curves = metrics.get("curves", {}).get(split, {})
-        tables = []
-        if curves.get("confusions"):
-            tables.append(
-                Table(
-                    "Commonest confusions",
-                    ("is", "taken for", "rows"),
-                    [
-                        (classes[c["class"]], classes[c["taken_for"]], f"{c['rows']:,}")
-                        for c in curves["confusions"]
-                    ],
-                )
-            )
-        parts.append(
-            Section(
-                f"run{place}-{split}",
-                f"On {split}",
-                tables=tables,
-                charts=curve_charts(curves, classes),
-            )
-        )
-    for split, evaluation in run.evaluations.items():
-        metric = main_metric(evaluation["metrics"])
-        compared = sum(map(len, evaluation["slices"].values()))
-        charts = [
-            slice_chart(column, entries, metric, evaluation["metrics"][metric], compared)
-            for column, entries in evaluation["slices"].items()
-            if any(entry.get(metric) is not None for entry in entries)
-        ]
-        intro_of_slices = f"{metric} with 95% intervals, the worst first."
-        parts.append(
-            Section(
-                f"run{place}-slices-{split}", f"Slices of {split}", intro_of_slices, charts=charts
-            )
-        )
+    parts = [_split_part(run, place, split, classes) for split in splits]
+    parts += [_slices_part(run, place, split) for split in run.evaluations]
     if not run.evaluations:
         how = (
             f"`skewless evaluate {run.name} --records DIR --slice COLUMN` adds slices to this page."
@@ -241,6 +206,40 @@ def _run(run: Run, place: int) -> Section:
         [_metrics(run, splits)],
         history_charts(metrics.get("history", [])),
         [part for part in parts if part.charts or part.tables or part.intro],
+    )
+
+
+def _split_part(run: Run, place: int, split: str, classes: Sequence[str]) -> Section:
+    curves = run.metrics.get("curves", {}).get(split, {})
+    tables = []
+    if curves.get("confusions"):
+        confusions: list[tuple[str, ...]] = [
+            (classes[c["class"]], classes[c["taken_for"]], f"{c['rows']:,}")
+            for c in curves["confusions"]
+        ]
+        tables.append(Table("Commonest confusions", ("is", "taken for", "rows"), confusions))
+    return Section(
+        f"run{place}-{split}",
+        f"On {split}",
+        tables=tables,
+        charts=curve_charts(curves, classes),
+    )
+
+
+def _slices_part(run: Run, place: int, split: str) -> Section:
+    evaluation = run.evaluations[split]
+    metric = main_metric(evaluation["metrics"])
+    compared = sum(map(len, evaluation["slices"].values()))
+    charts = [
+        slice_chart(column, entries, metric, evaluation["metrics"][metric], compared)
+        for column, entries in evaluation["slices"].items()
+        if any(entry.get(metric) is not None for entry in entries)
+    ]
+    return Section(
+        f"run{place}-slices-{split}",
+        f"Slices of {split}",
+        f"{metric} with 95% intervals, the worst first.",
+        charts=charts,
     )
 
 

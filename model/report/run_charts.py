@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 from typing import Any
 
+from skewless.model.metrics.names import LOWER_IS_BETTER
 from skewless.model.report.drawing import FIRST, SECOND, WARNING, Chart, draw, number
 
 __all__ = [
-    "LOWER_IS_BETTER",
     "curve_charts",
     "history_charts",
     "main_metric",
@@ -17,12 +17,12 @@ __all__ = [
     "surely_worse",
 ]
 
-LOWER_IS_BETTER = frozenset({"loss", "log_loss", "rmse", "mae", "ece"})
 _DIAGONAL = {
     "data": {"values": [{"x": 0, "y": 0}, {"x": 1, "y": 1}]},
     "mark": {"type": "line", "color": "var(--line)", "strokeDash": [4, 4]},
 }
 _MOST_SLICES = 15
+_CHANCE, _WORSE = "within chance", "surely worse"
 
 
 def main_metric(metrics: Mapping[str, Any]) -> str:
@@ -126,72 +126,67 @@ def slice_chart(
       overall: Its value over all rows.
       compared: How many slices there are to be the worst of.
     """
-    lower = metric in LOWER_IS_BETTER
-    known = [entry for entry in slices if entry.get(metric) is not None]
-    ranked = sorted(known, key=lambda entry: entry[metric], reverse=lower)[:_MOST_SLICES]
-    values = []
-    for entry in ranked:
-        low, high = entry.get("confidence", {}).get(metric) or (entry[metric], entry[metric])
-        values.append(
-            {
-                "value": entry["value"],
-                metric: entry[metric],
-                "low": low,
-                "high": high,
-                "rows": entry["rows"],
-                "kind": "surely worse"
-                if surely_worse(entry, metric, overall, compared)
-                else "within chance",
-            }
-        )
-    worse = [entry["value"] for entry in values if entry["kind"] == "surely worse"]
+    values = _ranked_slices(slices, metric, overall, compared)
+    worse = [entry["value"] for entry in values if entry["kind"] == _WORSE]
     summary = f"Over all rows {overall:.4g}. " + (
         f"Surely worse: {', '.join(worse)}." if worse else "No value is worse by more than chance."
     )
-    y = {"field": "value", "sort": [entry["value"] for entry in values], "title": None}
-    x = {"type": "quantitative", "title": metric, "scale": {"zero": False}}
-    kinds = ["within chance", "surely worse"]
-    declared = {
-        "data": {"values": values},
-        "layer": [
-            {
-                "mark": {"type": "rule", "strokeDash": [4, 4]},
-                "encoding": {"x": {"datum": overall, **x}},
-            },
-            {
-                "mark": {"type": "rule", "size": 2},
-                "encoding": {
-                    "y": y,
-                    "x": {"field": "low", **x},
-                    "x2": {"field": "high"},
-                    **_by_colour("kind", kinds, (FIRST, WARNING)),
-                },
-            },
-            {
-                "mark": {"type": "point", "size": 70},
-                "encoding": {
-                    "y": y,
-                    "x": {"field": metric, **x},
-                    **_by_colour("kind", kinds, (FIRST, WARNING)),
-                    "shape": {
-                        "field": "kind",
-                        "scale": {"domain": kinds, "range": ["circle", "triangle-left"]},
-                    },
-                },
-            },
-        ],
-    }
     rows = [
         (v["value"], v["rows"], v[metric], f"{v['low']:.4g} to {v['high']:.4g}") for v in values
     ]
     return draw(
         f"By {column}",
         summary,
-        declared,
+        {"data": {"values": values}, "layer": _slice_layers(values, metric, overall)},
         (column, "rows", metric, "95% interval"),
         rows,
         height=max(100, 22 * len(values) + 75),
     )
+
+
+def _ranked_slices(
+    slices: Sequence[Mapping[str, Any]], metric: str, overall: float, compared: int
+) -> list[dict[str, Any]]:
+    """Returns what is drawn of each slice that has the metric, the worst first."""
+    known = [entry for entry in slices if entry.get(metric) is not None]
+    lower = metric in LOWER_IS_BETTER
+    values = []
+    for entry in sorted(known, key=lambda entry: entry[metric], reverse=lower)[:_MOST_SLICES]:
+        low, high = entry.get("confidence", {}).get(metric) or (entry[metric], entry[metric])
+        kind = _WORSE if surely_worse(entry, metric, overall, compared) else _CHANCE
+        drawn = {"value": entry["value"], "rows": entry["rows"], "kind": kind}
+        values.append({**drawn, metric: entry[metric], "low": low, "high": high})
+    return values
+
+
+def _slice_layers(
+    values: Sequence[Mapping[str, Any]], metric: str, overall: float
+) -> list[dict[str, Any]]:
+    """Declares a line for all rows; an interval and a point for each slice."""
+    kinds = [_CHANCE, _WORSE]
+    y = {"field": "value", "sort": [entry["value"] for entry in values], "title": None}
+    x = {"type": "quantitative", "title": metric, "scale": {"zero": False}}
+    by_kind = _by_colour("kind", kinds, (FIRST, WARNING))
+    shapes = {"domain": kinds, "range": ["circle", "triangle-left"]}
+    return [
+        {
+            "mark": {"type": "rule", "strokeDash": [4, 4]},
+            "encoding": {"x": {"datum": overall, **x}},
+        },
+        {
+            "mark": {"type": "rule", "size": 2},
+            "encoding": {"y": y, "x": {"field": "low", **x}, "x2": {"field": "high"}, **by_kind},
+        },
+        {
+            "mark": {"type": "point", "size": 70},
+            "encoding": {
+                "y": y,
+                "x": {"field": metric, **x},
+                **by_kind,
+                "shape": {"field": "kind", "scale": shapes},
+            },
+        },
+    ]
 
 
 def _line(

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
@@ -34,7 +35,7 @@ from skewless.model.serve.reading.reader import Reader
 from skewless.model.serve.tensorflow_serving.rest import rest_api
 from skewless.model.serve.transport.tokens import AuthorizedApp, Tokens
 
-__all__ = ["application"]
+__all__ = ["Parts", "application"]
 
 # Smaller replies fit a packet as they are. The fastest level: those below 128 KiB are packed in the event loop.
 _GZIP_FROM_BYTES = 1024
@@ -44,88 +45,105 @@ _ROW_BYTES = 256 * 1024
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What answers requests.
+
+    Attributes:
+      models: Which answer.
+      batcher: Computes.
+      reader: Reads bodies.
+      metrics: What `/metrics` shows.
+      observer: Is told of each request.
+      stopping: Whether the server takes no new work.
+    """
+
+    models: Models
+    batcher: Batcher
+    reader: Reader
+    metrics: Metrics
+    observer: Observer
+    stopping: Callable[[], bool]
+
+    def serving(self) -> bool:
+        """Whether requests are answered."""
+        return not self.stopping() and any(entry.current is not None for entry in self.models)
+
+
 def application(
-    models: Models,
-    batcher: Batcher,
-    reader: Reader,
-    metrics: Metrics,
-    observer: Observer,
+    parts: Parts,
     *,
     max_body_bytes: int,
     timeout: float,
-    stopping: Callable[[], bool],
     monitoring_path: str | None,
     tokens: Tokens | None,
 ) -> ASGIApp:
     """Returns the application.
 
     Args:
-      models: Which answer.
-      batcher: Computes.
-      reader: Reads bodies.
-      metrics: What `/metrics` shows.
-      observer: Is told of each request.
+      parts: What answers.
       max_body_bytes: Of a request.
       timeout: Seconds from a request's head to its answer.
-      stopping: Whether the server takes no new work.
       monitoring_path: Where TensorFlow Serving's figures are; None for nowhere.
       tokens: What requests must bring; None for nothing.
     """
+    models, batcher = parts.models, parts.batcher
+
+    def guarded(endpoint: Callable) -> Callable:
+        return answered(endpoint, parts.observer, timeout)
+
+    bodies = Bodies(max_body_bytes)
+    rest = guarded(rest_api(models, batcher, bodies, parts.reader))
+    oip = guarded(oip_api(models, batcher, bodies, parts.serving))
+    explain = explanations(models, Bodies(min(max_body_bytes, _ROW_BYTES)))
+    routes = [
+        Route("/v1/{path:path}", rest, methods=_METHODS),
+        *(Route(path, oip, methods=_METHODS) for path in ("/v2", "/v2/{path:path}")),
+        Route("/", guarded(page(models))),
+        Route("/explain", guarded(explain), methods=["POST"]),
+        *_watched(parts, monitoring_path),
+    ]
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _not_here})
+    gzipped = GZipMiddleware(app, minimum_size=_GZIP_FROM_BYTES, compresslevel=_GZIP_LEVEL)
+    guarded_app = gzipped if tokens is None else AuthorizedApp(gzipped, tokens)
+    return ObservedApp(guarded_app, parts.observer)
+
+
+def _watched(parts: Parts, monitoring_path: str | None) -> list[Route]:
+    """Returns what says how the server is."""
 
     async def healthy(request: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
     async def ready(request: Request) -> Response:
-        if stopping():
+        if parts.stopping():
             return JSONResponse({"status": "stopping"}, 503)
         loaded = {
             versions.name: str(versions.current.version)
-            for versions in models
+            for versions in parts.models
             if versions.current is not None
         }
         if not loaded:
             return JSONResponse({"status": "no version is loaded"}, 503)
-        if models.only is not None:
-            return JSONResponse({"status": "ok", "version": loaded[models.only.name]})
+        if parts.models.only is not None:
+            return JSONResponse({"status": "ok", "version": loaded[parts.models.only.name]})
         return JSONResponse({"status": "ok", "models": loaded})
 
     async def figures(request: Request) -> Response:
-        return Response(metrics.page(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return Response(parts.metrics.page(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def figures_as_there(request: Request) -> Response:
-        page = metrics.tensorflow_serving.page()
+        page = parts.metrics.tensorflow_serving.page()
         return Response(page, headers={"Content-Type": CONTENT_TYPE})
 
-    def guarded(endpoint: Callable) -> Callable:
-        return answered(endpoint, observer, timeout)
-
-    def serving() -> bool:
-        return not stopping() and any(versions.current is not None for versions in models)
-
-    bodies = Bodies(max_body_bytes)
-    oip = oip_api(models, batcher, bodies, serving)
     routes = [
-        Route(
-            "/v1/{path:path}",
-            guarded(rest_api(models, batcher, bodies, reader)),
-            methods=_METHODS,
-        ),
-        *(Route(path, guarded(oip), methods=_METHODS) for path in ("/v2", "/v2/{path:path}")),
-        Route("/", guarded(page(models))),
-        Route(
-            "/explain",
-            guarded(explanations(models, Bodies(min(max_body_bytes, _ROW_BYTES)))),
-            methods=["POST"],
-        ),
         Route("/healthz", healthy),
         Route("/readyz", ready),
         Route("/metrics", figures),
     ]
     if monitoring_path is not None:
         routes.append(Route(monitoring_path, figures_as_there))
-    app = Starlette(routes=routes, exception_handlers={HTTPException: _not_here})
-    gzipped = GZipMiddleware(app, minimum_size=_GZIP_FROM_BYTES, compresslevel=_GZIP_LEVEL)
-    return ObservedApp(gzipped if tokens is None else AuthorizedApp(gzipped, tokens), observer)
+    return routes
 
 
 async def _not_here(request: Request, error: Exception) -> Response:

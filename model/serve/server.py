@@ -18,7 +18,7 @@ from pathlib import Path
 
 import uvicorn
 
-from skewless.model.serve.app import application
+from skewless.model.serve.app import Parts, application
 from skewless.model.serve.batching import Batcher
 from skewless.model.serve.batching_parameters import BatchingParameters
 from skewless.model.serve.models.config_file import watch_config_file
@@ -140,14 +140,9 @@ async def serve(options: Options) -> None:
     observer = Observer(metrics)
     stop = asyncio.Event()
     app = application(
-        models,
-        batcher,
-        reader,
-        metrics,
-        observer,
+        Parts(models, batcher, reader, metrics, observer, stop.is_set),
         max_body_bytes=options.max_body_bytes,
         timeout=options.timeout,
-        stopping=stop.is_set,
         monitoring_path=options.monitoring_path,
         tokens=options.tokens,
     )

@@ -37,6 +37,11 @@ class TensorFlowServingMetrics:
         """Makes them anew, apart from those of other servers in the process."""
         self._registry = CollectorRegistry()
         self._names: dict[str, str] = {}
+        self._make_requests()
+        self._make_batches()
+        self._make_loads()
+
+    def _make_requests(self) -> None:
         model_name = ("model_name",)
         self._requests = self._counter(
             _SERVING, "request_count", "The total number of requests.", (*model_name, "status")
@@ -62,6 +67,8 @@ class TensorFlowServingMetrics:
         self._examples_total = self._counter(
             _SERVING, "request_example_count_total", "The total number of tf.Examples.", ("model",)
         )
+
+    def _make_batches(self) -> None:
         self._queuing_latency = self._histogram(
             "batching_session:queuing_latency",
             "Distribution of wall time (in microseconds) spent in queuing.",
@@ -80,6 +87,8 @@ class TensorFlowServingMetrics:
         self._batches = self._counter(
             _SERVING, "batching_session:wrapped_run_count", "Batches computed.", ()
         )
+
+    def _make_loads(self) -> None:
         self._loads = self._counter(
             _CORE, "load_attempt_count", "Loads of a model.", ("model_path", "status")
         )
