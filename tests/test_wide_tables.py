@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,17 +14,23 @@ import pyarrow.parquet as pq
 import pytest
 
 from skewless.beam_pipelines.init import as_table, guess_spec, pieces, proposal, wide
+from skewless.beam_pipelines.init.columns import columns_of
 from skewless.beam_pipelines.init.number_blocks import Truth, number_blocks
 from skewless.beam_pipelines.init.overlap import leaks
 from skewless.beam_pipelines.init.profile import profile
 from skewless.beam_pipelines.init.sample import take_sample
+from skewless.beam_pipelines.sources.formats.jsonl_reader import parse_lines
+from skewless.beam_pipelines.sources.units import WorkUnit
 from skewless.schemas.errors import UsageError
+from skewless.schemas.rows.canonical import canonical
+from skewless.schemas.rows.raw_columns import RawColumn
 from skewless.schemas.spec.spec import parse
 from skewless.schemas.spec.yaml_document import read_yaml
 
 ROWS = 120
 GENES = 1_000
 MOST_CLOSE = 100
+SPEC = parse({"name": "n", "features": {"any": {"type": "categorical"}}})
 
 
 def columns() -> dict[str, list]:
@@ -161,3 +170,69 @@ def test_what_is_no_number_is_no_block() -> None:
     }
     texts = {name: pa.array(values) for name, values in columns.items()}
     assert [entry.name for entry in number_blocks(texts, ("?",), None)] == ["d", "e"]
+
+
+def test_json_of_very_many_keys_is_read_as_each_key_alone() -> None:
+    kinds: list[list[Any]] = [
+        [1.5, None, "x"], [True, 2, 3.0], [["a", "b"], "c", None], [None, None, None], [7, 8, 9],
+    ]  # fmt: skip
+    names = [f"k{place}" for place in range(60)]
+    rows = [
+        {name: kinds[at % len(kinds)][row] for at, name in enumerate(names)} for row in range(3)
+    ]
+    lines = [json.dumps(row).encode() for row in rows]
+    unit, numbers = WorkUnit("wide.jsonl", "jsonl"), np.arange(3)
+    wanted = {name: RawColumn(name, "string", multivalued=True) for name in names}
+    together = parse_lines(lines, unit, numbers, wanted).table
+    for name in names:
+        alone = parse_lines(lines, unit, numbers, {name: wanted[name]}).table
+        for read_as in (wanted[name], RawColumn(name, "string")):
+            one, other = (
+                canonical(table.column(name), read_as, SPEC) for table in (together, alone)
+            )
+            assert one[0].equals(other[0]) and one[1] == other[1], name
+
+
+def test_columns_of_several_tables_are_put_together_in_their_order() -> None:
+    tables = [
+        pa.record_batch({"a": ["1", None], "b": ["2", "3"], "n": [1, 2], "m": [1, 2]}),
+        pa.record_batch({"a": ["4"], "n": [3], "m": ["x"]}),
+        pa.record_batch({"a": ["5"], "b": ["6"], "n": [4], "m": [5]}),
+    ]
+    found = columns_of(["a", "b", "n", "m", "none"], tables, SPEC, {})
+    assert {name: values.to_pylist() for name, values in found.items()} == {
+        "a": ["1", None, "4", "5"],
+        "b": ["2", "3", None, "6"],
+        "n": ["1", "2", "3", "4"],
+        "m": ["1", "2", "x", "5"],
+        "none": [None] * 4,
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("ending", "rows"), [("jsonl", 20), ("csv", 80)])
+def test_init_answers_for_a_hundred_thousand_columns(
+    ending: str, rows: int, tmp_path: Path
+) -> None:
+    random, columns, path = np.random.default_rng(1), 100_000, tmp_path / f"genes.{ending}"
+    with path.open("w") as file:
+        if ending == "csv":
+            file.write(",".join([*(f"gene_{at}" for at in range(columns)), "outcome"]) + "\n")
+        for row in range(rows):
+            values = random.normal(size=columns).round(4).tolist()
+            outcome = "ill" if row % 2 else "well"
+            if ending == "csv":
+                file.write(",".join([*map(str, values), outcome]) + "\n")
+            else:
+                held = {f"gene_{at}": value for at, value in enumerate(values)}
+                file.write(json.dumps({**held, "outcome": outcome}) + "\n")
+    assert ending != "csv" or path.stat().st_size > 48 << 20
+    spec = tmp_path / "spec.yaml"
+    command = ["-m", "skewless", "init", str(path), "--label", "outcome", "-o", str(spec)]
+    job = os.posix_spawn(sys.executable, [sys.executable, *command], os.environ)
+    _, status, used = os.wait4(job, 0)
+    assert status == 0
+    # About 30 s of a quiet machine's processor; other work beside it makes it more.
+    assert used.ru_utime + used.ru_stime < 150
+    assert used.ru_maxrss / 1024 < 3_000
+    assert "100,000 columns of numbers joined" in spec.read_text()

@@ -50,8 +50,9 @@ def columns_of(
                 ]
                 _alone(name, arrays, spec, found, unreadable)
             continue
+        convert = _of_one_type if len(set(kinds) - {None}) == 1 else _of_several_types
         for some in together(members, size):
-            _at_once(some, [raw[name] for name in some], tables, spec, found, unreadable)
+            convert(some, [raw[name] for name in some], tables, spec, found, unreadable)
     return {name: found[name] for name in names if name in found}
 
 
@@ -62,7 +63,32 @@ def together(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:
         yield names[begin : begin + most]
 
 
-def _at_once(
+def _of_one_type(
+    names: Sequence[str],
+    raw: Sequence[Sequence[pa.Array | None]],
+    tables: Sequence[pa.RecordBatch],
+    spec: Spec,
+    found: dict[str, pa.Array],
+    unreadable: dict[str, str],
+) -> None:
+    """Converts all tables of a column, then those of the next: so none needs to be put together."""
+    kind = next(array.type for array in raw[0] if array is not None)
+    nulls = [pa.nulls(table.num_rows, kind) for table in tables]
+    pieces = [
+        none if array is None else array
+        for arrays in raw
+        for array, none in zip(arrays, nulls, strict=True)
+    ]
+    values, bad = canonical(pa.concat_arrays(pieces), RawColumn("", "string"), spec)
+    rows = sum(table.num_rows for table in tables)
+    faults: list[list[str]] = [[] for _ in names]
+    for at, reason in bad.items():
+        faults[at // rows].append(reason)
+    for at, name in enumerate(names):
+        _keep(name, [values.slice(at * rows, rows)], faults[at], found, unreadable)
+
+
+def _of_several_types(
     names: Sequence[str],
     raw: Sequence[Sequence[pa.Array | None]],
     tables: Sequence[pa.RecordBatch],

@@ -27,7 +27,11 @@ MAX_BATCH_ROWS = 50_000
 MAX_DEPTH = 100
 _MOST_DIGITS = 4000
 _PEEKED_LINES = 20
+# Of records of megabytes one is enough: each is parsed once more for it.
+_PEEKED_BYTES = 1024 * 1024
 _SPACE = b" \t\r"
+# Columns for each row of a block.
+_WIDE = 8
 
 
 def read_jsonl(unit: WorkUnit, columns: Mapping[str, RawColumn]) -> Iterator[RawBatch]:
@@ -151,8 +155,18 @@ def _by_arrow(lines: list[bytes], columns: Mapping[str, RawColumn]) -> pa.Record
 
 
 def _peeked_schema(lines: list[bytes], columns: Mapping[str, RawColumn]) -> pa.Schema:
-    """Guesses from the first lines how each column is written; a wrong guess costs time only."""
-    peeked = [_object(line, columns, check=False) for line in lines[:_PEEKED_LINES]]
+    """Guesses from the first lines how each column is written; a wrong guess costs time only.
+
+    Raises:
+      _LineError: If Arrow cannot read such a line as wanted.
+    """
+    peeked: list[dict[str, Any]] = []
+    seen = 0
+    for line in lines[:_PEEKED_LINES]:
+        if seen > _PEEKED_BYTES:
+            break
+        peeked.append(_object(line, columns, check=False))
+        seen += len(line)
     fields: list[tuple[str, pa.DataType]] = []
     for name, column in columns.items():
         value = next((row[name] for row in peeked if row.get(name) not in (None, [])), None)
@@ -168,6 +182,8 @@ def _peeked_schema(lines: list[bytes], columns: Mapping[str, RawColumn]) -> pa.S
 
 def _peeked_type(value: Any, column: RawColumn) -> pa.DataType:
     if column.kind == "string":
+        if isinstance(value, float):
+            raise _LineError("Arrow gives no number with a point as text", column.name)
         return (
             pa.bool_()
             if isinstance(value, bool)
@@ -280,17 +296,21 @@ def _named(value: Any) -> str:
 
 def _table(rows: list[dict[str, Any]], columns: Mapping[str, RawColumn]) -> pa.RecordBatch:
     """Builds text columns from checked rows; a column with any list holds lists throughout."""
-    arrays = []
-    for name in columns:
-        values = [row[name] for row in rows]
-        if any(isinstance(value, list) for value in values):
-            # A lone text beside lists stays one text to be split: kept apart by validation.
-            wrapped = [
-                value if isinstance(value, list) or value is None else [value] for value in values
-            ]
-            arrays.append(pa.array(wrapped, pa.list_(pa.string())))
-        else:
-            arrays.append(pa.array(values, pa.string()))
-    if not arrays:
+    if not columns:
         return pa.RecordBatch.from_arrays([pa.nulls(len(rows))], names=[""])
-    return pa.RecordBatch.from_arrays(arrays, names=list(columns))
+    lists = {name for row in rows for name, value in row.items() if isinstance(value, list)}
+    plain = [name for name in columns if name not in lists]
+    if len(plain) > _WIDE * len(rows):
+        # A call of Arrow for each of very many columns would cost more than all that they hold.
+        texts = pa.array([row[name] for name in plain for row in rows], pa.string())
+        made = {name: texts.slice(at * len(rows), len(rows)) for at, name in enumerate(plain)}
+    else:
+        made = {name: pa.array([row[name] for row in rows], pa.string()) for name in plain}
+    for name in lists:
+        # A lone text beside lists stays one text to be split: kept apart by validation.
+        values = [row[name] for row in rows]
+        wrapped = [
+            value if isinstance(value, list) or value is None else [value] for value in values
+        ]
+        made[name] = pa.array(wrapped, pa.list_(pa.string()))
+    return pa.RecordBatch.from_arrays([made[name] for name in columns], names=list(columns))
