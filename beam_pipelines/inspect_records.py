@@ -16,7 +16,8 @@ from skewless.schemas.ending import run_module
 from skewless.schemas.errors import DatasetMismatchError, UsageError, nearest
 from skewless.schemas.records.id_contract import PADDING_ID
 from skewless.schemas.records.id_words import IdWords
-from skewless.schemas.records.manifest import SPEC, TRANSFORM, Manifest, file_sha256, load_manifest
+from skewless.schemas.records.layout import ASSETS, SPEC, TRANSFORM, TRANSFORM_FN
+from skewless.schemas.records.manifest import Manifest, file_sha256, load_manifest
 from skewless.schemas.records.records import KEY, LABEL, parse_rows
 from skewless.schemas.spec.label import MultilabelLabel
 from skewless.schemas.spec.spec import Spec, load
@@ -30,7 +31,7 @@ class _Words:
     def __init__(self, directory: Path) -> None:
         self.spec: Spec = load(directory / SPEC)
         self.manifest: Manifest = load_manifest(directory)
-        assets = directory / TRANSFORM / "transform_fn" / "assets"
+        assets = directory / TRANSFORM / TRANSFORM_FN / ASSETS
         self._words = IdWords(self.spec, self.manifest.features, assets)
 
     def of(self, name: str, value: int) -> str:

@@ -27,8 +27,8 @@ from skewless.beam_pipelines.running.job_progress import Tally, Watch
 from skewless.beam_pipelines.running.local_runner import pipeline_options
 from skewless.beam_pipelines.running.output_directory import OutputDirectory
 from skewless.schemas.ending import run_module
-from skewless.schemas.records.exported_files import EXTRA, check_exported
-from skewless.schemas.records.manifest import SPEC
+from skewless.schemas.records.exported_files import check_exported
+from skewless.schemas.records.layout import EXTRA, SPEC
 from skewless.schemas.spec.spec import load
 
 __all__ = ["MARKER", "execute", "predict", "run"]

@@ -26,7 +26,8 @@ from skewless.beam_pipelines.running.laps import Laps
 from skewless.beam_pipelines.running.local_runner import pipeline_options
 from skewless.beam_pipelines.running.output_directory import OutputDirectory
 from skewless.schemas.ending import run_module
-from skewless.schemas.records.manifest import MANIFEST, Manifest
+from skewless.schemas.records.layout import MANIFEST
+from skewless.schemas.records.manifest import Manifest
 from skewless.schemas.spec.spec import Spec, load
 
 __all__ = ["execute", "preprocess", "run"]

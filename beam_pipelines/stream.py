@@ -43,7 +43,8 @@ from skewless.beam_pipelines.transform.fitted_transform import check_fitted, wri
 from skewless.beam_pipelines.transform.record_entries import record_entries
 from skewless.schemas.ending import run_module
 from skewless.schemas.errors import DatasetMismatchError, DriftError, UsageError
-from skewless.schemas.records.manifest import MANIFEST, SPEC, TRANSFORM, Rows
+from skewless.schemas.records.layout import MANIFEST, SPEC, TRANSFORM
+from skewless.schemas.records.manifest import Rows
 from skewless.schemas.records.transform_digest import transform_sha256
 from skewless.schemas.records.windows import WindowManifest
 from skewless.schemas.spec.spec import Spec, load

@@ -36,7 +36,8 @@ import numpy as np
 from benchmarks.preprocessing import data
 from benchmarks.preprocessing.checks import read_vocabularies
 from benchmarks.preprocessing.measure import MEMORY, Measured, measure
-from skewless.schemas.records.manifest import MANIFEST, load_manifest
+from skewless.schemas.records.layout import MANIFEST
+from skewless.schemas.records.manifest import load_manifest
 
 __all__ = ["fitted_line", "main"]
 

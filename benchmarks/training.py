@@ -32,7 +32,7 @@ import tensorflow as tf
 
 from skewless.model.training.compiled import compiled_model
 from skewless.model.training.records import Records, open_records
-from skewless.schemas.records.manifest import SPEC
+from skewless.schemas.records.layout import SPEC
 from skewless.schemas.spec.spec import Spec, load, parse
 
 __all__ = ["demo_records", "main"]

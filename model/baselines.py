@@ -15,7 +15,7 @@ from skewless.model.evaluate import Predictions
 from skewless.model.exported.transform import Transform, in_own_unit
 from skewless.model.training.records import Records
 from skewless.schemas.records.id_contract import PADDING_ID
-from skewless.schemas.records.manifest import TRANSFORM
+from skewless.schemas.records.layout import TRANSFORM
 from skewless.schemas.records.records import LABEL, NOT_FEATURES
 from skewless.schemas.spec.label import (
     MulticlassLabel,

@@ -27,7 +27,7 @@ from skewless.model.metrics.names import LOWER_IS_BETTER
 from skewless.model.network.build import build
 from skewless.model.train import train
 from skewless.model.training.records import Records, open_records
-from skewless.model.training.run_directory import METRICS, RunDirectory, write_json
+from skewless.model.training.run_directory import RunDirectory, write_json
 from skewless.model.training.start import declared_spec
 from skewless.schemas.ending import run_module
 from skewless.schemas.errors import (
@@ -38,7 +38,7 @@ from skewless.schemas.errors import (
     nearest,
 )
 from skewless.schemas.progress import duration
-from skewless.schemas.records.manifest import SPEC
+from skewless.schemas.records.layout import METRICS, SPEC
 from skewless.schemas.spec.label import (
     BinaryLabel,
     MulticlassLabel,

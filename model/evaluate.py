@@ -21,9 +21,9 @@ from skewless.model.metrics.curves import compute_curves
 from skewless.model.metrics.slices import check_column, slice_rows
 from skewless.model.network.seq2seq import DECODER_INPUT, Generator
 from skewless.model.training.records import Records, open_records
-from skewless.model.training.run_directory import MODEL, RunDirectory, load_trained, write_json
+from skewless.model.training.run_directory import RunDirectory, load_trained, write_json
 from skewless.schemas.ending import run_module
-from skewless.schemas.records.manifest import TRANSFORM
+from skewless.schemas.records.layout import MODEL, TRANSFORM
 from skewless.schemas.records.records import KEY, LABEL
 from skewless.schemas.spec.label import SequenceLabel
 from skewless.schemas.spec.network import Seq2SeqSpec

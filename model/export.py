@@ -20,12 +20,24 @@ from skewless.model import arguments
 from skewless.model.exported.signatures import ServingFunctions
 from skewless.model.exported.transform import Transform
 from skewless.model.training.records import Records, open_records
-from skewless.model.training.run_directory import METRICS, MODEL, RunDirectory, load_trained
+from skewless.model.training.run_directory import RunDirectory, load_trained
 from skewless.model.verify import Report, check_predictions, verify
 from skewless.schemas.ending import run_module
 from skewless.schemas.errors import ParityError, UsageError, nearest
-from skewless.schemas.records.exported_files import DESCRIPTION, EXTRA, write_description
-from skewless.schemas.records.manifest import MANIFEST, SPEC, TRANSFORM
+from skewless.schemas.records.exported_files import write_description
+from skewless.schemas.records.layout import (
+    ASSETS,
+    DESCRIPTION,
+    EXTRA,
+    MANIFEST,
+    METRICS,
+    MODEL,
+    SAVED_MODEL,
+    SPEC,
+    STATISTICS,
+    TRANSFORM,
+    TRANSFORM_FN,
+)
 from skewless.schemas.records.records import LABEL, NOT_FEATURES
 from skewless.schemas.records.vocabulary_file import read_vocabulary
 from skewless.schemas.spec.network import Seq2SeqSpec
@@ -199,7 +211,7 @@ def _write(
     _finish_signatures(directory)
     extra = directory / EXTRA
     extra.mkdir(exist_ok=True)
-    for name in (SPEC, MANIFEST, METRICS, "statistics.json"):
+    for name in (SPEC, MANIFEST, METRICS, STATISTICS):
         if (run.path / name).is_file():
             shutil.copy2(run.path / name, extra / name)
     description = {
@@ -219,7 +231,7 @@ def _finish_signatures(directory: Path) -> None:
     `classify` and `regress` get the method names it asks for; the inputs of `predict_columns` get
     empty defaults, so that a request may leave columns out.
     """
-    path = directory / "saved_model.pb"
+    path = directory / SAVED_MODEL
     saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     for graph in saved.meta_graphs:
         for name, signature in graph.signature_def.items():
@@ -233,12 +245,12 @@ def _finish_signatures(directory: Path) -> None:
 
 
 def _needs_text(directory: Path) -> bool:
-    graph = (directory / "saved_model.pb").read_bytes()
+    graph = (directory / SAVED_MODEL).read_bytes()
     return b"NormalizeUTF8" in graph or b"WordpieceTokenize" in graph
 
 
 def _classes(run: RunDirectory) -> list[bytes]:
-    path = run.path / TRANSFORM / "transform_fn" / "assets" / LABEL
+    path = run.path / TRANSFORM / TRANSFORM_FN / ASSETS / LABEL
     if not path.is_file():
         return []
     return read_vocabulary(str(path))

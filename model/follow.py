@@ -16,9 +16,10 @@ from skewless.model.export import export_model
 from skewless.model.metrics.slices import raw_files
 from skewless.model.training.panes import WINDOWS, Arrivals, Followed, train_on, write_lines
 from skewless.model.training.records import Records, open_records
-from skewless.model.training.run_directory import METRICS, MODEL, write_json
+from skewless.model.training.run_directory import write_json
 from skewless.model.training.start import Start, Training, begun, resumed, run_to_resume
 from skewless.schemas.errors import DataError, UsageError
+from skewless.schemas.records.layout import METRICS, MODEL
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["WINDOWS", "Exports", "Followed", "follow"]

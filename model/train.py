@@ -20,11 +20,12 @@ from skewless.model.evaluate import evaluate_model
 from skewless.model.training.checkpoints import Progress
 from skewless.model.training.epochs import Epochs
 from skewless.model.training.records import Records, open_records
-from skewless.model.training.run_directory import METRICS, MODEL, write_json
+from skewless.model.training.run_directory import write_json
 from skewless.model.training.start import Start, Training, begun, resumed, run_to_resume
 from skewless.model.training.stopped_run import to_resume
 from skewless.schemas.ending import run_module
 from skewless.schemas.errors import DatasetMismatchError, UsageError
+from skewless.schemas.records.layout import METRICS, MODEL
 from skewless.schemas.spec.spec import Spec, load
 
 __all__ = ["execute", "run", "train"]

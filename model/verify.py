@@ -26,13 +26,9 @@ from skewless.model.parity.report import Difference, Report
 from skewless.model.training.records import Records, open_records
 from skewless.schemas.ending import run_module
 from skewless.schemas.errors import DataError, DatasetMismatchError, UsageError
-from skewless.schemas.records.exported_files import (
-    DESCRIPTION,
-    EXTRA,
-    differing_files,
-    load_description,
-)
-from skewless.schemas.records.manifest import MANIFEST, SPEC, TRANSFORM, load_manifest
+from skewless.schemas.records.exported_files import differing_files, load_description
+from skewless.schemas.records.layout import DESCRIPTION, EXTRA, MANIFEST, REJECTED, SPEC, TRANSFORM
+from skewless.schemas.records.manifest import load_manifest
 from skewless.schemas.records.records import KEY, NOT_FEATURES
 from skewless.schemas.records.transform_digest import is_of_transform
 from skewless.schemas.rows.row_encoding import examples
@@ -232,7 +228,7 @@ def _loaded(model: Path, altered: list[str]) -> Any:
 def _rejected_keys(records: Path) -> set[int]:
     """Returns the digests of the rejected rows' keys."""
     found = set()
-    for path in sorted((records / "rejected").glob("*.jsonl")):
+    for path in sorted((records / REJECTED).glob("*.jsonl")):
         with path.open("rb") as lines:
             for line in lines:
                 key = json.loads(line)["key"]

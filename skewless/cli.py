@@ -297,7 +297,7 @@ def rows_of_input(
     from skewless.beam_pipelines.rows.read_rows import rows_of
     from skewless.beam_pipelines.sources import plan
     from skewless.model.verify import RawRows
-    from skewless.schemas.records.manifest import SPEC
+    from skewless.schemas.records.layout import SPEC
     from skewless.schemas.spec.spec import load
 
     spec = load(os.path.join(records, SPEC))

@@ -12,7 +12,8 @@ import numpy as np
 from skewless.environment import keras_as_it_was
 from skewless.frames import TableLike, as_globs
 from skewless.schemas.errors import UsageError
-from skewless.schemas.records.manifest import SPEC, Manifest
+from skewless.schemas.records.layout import SPEC
+from skewless.schemas.records.manifest import Manifest
 from skewless.schemas.spec.spec import Spec, load, parse
 
 if TYPE_CHECKING:

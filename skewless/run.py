@@ -82,7 +82,7 @@ class Run:
     """
 
     def __init__(self, directory: RunDirectory) -> None:
-        from skewless.model.training.run_directory import METRICS
+        from skewless.schemas.records.layout import METRICS
 
         self._directory = directory
         self.path = directory.path
@@ -98,7 +98,8 @@ class Run:
     @property
     def model(self) -> keras.Model:
         """The trained Keras model, from a dict of record entries to predictions."""
-        from skewless.model.training.run_directory import MODEL, load_trained
+        from skewless.model.training.run_directory import load_trained
+        from skewless.schemas.records.layout import MODEL
 
         return load_trained(self.path / MODEL)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from skewless.schemas.errors import DatasetMismatchError
+from skewless.schemas.records.layout import MANIFEST
 from skewless.schemas.records.manifest import (
-    MANIFEST,
     FeatureEntry,
     Manifest,
     Rows,

@@ -17,9 +17,10 @@ from skewless.beam_pipelines.preprocess import preprocess
 from skewless.model.export import export
 from skewless.model.network.build import build
 from skewless.model.training.records import open_records
-from skewless.model.training.run_directory import METRICS, MODEL, RunDirectory
+from skewless.model.training.run_directory import RunDirectory
 from skewless.model.verify import RawRows, sample_rows
 from skewless.schemas import parse
+from skewless.schemas.records.layout import METRICS, MODEL
 from skewless.schemas.records.records import KEY
 from skewless.schemas.rows.row_encoding import examples
 from tests.conftest import DataSet

@@ -13,15 +13,8 @@ import tensorflow as tf
 
 from skewless.beam_pipelines.rows.read_rows import rows_of
 from skewless.beam_pipelines.sources import plan
-from skewless.schemas.records.manifest import (
-    MANIFEST,
-    SPEC,
-    TRANSFORM,
-    Rows,
-    Shard,
-    file_sha256,
-    load_manifest,
-)
+from skewless.schemas.records.layout import MANIFEST, SPEC, TRANSFORM
+from skewless.schemas.records.manifest import Rows, Shard, file_sha256, load_manifest
 from skewless.schemas.records.records import KEY
 from skewless.schemas.records.windows import WindowManifest, pane_folder
 from tests.conftest import DataSet

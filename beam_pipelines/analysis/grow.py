@@ -22,7 +22,7 @@ from skewless.beam_pipelines.transform.record_entries import vocabulary_of
 from skewless.schemas.errors import DataError, DatasetMismatchError, UsageError
 from skewless.schemas.records.constants import load_numbers
 from skewless.schemas.records.id_meaning import meaning_differences
-from skewless.schemas.records.manifest import SPEC
+from skewless.schemas.records.layout import SPEC, TRANSFORM_FN
 from skewless.schemas.records.records import LABEL
 from skewless.schemas.records.vocabulary_file import read_vocabulary, write_vocabulary
 from skewless.schemas.records.vocabulary_names import vocabulary_asset
@@ -48,7 +48,7 @@ def check_growable(spec: Spec, transform: str) -> None:
     """
     root = Path(transform)
     beside = root.parent / SPEC
-    if not (root / "transform_fn").is_dir() or not beside.is_file():
+    if not (root / TRANSFORM_FN).is_dir() or not beside.is_file():
         raise DatasetMismatchError(
             f"--grow-from {transform}: expected the transform/ folder of a records or run directory, "
             f"with {SPEC} beside it"

@@ -17,6 +17,7 @@ from skewless.beam_pipelines.rows.seen_labels import tell_labels
 from skewless.beam_pipelines.running.output_directory import OutputDirectory
 from skewless.beam_pipelines.sources import WorkUnit
 from skewless.schemas.errors import DataError, TooManyRejectedError
+from skewless.schemas.records.layout import REJECTED
 from skewless.schemas.records.manifest import Rows, Shard, SplitEntry
 from skewless.schemas.spec.spec import Spec
 from skewless.schemas.spec.splits import SPLITS
@@ -67,7 +68,7 @@ def accounted(
     try:
         check_rejected(rows, outcome.accounts, max_rejected, str(beside))
     except TooManyRejectedError:
-        directory.keep("rejected", beside)
+        directory.keep(REJECTED, beside)
         raise
     return Accounted(rows, files)
 

@@ -15,7 +15,8 @@ from skewless.beam_pipelines.statistics.histograms import add_histograms
 from skewless.beam_pipelines.statistics.split_statistics import SplitStatistics
 from skewless.beam_pipelines.transform.fitted_transform import write_declaration
 from skewless.beam_pipelines.transform.record_entries import record_entries
-from skewless.schemas.records.manifest import MANIFEST, Manifest
+from skewless.schemas.records.layout import MANIFEST, STATISTICS
+from skewless.schemas.records.manifest import Manifest
 from skewless.schemas.records.transform_digest import transform_sha256
 from skewless.schemas.spec.splits import SPLITS
 
@@ -65,9 +66,7 @@ def _write_statistics(job: StagedJob, statistics: Mapping[str, SplitStatistics])
     # A fitted transform may be applied to held-out rows alone.
     first = summaries.get("train") or next(iter(summaries.values()))
     document = {"features": first["features"], "splits": summaries}
-    (job.staging / "statistics.json").write_text(
-        json.dumps(document, indent=2) + "\n", encoding="utf-8"
-    )
+    (job.staging / STATISTICS).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 def _versions() -> dict[str, str]:

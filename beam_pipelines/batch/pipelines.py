@@ -34,7 +34,7 @@ from skewless.beam_pipelines.running.job_progress import Tally, Watch
 from skewless.beam_pipelines.transform.fitted_transform import check_fitted
 from skewless.beam_pipelines.transform.graph import write_transform_graph
 from skewless.beam_pipelines.transform.own_function import check_own_assets
-from skewless.schemas.records.manifest import TRANSFORM
+from skewless.schemas.records.layout import TRANSFORM, TRANSFORM_FN
 
 __all__ = ["TEMPORARY", "StagedJob", "fitted_and_written"]
 
@@ -103,7 +103,7 @@ def _apply(job: StagedJob) -> Outcome:
     """Writes rows by the transform that lies in the staging directory."""
     with beam.Pipeline(options=job.planned.options) as pipeline:
         work, duplicates = _work(job, pipeline)
-        fitted = str(job.transform / "transform_fn")
+        fitted = str(job.transform / TRANSFORM_FN)
         saved_model = pipeline | "FittedTransform" >> beam.Create([fitted])
         leave_outcome(pipeline, job.staging, **_written(job, work, duplicates, saved_model))
     return taken_outcome(job.staging)

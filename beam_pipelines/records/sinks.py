@@ -24,6 +24,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from skewless.beam_pipelines.records.encoding import RecordEncoder
 from skewless.beam_pipelines.sources import Rejected
+from skewless.schemas.records.layout import RAW, REJECTED
 from skewless.schemas.records.records import FILE, KEY, ROW
 
 __all__ = [
@@ -251,8 +252,8 @@ def place(
     Returns:
       (path relative to `staging`, part), numbered within each folder.
     """
-    folders = {"raw": "raw/", "rejected": "rejected", "records": ""}
-    (staging / "rejected").mkdir()
+    folders = {"raw": f"{RAW}/", "rejected": REJECTED, "records": ""}
+    (staging / REJECTED).mkdir()
     groups: dict[str, list[Part]] = {}
     for part in parts:
         folder = f"{folders[part.kind]}{part.split}"

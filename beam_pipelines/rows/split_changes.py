@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from skewless.schemas.errors import SkewlessError
-from skewless.schemas.records.manifest import MANIFEST, SPEC, load_manifest
+from skewless.schemas.records.layout import MANIFEST, SPEC
+from skewless.schemas.records.manifest import load_manifest
 from skewless.schemas.spec.spec import Spec, load
 
 __all__ = ["tell_split_changes"]

@@ -23,6 +23,7 @@ from skewless.beam_pipelines.statistics.distribution import id_cells, number_cel
 from skewless.beam_pipelines.statistics.split_statistics import SplitStatistics
 from skewless.schemas.divergence import jensen_shannon_bits
 from skewless.schemas.errors import DatasetMismatchError
+from skewless.schemas.records.layout import STATISTICS
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["drift_of", "jensen_shannon", "load_reference", "worst"]
@@ -34,7 +35,7 @@ def load_reference(transform: Path) -> Mapping[str, Any]:
     Raises:
       DatasetMismatchError: If they are there and cannot be read.
     """
-    path = transform.parent / "statistics.json"
+    path = transform.parent / STATISTICS
     if not path.is_file():
         return {}
     try:

@@ -19,7 +19,7 @@ import numpy as np
 
 from skewless.beam_pipelines.streaming.segments import PENDING, pending_segments, read_segment
 from skewless.schemas.errors import DataError
-from skewless.schemas.records.manifest import MANIFEST
+from skewless.schemas.records.layout import MANIFEST
 from skewless.schemas.records.windows import pane_folder
 
 __all__ = ["SOURCES", "in_ranges", "pending_panes", "ranges_of", "remove_leftovers"]

@@ -44,7 +44,8 @@ from skewless.beam_pipelines.streaming.segments import (
     statistics_of,
 )
 from skewless.schemas.errors import AccountingError
-from skewless.schemas.records.manifest import MANIFEST, Rows, Shard
+from skewless.schemas.records.layout import MANIFEST
+from skewless.schemas.records.manifest import Rows, Shard
 from skewless.schemas.records.records import KEY
 from skewless.schemas.records.windows import WindowManifest, pane_folder
 

@@ -36,7 +36,8 @@ from skewless.beam_pipelines.sources import RawBatch, Rejected, wanted_columns, 
 from skewless.beam_pipelines.statistics.split_statistics import SplitStatistics, number_columns
 from skewless.beam_pipelines.streaming.event_time import Windowing, event_times
 from skewless.beam_pipelines.transform.graph import TransformGraph
-from skewless.schemas.records.manifest import TRANSFORM, FeatureEntry
+from skewless.schemas.records.layout import TRANSFORM, TRANSFORM_FN
+from skewless.schemas.records.manifest import FeatureEntry
 from skewless.schemas.records.records import KEY, is_diagnostic
 from skewless.schemas.rows.canonical import Faults, canonical
 from skewless.schemas.rows.raw_columns import RawColumn
@@ -89,7 +90,7 @@ class StreamJob:
 
     def graph(self) -> TransformGraph:
         """Returns the transform, loaded once in a process: a runner may make many DoFns."""
-        path = str(Path(self.directory) / TRANSFORM / "transform_fn")
+        path = str(Path(self.directory) / TRANSFORM / TRANSFORM_FN)
         with _LOADING:
             if path not in _GRAPHS:
                 _GRAPHS[path] = TransformGraph(self.spec, path)

@@ -7,7 +7,8 @@ from pathlib import Path
 from google.protobuf import text_format
 
 from skewless.schemas.errors import DatasetMismatchError
-from skewless.schemas.records.manifest import MANIFEST, SPEC, load_manifest
+from skewless.schemas.records.layout import MANIFEST, SCHEMA, SPEC, TRANSFORM_FN
+from skewless.schemas.records.manifest import load_manifest
 from skewless.schemas.rows.raw_columns import raw_schema
 from skewless.schemas.spec.spec import Spec
 
@@ -25,7 +26,7 @@ def check_fitted(spec: Spec, transform: Path, remedy: str) -> None:
     Raises:
       DatasetMismatchError: If it is no transform, or was fitted to another spec.
     """
-    if not (transform / "transform_fn").is_dir():
+    if not (transform / TRANSFORM_FN).is_dir():
         raise DatasetMismatchError(
             f"{transform}: expected the transform/ folder of a records directory (with transform_fn in it)"
         )
@@ -40,4 +41,4 @@ def write_declaration(spec: Spec, directory: Path) -> None:
     """Writes the spec as resolved, and the schema of the raw data, into a directory."""
     (directory / SPEC).write_text(spec.to_yaml(), encoding="utf-8")
     schema = text_format.MessageToString(raw_schema(spec))
-    (directory / "schema.pbtxt").write_text(schema, encoding="utf-8")
+    (directory / SCHEMA).write_text(schema, encoding="utf-8")

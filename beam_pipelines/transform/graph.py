@@ -13,6 +13,7 @@ from skewless.beam_pipelines.transform.numeric import numbers_of
 from skewless.beam_pipelines.transform.preprocessing_fn import make_preprocessing_fn
 from skewless.beam_pipelines.transform.rows_function import RowsFunction
 from skewless.schemas.records.constants import write_numbers
+from skewless.schemas.records.layout import TRANSFORM_FN
 from skewless.schemas.rows.raw_columns import raw_feature_spec
 from skewless.schemas.rows.tokenizers import tensorflow_text
 from skewless.schemas.spec.spec import Spec
@@ -49,7 +50,7 @@ def write_transform_graph(spec: Spec, constants: Constants, directory: str) -> s
         transform_output_path=directory,
     )
     write_numbers(directory, numbers_of(constants.numbers))
-    return os.path.join(directory, "transform_fn")
+    return os.path.join(directory, TRANSFORM_FN)
 
 
 def _load(saved_model: str) -> Any:

@@ -16,6 +16,7 @@ import tensorflow as tf
 from tensorflow_transform import impl_helper
 
 from skewless.schemas.errors import SpecError
+from skewless.schemas.records.layout import ASSETS, TRANSFORM_FN
 from skewless.schemas.records.vocabulary_file import read_vocabulary
 from skewless.schemas.records.vocabulary_names import vocabulary_asset
 from skewless.schemas.rows.prepare import RawTensors
@@ -116,7 +117,7 @@ def check_own_assets(spec: Spec, vocabularies: Mapping[str, str], directory: str
     """
     for owner, path in vocabularies.items():
         name = vocabulary_asset(spec, owner)
-        kept = os.path.join(directory, "transform_fn", "assets", name)
+        kept = os.path.join(directory, TRANSFORM_FN, ASSETS, name)
         others = [f"{kept}_{number}" for number in range(1, 3)]
         if read_vocabulary(kept) != read_vocabulary(path) or any(map(tf.io.gfile.exists, others)):
             raise SpecError(

@@ -14,6 +14,7 @@ import tensorflow_transform as tft
 from skewless.beam_pipelines.transform.graph import TransformGraph
 from skewless.schemas.errors import DatasetMismatchError
 from skewless.schemas.records.id_contract import FIRST_ID, first_vocabulary_id
+from skewless.schemas.records.layout import ASSETS, TRANSFORM_FN
 from skewless.schemas.records.manifest import FeatureEntry
 from skewless.schemas.records.records import KEY, LABEL, is_diagnostic
 from skewless.schemas.records.vocabulary_file import read_vocabulary
@@ -28,7 +29,7 @@ __all__ = ["record_entries", "vocabulary_of", "vocabulary_path"]
 
 def vocabulary_path(spec: Spec, name: str, transform_directory: str) -> str:
     """Returns where a transform keeps the entries that a feature, or the label, is looked up in."""
-    assets = os.path.join(transform_directory, "transform_fn", "assets")
+    assets = os.path.join(transform_directory, TRANSFORM_FN, ASSETS)
     return str(vocabulary_file(spec, name, assets))
 
 
@@ -43,7 +44,7 @@ def record_entries(spec: Spec, transform_directory: str) -> dict[str, FeatureEnt
     Raises:
       DatasetMismatchError: If the transform is not one of this spec.
     """
-    graph = TransformGraph(spec, os.path.join(transform_directory, "transform_fn"))
+    graph = TransformGraph(spec, os.path.join(transform_directory, TRANSFORM_FN))
     empty = pa.RecordBatch.from_pylist([], schema=list_schema(spec))
     try:
         outputs = graph(empty)

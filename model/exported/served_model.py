@@ -12,9 +12,10 @@ import pyarrow as pa
 import tensorflow as tf
 
 from skewless.model.exported.transform import load_graph
-from skewless.schemas.records.exported_files import EXTRA, check_exported
+from skewless.schemas.records.exported_files import check_exported
 from skewless.schemas.records.id_words import IdWords
-from skewless.schemas.records.manifest import SPEC, Manifest, load_manifest
+from skewless.schemas.records.layout import ASSETS, EXTRA, SPEC
+from skewless.schemas.records.manifest import Manifest, load_manifest
 from skewless.schemas.rows.json_rows import canonical_rows
 from skewless.schemas.rows.row_encoding import examples
 from skewless.schemas.spec.spec import Spec, load
@@ -44,7 +45,7 @@ class ServedModel:
         check_exported(root)
         spec = load(root / EXTRA / SPEC)
         manifest = load_manifest(root / EXTRA)
-        words = IdWords(spec, manifest.features, root / "assets")
+        words = IdWords(spec, manifest.features, root / ASSETS)
         return cls(root, spec, manifest, words, load_graph(root))
 
     def features(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:

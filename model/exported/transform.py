@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from skewless.schemas.errors import UsageError
+from skewless.schemas.records.layout import TRANSFORM_FN
 from skewless.schemas.records.records import LABEL, LABEL_MEAN, LABEL_SCALE, WEIGHT, is_diagnostic
 from skewless.schemas.rows.raw_columns import raw_columns, raw_feature_spec
 from skewless.schemas.spec.label import RegressionLabel
@@ -30,7 +31,7 @@ class Transform(tf.Module):
             if column.role != "feature"
         }
         self._parsing = raw_feature_spec(spec, serving=True)
-        self.graph = load_graph(Path(directory) / "transform_fn")
+        self.graph = load_graph(Path(directory) / TRANSFORM_FN)
 
     def of_examples(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the features of [batch] serialized tf.Examples."""

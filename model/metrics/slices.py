@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from skewless.schemas.errors import DatasetMismatchError, UsageError, nearest
+from skewless.schemas.records.layout import RAW
 from skewless.schemas.records.records import FILE, KEY, ROW
 from skewless.schemas.records.windows import windows_directory
 
@@ -21,7 +22,7 @@ _RANGES = 5
 
 def raw_files(directory: Path, split: str) -> list[Path]:
     """Returns the Parquet files that hold a split's raw rows; all of a pane's are training rows."""
-    folder = directory / "raw"
+    folder = directory / RAW
     files = sorted((folder / split).glob("*.parquet"))
     if split == "train" and windows_directory(directory) is not None:
         files += sorted(folder.glob("*.parquet"))

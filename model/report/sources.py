@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from skewless.schemas.errors import DatasetMismatchError, UsageError
-from skewless.schemas.records.manifest import MANIFEST, SPEC, Manifest, load_manifest
+from skewless.schemas.records.layout import MANIFEST, METRICS, REJECTED, SOURCE, SPEC, STATISTICS
+from skewless.schemas.records.manifest import Manifest, load_manifest
 from skewless.schemas.spec.spec import Spec, load
 
 __all__ = ["Reason", "Records", "Run", "open_directories"]
 
-_METRICS, _RECORDS, _STATISTICS = "metrics.json", "records.json", "statistics.json"
 _MOST_REJECTED_LINES = 200_000
 
 
@@ -74,14 +74,14 @@ def open_directories(paths: Sequence[str | Path]) -> tuple[list[Records], list[R
     records: list[Records] = []
     runs: list[Run] = []
     for path in map(Path, paths):
-        if (path / _METRICS).is_file():
+        if (path / METRICS).is_file():
             runs.append(_run(path))
-        elif (path / MANIFEST).is_file() and not (path / _RECORDS).is_file():
+        elif (path / MANIFEST).is_file() and not (path / SOURCE).is_file():
             records.append(_records(path))
         else:
             raise UsageError(
                 f"{path}: is neither records (it has no {MANIFEST}) nor a finished run (it has no "
-                f"{_METRICS}); give what `skewless preprocess` or `skewless train` has left"
+                f"{METRICS}); give what `skewless preprocess` or `skewless train` has left"
             )
     known = {entry.manifest.transform_sha256 for entry in records}
     for run in runs:
@@ -97,16 +97,16 @@ def _run(path: Path) -> Run:
         document = _json(file)
         evaluations[document["split"]] = document
     own = _records(path, own=False)
-    origin = Path(_json(path / _RECORDS)["directory"]) if (path / _RECORDS).is_file() else path
+    origin = Path(_json(path / SOURCE)["directory"]) if (path / SOURCE).is_file() else path
     if (origin / MANIFEST).is_file():
         there = load_manifest(origin)
         if there.transform_sha256 == own.manifest.transform_sha256:
             own = _records(origin)
-    return Run(path, load(path / SPEC), _json(path / _METRICS), own, evaluations)
+    return Run(path, load(path / SPEC), _json(path / METRICS), own, evaluations)
 
 
 def _records(path: Path, own: bool = True) -> Records:
-    statistics = path / _STATISTICS
+    statistics = path / STATISTICS
     return Records(
         path,
         load_manifest(path),
@@ -128,7 +128,7 @@ def _reasons(path: Path) -> list[Reason]:
     """Counts rejected rows by column and reason, the values in the reasons left out."""
     counts: Counter[tuple[str, str]] = Counter()
     examples: dict[tuple[str, str], str] = {}
-    for row in _rejected(path / "rejected"):
+    for row in _rejected(path / REJECTED):
         kind = re.sub(r" (at byte|from row) \d+", "", row["reason"].split(", got ")[0])
         entry = (row["column"] or "(the row)", kind)
         counts[entry] += 1

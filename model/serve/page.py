@@ -28,7 +28,7 @@ from skewless.model.serve.models.versions import Versions
 from skewless.model.serve.reading.json_documents import dumps, loads
 from skewless.model.serve.status import ServingError
 from skewless.schemas.errors import DataError, UsageError
-from skewless.schemas.records.exported_files import EXTRA
+from skewless.schemas.records.layout import EXTRA, STATISTICS
 from skewless.schemas.rows.raw_columns import raw_columns
 from skewless.schemas.spec.features import (
     CategoricalFeature,
@@ -193,7 +193,7 @@ def _hint(feature: Any, separator: str | None, width: int) -> str:
 
 def _frequent(servable: Servable) -> dict[str, tuple[str, ...]]:
     """Returns the commonest values of categorical features, as the training records had them."""
-    path = servable.model.directory / EXTRA / "statistics.json"
+    path = servable.model.directory / EXTRA / STATISTICS
     if not path.is_file():
         return {}
     features = json.loads(path.read_text(encoding="utf-8"))["features"]

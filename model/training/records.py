@@ -18,13 +18,8 @@ import tensorflow as tf
 from skewless.model.network.seq2seq import DECODER_INPUT, decoder_input
 from skewless.schemas.errors import DatasetMismatchError
 from skewless.schemas.records.id_contract import PADDING_ID
-from skewless.schemas.records.manifest import (
-    MANIFEST,
-    TRANSFORM,
-    Manifest,
-    file_sha256,
-    load_manifest,
-)
+from skewless.schemas.records.layout import MANIFEST, TRANSFORM
+from skewless.schemas.records.manifest import Manifest, file_sha256, load_manifest
 from skewless.schemas.records.records import KEY, LABEL, WEIGHT, parse_rows
 from skewless.schemas.records.transform_digest import is_of_transform
 from skewless.schemas.records.windows import load_pane, windows_directory

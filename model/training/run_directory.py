@@ -22,9 +22,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skewless.model.training.records import Records
-from skewless.model.training.stopped_run import METRICS, STATE
+from skewless.model.training.stopped_run import STATE
 from skewless.schemas.errors import DataError, DatasetMismatchError, UsageError
-from skewless.schemas.records.manifest import MANIFEST, SPEC, TRANSFORM, Manifest, load_manifest
+from skewless.schemas.records.layout import (
+    MANIFEST,
+    METRICS,
+    SOURCE,
+    SPEC,
+    STATISTICS,
+    TRANSFORM,
+)
+from skewless.schemas.records.manifest import Manifest, load_manifest
 from skewless.schemas.records.transform_digest import same_transform
 from skewless.schemas.spec.spec import Spec, load
 from skewless.schemas.staged import put_back, put_in_place, staged, staging_beside
@@ -32,11 +40,7 @@ from skewless.schemas.staged import put_back, put_in_place, staged, staging_besi
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["METRICS", "MODEL", "RunDirectory", "load_trained", "write_json"]
-
-MODEL = "model.keras"
-_RECORDS = "records.json"
-_STATISTICS = "statistics.json"
+__all__ = ["RunDirectory", "load_trained", "write_json"]
 
 
 @dataclass(frozen=True)
@@ -75,14 +79,14 @@ class RunDirectory:
             shutil.copytree(records.root / TRANSFORM, staging / TRANSFORM)
             manifest = records.manifest.model_dump_json(indent=2) + "\n"
             (staging / MANIFEST).write_text(manifest, encoding="utf-8")
-            if (records.directory / _STATISTICS).is_file():
-                shutil.copy2(records.directory / _STATISTICS, staging / _STATISTICS)
+            if (records.directory / STATISTICS).is_file():
+                shutil.copy2(records.directory / STATISTICS, staging / STATISTICS)
             (staging / SPEC).write_text(spec.to_yaml(), encoding="utf-8")
             source = {
                 "directory": str(records.directory.resolve()),
                 "warm_start": None if warm_start is None else str(warm_start.resolve()),
             }
-            write_json(staging / _RECORDS, source)
+            write_json(staging / SOURCE, source)
             put_in_place(staging, path)
         return cls(path)
 
@@ -133,12 +137,12 @@ class RunDirectory:
         return self.path / STATE.parent
 
     def _source(self) -> dict[str, Any]:
-        source: dict[str, Any] = json.loads((self.path / _RECORDS).read_text(encoding="utf-8"))
+        source: dict[str, Any] = json.loads((self.path / SOURCE).read_text(encoding="utf-8"))
         return source
 
     def set_records(self, directory: Path) -> None:
         """Says that records of this run are in another place now."""
-        write_json(self.path / _RECORDS, {**self._source(), "directory": str(directory.resolve())})
+        write_json(self.path / SOURCE, {**self._source(), "directory": str(directory.resolve())})
 
     def check_records(self, records: Records) -> None:
         """Refuses records that came from another transform.
@@ -165,9 +169,9 @@ def _check_place(path: Path, kept: list[Path], *, overwrite: bool) -> None:
         raise UsageError(f"{path}: expected a directory or nothing, got a file")
     if not path.exists() or not any(path.iterdir()):
         return
-    if not (path / _RECORDS).is_file():
+    if not (path / SOURCE).is_file():
         raise UsageError(
-            f"{path}: is not empty and has no {_RECORDS}, so it is no run and not ours to replace; "
+            f"{path}: is not empty and has no {SOURCE}, so it is no run and not ours to replace; "
             "empty it or choose another directory"
         )
     for directory in kept:

@@ -15,7 +15,7 @@ from skewless.model.training.run_directory import RunDirectory
 from skewless.model.training.warm_start import initial_model
 from skewless.schemas.errors import DatasetMismatchError, UsageError
 from skewless.schemas.records.id_meaning import record_differences
-from skewless.schemas.records.manifest import SPEC
+from skewless.schemas.records.layout import SPEC
 from skewless.schemas.spec.spec import Spec, load
 
 __all__ = ["Start", "Training", "begun", "declared_spec", "resumed", "run_to_resume"]

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from skewless.schemas.records.manifest import SPEC
+from skewless.schemas.records.layout import METRICS, SPEC
 
-__all__ = ["METRICS", "STATE", "to_resume"]
+__all__ = ["STATE", "to_resume"]
 
-METRICS = "metrics.json"
 STATE = Path("checkpoints", "state.json")
 
 

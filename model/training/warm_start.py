@@ -27,13 +27,14 @@ from skewless.model.network.layers import (
 )
 from skewless.model.training.compiled import compiled_model, strategy
 from skewless.model.training.records import Records
-from skewless.model.training.run_directory import MODEL, RunDirectory, load_trained
+from skewless.model.training.run_directory import RunDirectory, load_trained
 from skewless.schemas.errors import DatasetMismatchError, UsageError
 from skewless.schemas.records.constants import load_numbers
 from skewless.schemas.records.id_meaning import meaning_differences
-from skewless.schemas.records.manifest import TRANSFORM
+from skewless.schemas.records.layout import ASSETS, MODEL, TRANSFORM, TRANSFORM_FN
 from skewless.schemas.records.records import LABEL
 from skewless.schemas.records.transform_digest import same_transform
+from skewless.schemas.records.vocabulary_file import NO_ENTRIES
 from skewless.schemas.records.vocabulary_names import vocabulary_file
 from skewless.schemas.spec.spec import Spec
 
@@ -53,7 +54,6 @@ _READING = (
     layers.GRU,
     layers.LSTM,
 )
-_EMPTY_VOCABULARY = b"\x1f(no entries)\x1f\n"
 _REMEDY = "preprocess with --grow-from {} to keep every ID, or train without --warm-start"
 
 
@@ -105,7 +105,7 @@ def check_warm_start(spec: Spec, records: Records, run_directory: str | Path) ->
             f"--warm-start {run.path}: its IDs mean other things than those of "
             f"{records.directory}: {'; '.join(differences[:5])}; {remedy}"
         )
-    old, new = (directory / "transform_fn" / "assets" for directory in (earlier, now))
+    old, new = (directory / TRANSFORM_FN / ASSETS for directory in (earlier, now))
     declared = {
         vocabulary_file(run.spec, name, old): vocabulary_file(spec, name, new)
         for name in (*spec.features, LABEL)
@@ -113,7 +113,7 @@ def check_warm_start(spec: Spec, records: Records, run_directory: str | Path) ->
     for path in sorted(old.iterdir()):
         grown = declared.get(path, new / path.name)
         lines = path.read_bytes()
-        if lines == _EMPTY_VOCABULARY:
+        if lines == NO_ENTRIES + b"\n":
             continue
         if not grown.is_file() or not grown.read_bytes().startswith(lines):
             raise DatasetMismatchError(

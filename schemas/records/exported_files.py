@@ -21,19 +21,16 @@ from pathlib import Path
 from typing import Any
 
 from skewless.schemas.errors import DataError, UsageError
+from skewless.schemas.records.layout import DESCRIPTION, EXTRA
 from skewless.schemas.records.manifest import file_sha256
 
 __all__ = [
-    "DESCRIPTION",
-    "EXTRA",
     "check_exported",
     "differing_files",
     "load_description",
     "write_description",
 ]
 
-EXTRA = "assets.extra"
-DESCRIPTION = "skewless.json"
 _FILES, _BYTES, _OWN = "files", "bytes", "sha256"
 _NAMED = 5
 _LOGGER = logging.getLogger(__name__)

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from skewless.schemas.errors import DatasetMismatchError
+from skewless.schemas.records.layout import MANIFEST
 
 __all__ = [
     "FeatureEntry",
@@ -23,10 +24,6 @@ __all__ = [
     "file_sha256",
     "load_manifest",
 ]
-
-MANIFEST = "manifest.json"
-TRANSFORM = "transform"
-SPEC = "spec.yaml"
 
 
 class _Entry(BaseModel):

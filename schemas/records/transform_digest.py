@@ -22,15 +22,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from skewless.schemas.records.layout import TRANSFORM_FN
 from skewless.schemas.records.manifest import file_sha256
 
 __all__ = ["is_of_transform", "same_transform", "transform_sha256"]
 
 _KIND = "graph-1:"
-_GRAPH = "transform_fn"
-_SAVED_MODEL = f"{_GRAPH}/saved_model.pb"
-_VARIABLES = f"{_GRAPH}/variables/"
-_FINGERPRINT = f"{_GRAPH}/fingerprint.pb"
+_SAVED_MODEL = f"{TRANSFORM_FN}/saved_model.pb"
+_VARIABLES = f"{TRANSFORM_FN}/variables/"
+_FINGERPRINT = f"{TRANSFORM_FN}/fingerprint.pb"
 _ROOT = "transform_fn"  # The attribute of the loaded graph that is called.
 # Names under which resources are shared, with counters and paths in them, and settings of a run.
 _UNREAD = {"shared_name", "container", "config_proto", "executor_type", "config"}

@@ -18,14 +18,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from skewless.schemas.errors import DatasetMismatchError
-from skewless.schemas.records.manifest import (
-    MANIFEST,
-    FeatureEntry,
-    Manifest,
-    Rows,
-    Shard,
-    SplitEntry,
-)
+from skewless.schemas.records.layout import MANIFEST
+from skewless.schemas.records.manifest import FeatureEntry, Manifest, Rows, Shard, SplitEntry
 
 __all__ = [
     "WindowManifest",

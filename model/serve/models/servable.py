@@ -15,11 +15,11 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from skewless.model.exported.served_model import ServedModel
 from skewless.model.serve.reading.json_tensors import Input
 from skewless.model.serve.status import CODES, ServingError
+from skewless.schemas.records.layout import SAVED_MODEL
 
 __all__ = ["SAVED_MODEL", "Arrays", "Cancellation", "Servable", "of_tensorflow"]
 
 Arrays = dict[str, np.ndarray]
-SAVED_MODEL = "saved_model.pb"
 _NODES = re.compile(
     r"^Graph execution error:\s*|Detected at node .*\n<stack traces unavailable>\s*|"
     r"\{\{function_node [^}]*\}\}\s*|\s*\[\[\{\{[\s\S]*|\s*\[Op:[\s\S]*"

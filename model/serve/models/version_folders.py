@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from skewless.model.serve.models.servable import SAVED_MODEL
 from skewless.model.serve.monitoring.event_log import log
+from skewless.schemas.records.layout import SAVED_MODEL
 
 __all__ = ["found_versions", "traces_of"]
 

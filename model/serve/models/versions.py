@@ -18,12 +18,13 @@ from pathlib import Path
 
 from skewless.model.serve.models.declarations import another_declaration
 from skewless.model.serve.models.model_config import ModelConfig
-from skewless.model.serve.models.servable import SAVED_MODEL, Servable
+from skewless.model.serve.models.servable import Servable
 from skewless.model.serve.models.version_folders import found_versions, traces_of
 from skewless.model.serve.models.warmup import warm_up
 from skewless.model.serve.monitoring.event_log import log
 from skewless.model.serve.monitoring.metrics import Metrics
 from skewless.schemas.errors import DataError
+from skewless.schemas.records.layout import SAVED_MODEL
 
 __all__ = ["VersionStatus", "Versions"]
 

@@ -28,7 +28,7 @@ from skewless.model.serve.monitoring.event_log import log
 from skewless.model.serve.monitoring.metrics import Metrics
 from skewless.model.serve.status import ServingError
 from skewless.schemas.errors import DataError
-from skewless.schemas.records.exported_files import EXTRA
+from skewless.schemas.records.layout import EXTRA
 
 __all__ = ["REQUESTS", "warm_up"]
 

@@ -1,0 +1,49 @@
+"""Names of what lies on disk. Each is part of the contract: files of before must open.
+
+OUT/       manifest.json spec.yaml schema.pbtxt statistics.json transform/ rejected/ raw/ train/ …
+RUN/       metrics.json records.json model.keras, and of its records manifest, spec, statistics
+           and transform/
+MODEL/     saved_model.pb assets/ assets.extra/skewless.json, and beside that the run's files
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ASSETS",
+    "DESCRIPTION",
+    "EXTRA",
+    "MANIFEST",
+    "METRICS",
+    "MODEL",
+    "RAW",
+    "REJECTED",
+    "SAVED_MODEL",
+    "SCHEMA",
+    "SOURCE",
+    "SPEC",
+    "STATISTICS",
+    "TRANSFORM",
+    "TRANSFORM_FN",
+]
+
+# Written last, each of its kind of directory, which is not one without it.
+MANIFEST = "manifest.json"
+METRICS = "metrics.json"
+DESCRIPTION = "skewless.json"
+
+SPEC = "spec.yaml"
+SCHEMA = "schema.pbtxt"
+STATISTICS = "statistics.json"
+REJECTED = "rejected"
+RAW = "raw"
+
+TRANSFORM = "transform"
+TRANSFORM_FN = "transform_fn"
+# Of any SavedModel: its graph, the files that the graph reads, and those that it does not.
+SAVED_MODEL = "saved_model.pb"
+ASSETS = "assets"
+EXTRA = "assets.extra"
+
+MODEL = "model.keras"
+# Where a run's records were, and the run that it began with.
+SOURCE = "records.json"
