@@ -13,7 +13,6 @@ import argparse
 import logging
 import shutil
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +22,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from apache_beam.runners.runner import PipelineState
 
 from skewless.beam_pipelines import arguments
+from skewless.beam_pipelines.running.beam_internals import Stable
 from skewless.beam_pipelines.running.local_runner import LOCAL_RUNNER, pipeline_options
 from skewless.beam_pipelines.statistics.drift import load_reference
 from skewless.beam_pipelines.streaming.drift_gate import DriftGate
@@ -36,7 +36,6 @@ from skewless.beam_pipelines.streaming.steps import (
     Message,
     MessageFormat,
     SealPanes,
-    Stable,
     WriteMessages,
 )
 from skewless.beam_pipelines.transform.fitted_transform import check_fitted, write_declaration
@@ -48,6 +47,7 @@ from skewless.schemas.records.manifest import Rows
 from skewless.schemas.records.transform_digest import transform_sha256
 from skewless.schemas.records.windows import WindowManifest
 from skewless.schemas.spec.spec import Spec, load
+from skewless.schemas.staged import put_in_place, staging_beside
 
 __all__ = ["execute", "prepare", "run", "stream", "stream_pipeline"]
 
@@ -131,10 +131,9 @@ def prepare(
     digest = transform_sha256(transform)
     copy = directory / TRANSFORM
     if not copy.is_dir():
-        directory.mkdir(parents=True, exist_ok=True)
-        partial = directory / f".{TRANSFORM}.{uuid.uuid4().hex}"
-        shutil.copytree(transform, partial)
-        partial.rename(copy)
+        with staging_beside(copy) as staging:
+            shutil.copytree(transform, staging)
+            put_in_place(staging, copy)
         write_declaration(spec, directory)
     elif transform_sha256(copy) != digest or load(directory / SPEC).sha256() != spec.sha256():
         raise DatasetMismatchError(

@@ -19,7 +19,6 @@ import pyarrow.parquet
 import tensorflow as tf
 
 from skewless.model import arguments
-from skewless.model.exported.transform import load_graph
 from skewless.model.metrics.slices import raw_files
 from skewless.model.parity.matching import compare, key_digest
 from skewless.model.parity.report import Difference, Report
@@ -32,6 +31,7 @@ from skewless.schemas.records.manifest import load_manifest
 from skewless.schemas.records.records import KEY, NOT_FEATURES
 from skewless.schemas.records.transform_digest import is_of_transform
 from skewless.schemas.rows.row_encoding import examples
+from skewless.schemas.rows.saved_graph import load_graph
 from skewless.schemas.spec.spec import Spec, load
 from skewless.schemas.spec.splits import SPLITS
 

@@ -23,6 +23,7 @@ from apache_beam.transforms.window import TimestampedValue
 
 from skewless import cli
 from skewless.beam_pipelines.preprocess import preprocess
+from skewless.beam_pipelines.running.beam_internals import Stable
 from skewless.beam_pipelines.stream import prepare, stream
 from skewless.beam_pipelines.streaming import leftovers
 from skewless.beam_pipelines.streaming import local as local_stream
@@ -49,7 +50,6 @@ from skewless.beam_pipelines.streaming.steps import (
     CommitPanes,
     Message,
     SealPanes,
-    Stable,
     WriteMessages,
     parse_messages,
 )

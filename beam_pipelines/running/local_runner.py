@@ -6,8 +6,6 @@ falls back to is taken at once.
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import os
 from collections.abc import Sequence
 
@@ -16,8 +14,8 @@ from apache_beam.options.pipeline_options import (
     PipelineOptions,
     StandardOptions,
 )
-from apache_beam.runners.portability.fn_api_runner import worker_handlers
 
+from skewless.beam_pipelines.running.beam_internals import keep_every_element, known_options
 from skewless.schemas.errors import UsageError, nearest
 
 __all__ = ["LOCAL_RUNNER", "pipeline_options", "runner_name"]
@@ -48,7 +46,7 @@ def pipeline_options(arguments: Sequence[str] | None = None, *, units: int = 0) 
     if standard.runner in (None, "DirectRunner"):
         _refuse_unknown(arguments)
         standard.runner = LOCAL_RUNNER
-        _keep_every_element()
+        keep_every_element()
         _choose_workers(options.view_as(DirectOptions), arguments, units)
     return options
 
@@ -73,11 +71,7 @@ def runner_name(options: PipelineOptions) -> str:
 
 
 def _refuse_unknown(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for kind in PipelineOptions.__subclasses__():
-        with contextlib.suppress(argparse.ArgumentError):  # Two kinds may share an option.
-            kind._add_argparse_args(parser)
-    known = {option for action in parser._actions for option in action.option_strings}
+    known = known_options()
     for argument in arguments:
         name = argument.partition("=")[0]
         if name.startswith("--") and name not in known:
@@ -85,14 +79,3 @@ def _refuse_unknown(arguments: list[str]) -> None:
             raise UsageError(
                 f"unknown option {name}{nearest(name, valid)}; see --help, or Beam's options"
             )
-
-
-def _keep_every_element() -> None:
-    """Turns off the time-based flush of Beam's local data channel, which loses elements.
-
-    In `direct_running_mode` multi_threading and multi_processing a second thread flushes output
-    buffers each second: it copies the buffer, sends it, then clears it, without the writer's
-    lock, so what is written in between is dropped (Beam 2.77,
-    `data_plane.TimeBasedBufferingClosableOutputStream`). 0 means flushing by size alone.
-    """
-    worker_handlers.DATA_BUFFER_TIME_LIMIT_MS = 0

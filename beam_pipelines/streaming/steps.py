@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 from apache_beam.coders import PickleCoder
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.portability import common_urns
 from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import (
     BagStateSpec,
@@ -45,7 +44,6 @@ __all__ = [
     "CommitPanes",
     "Message",
     "SealPanes",
-    "Stable",
     "WriteFiles",
     "WriteMessages",
     "parse_messages",
@@ -243,18 +241,3 @@ class CommitPanes(beam.DoFn):
     def process(self, element: tuple[int, SealedPane]) -> Iterator[str]:
         """Puts one pane in its place."""
         yield commit_pane(self._job, element[1])
-
-
-class Stable(beam.ParDo):
-    """A ParDo that is given an element only once a checkpoint holds it.
-
-    Beam's model has this (`requires_stable_input`) and the Flink runner honours it for every
-    language; Beam's Python SDK has no way to ask for it.
-    """
-
-    def to_runner_api_parameter(self, context: Any, **arguments: Any) -> tuple[str, Any]:
-        """Asks for stable input."""
-        urn, payload = super().to_runner_api_parameter(context, **arguments)
-        payload.requires_stable_input = True
-        context.add_requirement(common_urns.requirements.REQUIRES_STABLE_INPUT.urn)
-        return urn, payload

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Any
-
-import tensorflow as tf
-from tensorflow_transform import impl_helper
 
 from skewless.beam_pipelines.transform.constants import Constants
 from skewless.beam_pipelines.transform.numeric import numbers_of
 from skewless.beam_pipelines.transform.preprocessing_fn import make_preprocessing_fn
 from skewless.beam_pipelines.transform.rows_function import RowsFunction
+from skewless.beam_pipelines.transform.tft_internals import write_without_data
 from skewless.schemas.records.constants import write_numbers
 from skewless.schemas.records.layout import TRANSFORM_FN
 from skewless.schemas.rows.raw_columns import raw_feature_spec
-from skewless.schemas.rows.tokenizers import tensorflow_text
+from skewless.schemas.rows.saved_graph import load_graph
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["TransformGraph", "write_transform_graph"]
@@ -25,7 +22,8 @@ class TransformGraph(RowsFunction):
     """A fitted graph, loaded once; called on canonical columns it gives [rows, ...] outputs."""
 
     def __init__(self, spec: Spec, saved_model: str) -> None:
-        self._loaded = _load(saved_model)
+        # A worker of its own, or one given a ready graph, has not built the tokenizers.
+        self._loaded = load_graph(saved_model)
         super().__init__(spec, self._loaded.transform_fn)
 
 
@@ -39,26 +37,6 @@ def write_transform_graph(spec: Spec, constants: Constants, directory: str) -> s
       constants: What the analysis found.
       directory: Left with `transform_fn/`, `transformed_metadata/` and `constants.json`.
     """
-    impl_helper.analyze_in_place(
-        make_preprocessing_fn(spec, constants),
-        force_tf_compat_v1=False,
-        feature_specs=raw_feature_spec(spec),
-        type_specs={
-            name: tf.SparseTensorSpec([None, None], feature.dtype)
-            for name, feature in raw_feature_spec(spec).items()
-        },
-        transform_output_path=directory,
-    )
+    write_without_data(make_preprocessing_fn(spec, constants), raw_feature_spec(spec), directory)
     write_numbers(directory, numbers_of(constants.numbers))
     return os.path.join(directory, TRANSFORM_FN)
-
-
-def _load(saved_model: str) -> Any:
-    try:
-        return tf.saved_model.load(saved_model)
-    except (RuntimeError, OSError, tf.errors.NotFoundError) as error:
-        if "Op type not registered" not in str(error):
-            raise
-        # A worker of its own, or one given a ready graph, has not built the tokenizers.
-        tensorflow_text("this transform graph (normalize or subword)")
-        return tf.saved_model.load(saved_model)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tensorflow as tf
-from tensorflow_transform import tf_utils
 
+from skewless.beam_pipelines.transform.tft_internals import looked_up
 from skewless.schemas.records.id_contract import (
     FIRST_ID,
     MISSING_ID,
@@ -12,8 +12,9 @@ from skewless.schemas.records.id_contract import (
     first_vocabulary_id,
 )
 from skewless.schemas.records.vocabulary_file import file_table, read_vocabulary
+from skewless.schemas.rows.tokenizers import piece_tokenizer
 
-__all__ = ["hash_ids", "padded", "places", "vocabulary_ids"]
+__all__ = ["hash_ids", "padded", "places", "vocabulary_ids", "wordpieces"]
 
 
 def places(tokens: tf.Tensor, path: str) -> tuple[tf.Tensor, int]:
@@ -23,11 +24,7 @@ def places(tokens: tf.Tensor, path: str) -> tuple[tf.Tensor, int]:
       [count] int64 in [-1, vocabulary), -1 where absent; and the vocabulary's size.
     """
     size = len(read_vocabulary(path))
-    with tf.init_scope():
-        asset = tf.constant(path)
-    # tf.Transform's own construction lifts the table out of the function; made in the graph it
-    # would be read from its file anew at every call.
-    found, _ = tf_utils.construct_and_lookup_table(file_table, asset, tokens)
+    found = looked_up(file_table, path, tokens)
     # The placeholder of an empty vocabulary is no entry; whoever sends it gets no ID for it.
     return found if size else tf.minimum(found, tf.constant(-1, tf.int64)), size
 
@@ -77,3 +74,30 @@ def padded(
     if pad == "end":  # to_tensor cuts at the end by itself.
         return ids.to_tensor(PADDING_ID, shape=[None, length])
     return ids[:, ::-1].to_tensor(PADDING_ID, shape=[None, length])[:, ::-1]
+
+
+def wordpieces(words: tf.RaggedTensor, path: str) -> tf.RaggedTensor:
+    """Cuts [batch, (words)] into [batch, (pieces)]; what cannot be cut becomes `[UNK]`.
+
+    WordPiece (Schuster and Nakajima 2012), learned and applied by tensorflow-text.
+
+    Args:
+      words: [batch, (words)] string.
+      path: The file of pieces.
+    """
+    joined = looked_up(_PieceTable, path, words.flat_values)
+    return words.with_flat_values(tf.strings.split(joined, " ")).merge_dims(1, 2)
+
+
+class _PieceTable:
+    """A table that maps a word to its pieces, joined by spaces, which no word contains."""
+
+    def __init__(self, path: tf.Tensor) -> None:
+        self._table = file_table(path)
+        self._tokenizer = piece_tokenizer(self._table)
+
+    def size(self) -> tf.Tensor:
+        return self._table.size()
+
+    def lookup(self, words: tf.Tensor) -> tf.Tensor:
+        return tf.strings.reduce_join(self._tokenizer.tokenize(words), axis=1, separator=" ")

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import importlib
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import tensorflow as tf
-from tensorflow_transform import impl_helper
 
+from skewless.beam_pipelines.transform.tft_internals import traced
 from skewless.schemas.errors import SpecError
 from skewless.schemas.records.layout import ASSETS, TRANSFORM_FN
 from skewless.schemas.records.vocabulary_file import read_vocabulary
@@ -69,7 +68,7 @@ def check_own_function(spec: Spec) -> None:
     columns = raw_columns(spec)
     outputs: dict[Any, Any] = {}
 
-    def traced(inputs: RawTensors) -> dict[str, tf.Tensor]:
+    def checked(inputs: RawTensors) -> dict[str, tf.Tensor]:
         given = function(inputs)
         if not isinstance(given, Mapping):
             raise TypeError(f"expected a dict of tensors by name, got {type(given).__name__}")
@@ -81,14 +80,13 @@ def check_own_function(spec: Spec) -> None:
         name: tf.SparseTensorSpec([None, None], tf.as_dtype(column.kind))
         for name, column in columns.items()
     }
-    with tempfile.TemporaryDirectory(prefix="skewless-preprocessing-") as directory:
-        try:
-            impl_helper.trace_preprocessing_function(traced, specs, False, directory)
-        except Exception as error:
-            raise SpecError(
-                f"preprocessing: {spec.preprocessing} raises {type(error).__name__}: {error}; mend it "
-                f"(it is given the columns {', '.join(columns)}, as SparseTensors)"
-            ) from error
+    try:
+        traced(checked, specs)
+    except Exception as error:
+        raise SpecError(
+            f"preprocessing: {spec.preprocessing} raises {type(error).__name__}: {error}; mend it "
+            f"(it is given the columns {', '.join(columns)}, as SparseTensors)"
+        ) from error
     problems = [problem for name in outputs for problem in _problems(spec, name, outputs[name])]
     if isinstance(spec.model, TowersSpec) and spec.model.merge == "dot":
         grouped = {name for group in spec.model.groups.values() for name in group.features}

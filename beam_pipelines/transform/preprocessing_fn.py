@@ -13,10 +13,9 @@ import tensorflow as tf
 
 from skewless.beam_pipelines.transform.constants import Constants
 from skewless.beam_pipelines.transform.labels import transform_label
-from skewless.beam_pipelines.transform.lookup import hash_ids, padded, vocabulary_ids
+from skewless.beam_pipelines.transform.lookup import hash_ids, padded, vocabulary_ids, wordpieces
 from skewless.beam_pipelines.transform.numeric import NumericConstants, standardized
 from skewless.beam_pipelines.transform.own_function import check_own_function, own_function
-from skewless.beam_pipelines.transform.subword import wordpieces
 from skewless.beam_pipelines.transform.vocabulary_files import VocabularyFiles
 from skewless.schemas.records.id_contract import FIRST_ID, MISSING_ID
 from skewless.schemas.records.records import LABEL, WEIGHT, missing_name, tokens_name

@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
-from skewless.model.exported.transform import load_graph
 from skewless.schemas.records.exported_files import check_exported
 from skewless.schemas.records.id_words import IdWords
 from skewless.schemas.records.layout import ASSETS, EXTRA, SPEC
 from skewless.schemas.records.manifest import Manifest, load_manifest
 from skewless.schemas.rows.json_rows import canonical_rows
 from skewless.schemas.rows.row_encoding import examples
+from skewless.schemas.rows.saved_graph import load_graph
 from skewless.schemas.spec.spec import Spec, load
 
 __all__ = ["ServedModel"]

@@ -1,4 +1,4 @@
-"""The signatures of an exported model (DESIGN: what people and TF Serving call).
+"""The signatures of an exported model: what people and TensorFlow Serving call.
 
 serving_default     examples: [batch] serialized tf.Example          -> predictions
 predict_columns     one named tensor a raw column, JSON-friendly     -> predictions

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from skewless.schemas.errors import UsageError
 from skewless.schemas.records.layout import TRANSFORM_FN
 from skewless.schemas.records.records import LABEL, LABEL_MEAN, LABEL_SCALE, WEIGHT, is_diagnostic
 from skewless.schemas.rows.raw_columns import raw_columns, raw_feature_spec
+from skewless.schemas.rows.saved_graph import load_graph
 from skewless.schemas.spec.label import RegressionLabel
 from skewless.schemas.spec.spec import Spec
 
-__all__ = ["Transform", "load_graph", "to_own_unit"]
+__all__ = ["Transform", "in_own_unit", "to_own_unit"]
 
 
 class Transform(tf.Module):
@@ -93,25 +93,3 @@ def _empty(dtype: tf.DType, batch: tf.Tensor) -> tf.SparseTensor:
         tf.zeros([0], dtype),
         tf.stack([batch, tf.constant(0, tf.int64)]),
     )
-
-
-def load_graph(path: str | Path) -> tf.Module:
-    """Loads a SavedModel; where its ops are not TensorFlow's own, with tensorflow-text's.
-
-    Raises:
-      UsageError: If it needs tensorflow-text, and that is not installed.
-    """
-    try:
-        return tf.saved_model.load(str(path))
-    except (RuntimeError, OSError, tf.errors.NotFoundError) as error:
-        if "Op type not registered" not in str(error):
-            raise
-        # normalize and subword graphs hold tensorflow-text ops, registered by its import.
-        try:
-            import tensorflow_text  # noqa: F401
-        except ImportError:
-            raise UsageError(
-                f"{path}: holds ops of tensorflow-text (normalize or subword in its spec); "
-                "install it with: pip install 'skewless[text]'"
-            ) from error
-        return tf.saved_model.load(str(path))

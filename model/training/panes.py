@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from skewless.model.training.records import Records
 from skewless.model.training.run_directory import RunDirectory
 from skewless.model.training.start import Training
 from skewless.schemas.records.windows import finished_panes
+from skewless.schemas.staged import write_whole
 
 __all__ = ["WINDOWS", "Arrivals", "Followed", "train_on", "write_lines"]
 
@@ -124,7 +124,4 @@ def write_lines(run: RunDirectory, progress: Followed, *, only_last: bool = Fals
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(progress.history[-1]) + "\n")
         return
-    temporary = path.with_name(f".{WINDOWS}.partial")
-    text = "".join(json.dumps(entry) + "\n" for entry in progress.history)
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    write_whole(path, "".join(json.dumps(entry) + "\n" for entry in progress.history))

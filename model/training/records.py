@@ -28,7 +28,8 @@ __all__ = ["Records", "open_records"]
 
 # Rows among which a training row's place is drawn.
 SHUFFLE_BUFFER = 100_000
-# About three pools are held at once; rows of several a record are in them parsed.
+# Of the rows that are shuffled together. About three such pools are held at once. Rows that were
+# written several to a record lie in them as tensors, others as the bytes of their record.
 _POOL_BYTES = 128 << 20
 _BLOCK_ROWS = 64
 

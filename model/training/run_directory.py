@@ -14,7 +14,6 @@ RUN/metrics.json    written last; without it the run is not finished
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import zipfile
 from dataclasses import dataclass
@@ -35,7 +34,7 @@ from skewless.schemas.records.layout import (
 from skewless.schemas.records.manifest import Manifest, load_manifest
 from skewless.schemas.records.transform_digest import same_transform
 from skewless.schemas.spec.spec import Spec, load
-from skewless.schemas.staged import put_back, put_in_place, staged, staging_beside
+from skewless.schemas.staged import put_back, put_in_place, staging_beside, write_whole
 
 if TYPE_CHECKING:
     import keras
@@ -207,6 +206,4 @@ def load_trained(path: str | Path) -> keras.Model:
 
 def write_json(path: Path, document: Any) -> None:
     """Writes JSON that appears whole or not at all."""
-    with staged(path.with_name(f".{path.name}.partial")) as temporary:
-        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
+    write_whole(path, json.dumps(document, indent=2) + "\n")

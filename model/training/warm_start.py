@@ -217,9 +217,10 @@ def _entries(tensor: Any) -> list[Hashable]:
     if isinstance(operation, _PASSING):
         return _entries(_first_input(operation))
     width = tensor.shape[-1]
-    # Of another layer that grew it is not known which entries are the old ones: none is.
+    # An entry is known by its layer, place and width. So where any other layer than a one-hot one
+    # has grown, none of its entries is taken for one of before.
     kind = "one_hot" if isinstance(operation, OneHot) else width
-    # A feature may be called what a layer was called before.
+    # Tells a feature from a layer of an earlier run that was called the same.
     given = isinstance(operation, layers.InputLayer)
     return [(given, earlier_name(operation.name), kind, place) for place in range(width)]
 

@@ -1,0 +1,75 @@
+"""What is used of Beam beyond its public interface. Read this before another version is pinned.
+
+Each is named with what it is for, and the version it was read in.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.portability import common_urns, python_urns
+from apache_beam.runners.portability.fn_api_runner import worker_handlers
+from apache_beam.runners.worker import sdk_worker
+
+__all__ = [
+    "Stable",
+    "keep_every_element",
+    "known_options",
+    "print_no_tracebacks",
+    "start_workers_by",
+]
+
+
+class Stable(beam.ParDo):
+    """A ParDo that is given an element only once a checkpoint holds it.
+
+    Beam's model has this (`requires_stable_input`) and the Flink runner honours it for every
+    language; Beam's Python SDK has no way to ask for it (2.77).
+    """
+
+    def to_runner_api_parameter(self, context: Any, **arguments: Any) -> tuple[str, Any]:
+        """Asks for stable input."""
+        urn, payload = super().to_runner_api_parameter(context, **arguments)
+        payload.requires_stable_input = True
+        context.add_requirement(common_urns.requirements.REQUIRES_STABLE_INPUT.urn)
+        return urn, payload
+
+
+def known_options() -> set[str]:
+    """Returns every option that Beam knows, each with its dashes: `PipelineOptions` takes any."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for kind in PipelineOptions.__subclasses__():
+        with contextlib.suppress(argparse.ArgumentError):  # Two kinds may share an option.
+            kind._add_argparse_args(parser)
+    return {option for action in parser._actions for option in action.option_strings}
+
+
+def keep_every_element() -> None:
+    """Turns off the time-based flush of Beam's local data channel, which loses elements.
+
+    In `direct_running_mode` multi_threading and multi_processing a second thread flushes output
+    buffers each second: it copies the buffer, sends it, then clears it, without the writer's
+    lock, so what is written in between is dropped (Beam 2.77,
+    `data_plane.TimeBasedBufferingClosableOutputStream`). 0 means flushing by size alone.
+    """
+    worker_handlers.DATA_BUFFER_TIME_LIMIT_MS = 0
+
+
+def print_no_tracebacks() -> None:
+    """Stops the local runner from printing the traceback of each worker's error, past any log."""
+    sdk_worker.print = _nothing  # type: ignore[attr-defined]
+
+
+def start_workers_by(pipeline_proto: Any, command: str) -> None:
+    """Has the local runner start the worker processes of a pipeline by a line of the shell."""
+    for environment in pipeline_proto.components.environments.values():
+        if environment.urn == python_urns.SUBPROCESS_SDK:
+            environment.payload = command.encode()
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    """Prints nothing."""
