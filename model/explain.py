@@ -32,9 +32,7 @@ from skewless.schemas.rows.tokenizers import piece_tokenizer
 from skewless.schemas.spec.features import (
     CategoricalFeature,
     Feature,
-    NumericFeature,
     TextFeature,
-    feature_columns,
 )
 from skewless.schemas.spec.label import (
     BinaryLabel,
@@ -42,7 +40,6 @@ from skewless.schemas.spec.label import (
     MultilabelLabel,
     RegressionLabel,
 )
-from skewless.schemas.spec.spec import is_sequence
 
 __all__ = ["execute", "explain"]
 
@@ -111,7 +108,7 @@ def _scores_without(served: ServedModel, row: Row, place: int | None) -> dict[st
         return {}
     rows = []
     for name, feature in served.spec.features.items():
-        own = {column for column, _ in feature_columns(name, feature)}
+        own = feature.columns_read(name)
         rows.append({column: value for column, value in row.items() if column not in own})
     scores = served.predict(rows)["predictions"][:, place]
     return dict(zip(served.spec.features, scores.astype(float).tolist(), strict=True))
@@ -123,7 +120,7 @@ def _tokens(served: ServedModel, row: Row) -> dict[str, np.ndarray]:
     raw = sparse_tensors(canonical_rows([row], spec), spec, serving=True)
     found = {}
     for name, values in prepare(spec, raw).items():
-        if getattr(spec.features[name], "tokenizer", None) == "subword":
+        if spec.features[name].learns_pieces:
             table = file_table(str(served.words.vocabulary_path(name)))
             values = piece_tokenizer(table).tokenize(values.flat_values).merge_dims(0, 1)
             found[name] = values.numpy()
@@ -143,15 +140,15 @@ def _explained(
 ) -> FeatureExplanation:
     feature = served.spec.features[name]
     assert tokens is not None
-    columns = [column for column, _ in feature_columns(name, feature)]
+    columns = feature.columns_read(name)
     ids = seen[name] if seen[name].dtype.kind == "i" else None
     steps = None if ids is None else _steps(served, name, feature, tokens, np.atleast_1d(ids))
     mask = None
-    if is_sequence(feature):
+    if feature.is_sequence:
         assert ids is not None
         mask = tuple((ids != PADDING_ID).tolist())
     entries = [name, *([missing_name(name)] if missing_name(name) in seen else [])]
-    encoder = getattr(feature, "encoder", None)
+    encoder = feature.encoder
     return FeatureExplanation(
         name=name,
         type=feature.type,
@@ -168,8 +165,7 @@ def _explained(
         together_with=tuple(
             other
             for other, declared in served.spec.features.items()
-            if other != name
-            and {column for column, _ in feature_columns(other, declared)} & set(columns)
+            if other != name and set(declared.columns_read(other)) & set(columns)
         ),
     )
 
@@ -187,7 +183,7 @@ def _steps(
       ids: [length] int64, cut and padded.
     """
     first, offset = 0, 0
-    if isinstance(feature, TextFeature | CategoricalFeature) and is_sequence(feature):
+    if isinstance(feature, TextFeature | CategoricalFeature) and feature.is_sequence:
         kept = min(len(tokens), len(ids))
         first = len(tokens) - kept if feature.truncate == "start" else 0
         offset = len(ids) - kept if feature.pad == "start" else 0
@@ -205,7 +201,7 @@ def _steps(
 
 
 def _is_missing(feature: Feature, tokens: np.ndarray) -> bool:
-    if isinstance(feature, NumericFeature):
+    if feature.is_number:
         return not np.isfinite(tokens).any()
     return not any(tokens.tolist())
 

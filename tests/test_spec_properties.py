@@ -12,7 +12,6 @@ from hypothesis import given
 
 from skewless.schemas import SpecError, parse
 from skewless.schemas.rows.raw_columns import raw_columns
-from skewless.schemas.spec.features import feature_columns
 from skewless.schemas.spec.json_schema import PUBLISHED
 from tests.strategies import specs
 
@@ -47,8 +46,8 @@ def test_every_column_that_a_feature_reads_is_a_raw_column(document: dict[str, A
     spec = parse(document)
     columns = raw_columns(spec)
     for name, feature in spec.features.items():
-        for column, kind in feature_columns(name, feature):
-            assert columns[column].kind == kind
+        for column in feature.columns_read(name):
+            assert columns[column].kind == feature.kind
             assert columns[column].role == "feature"
 
 

@@ -31,7 +31,7 @@ from skewless.schemas.records.vocabulary_file import write_vocabulary
 from skewless.schemas.records.vocabulary_names import vocabulary_asset
 from skewless.schemas.rows.prepare import Prepared
 from skewless.schemas.rows.tokenizers import cuts_at_spaces, tokenize
-from skewless.schemas.spec.features import NumericFeature, TextFeature
+from skewless.schemas.spec.features import TextFeature
 from skewless.schemas.spec.label import (
     MulticlassLabel,
     MultilabelLabel,
@@ -78,7 +78,7 @@ class Analysis:
             constants.vocabularies[name] = path
         for name, width in _numbers(spec).items():
             summaries = self.numbers.get(name) or [NumericSummary() for _ in range(width)]
-            buckets = getattr(spec.features.get(name), "buckets", None) or 1
+            buckets = 1 if name == LABEL else spec.features[name].quantile_buckets
             constants.numbers[name] = numeric_constants(summaries, buckets)
         return constants
 
@@ -162,17 +162,16 @@ def counted_vocabularies(spec: Spec) -> dict[str, CountedVocabulary]:
     """Returns the vocabularies that the spec wants counted, by their owners."""
     members: dict[str, list[str]] = {}
     for name, feature in spec.features.items():
-        vocabulary = getattr(feature, "vocabulary", None)
+        vocabulary = feature.own_vocabulary
         if vocabulary is not None:
             members.setdefault(vocabulary.shared_with or name, []).append(name)
     found = {}
     for owner, names in members.items():
         feature = spec.features[owner]
-        vocabulary = getattr(feature, "vocabulary", None)
+        vocabulary = feature.own_vocabulary
         if vocabulary is None or vocabulary.file is not None:
             continue
-        subword = getattr(feature, "tokenizer", None) == "subword"
-        select = LearnedPieces if subword else MostFrequent
+        select = LearnedPieces if feature.learns_pieces else MostFrequent
         found[owner] = CountedVocabulary(
             tuple(names), select(vocabulary.max_size, vocabulary.min_count)
         )
@@ -188,14 +187,7 @@ def counted_vocabularies(spec: Spec) -> dict[str, CountedVocabulary]:
 def _numbers(spec: Spec) -> dict[str, int]:
     """Returns the width of each numeric feature, or label, of which constants are needed."""
     widths = {
-        name: feature.width
-        for name, feature in spec.features.items()
-        if isinstance(feature, NumericFeature)
-        and (
-            feature.buckets is not None
-            or feature.scale in ("z_score", "min_max")
-            or isinstance(feature.missing, str)
-        )
+        name: feature.width for name, feature in spec.features.items() if feature.needs_constants
     }
     if isinstance(spec.label, RegressionLabel) and spec.label.scale == "z_score":
         widths[LABEL] = 1

@@ -73,12 +73,13 @@ def check_growable(spec: Spec, transform: str) -> None:
 def _longer_files(spec: Spec, transform: str) -> Iterator[str]:
     """Yields the owners whose vocabulary file has new lines at its end."""
     for name, declared in (*spec.features.items(), (LABEL, spec.label)):
-        file = getattr(getattr(declared, "vocabulary", None), "file", None)
-        if file is None:
+        vocabulary = None if declared is None else declared.own_vocabulary
+        if declared is None or vocabulary is None or vocabulary.file is None:
             continue
+        file = vocabulary.file
         earlier, now = vocabulary_of(spec, name, transform), read_vocabulary(file)
         where = "label" if name == LABEL else f"features.{name}"
-        may_grow = name != LABEL and getattr(declared, "tokenizer", None) != "subword"
+        may_grow = name != LABEL and not declared.learns_pieces
         if now[: len(earlier)] != earlier or (len(now) > len(earlier) and not may_grow):
             raise DatasetMismatchError(
                 f"{where}.vocabulary.file: {file} must {'begin with' if may_grow else 'keep'} the "

@@ -74,9 +74,8 @@ def _add_ids(
     transform_directory: str,
 ) -> None:
     declared: Any = spec.label if name == LABEL else spec.features[name]
-    hashed = getattr(declared, "hash_buckets", None) is not None
-    oov_buckets = 0 if hashed else declared.oov_buckets
-    begin = FIRST_ID + oov_buckets
+    hashed = declared.fixed_ids is not None
+    begin = FIRST_ID + declared.unknown_ids
     known = first.ids[begin:]
     ranked = np.argsort(-known, kind="stable")[:_FREQUENT]
     ranked = ranked[known[ranked] > 0]

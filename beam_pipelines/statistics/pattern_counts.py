@@ -29,7 +29,6 @@ from typing import Any
 
 import numpy as np
 
-from skewless.schemas.spec.features import NumericFeature
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["MOST_BINS", "PatternCounts", "bins_allowed"]
@@ -45,9 +44,7 @@ _SIGN = np.uint32(0x80000000)
 
 def bins_allowed(spec: Spec) -> int:
     """Returns how many bins one column may have: fewer where there are many columns."""
-    columns = 1 + sum(
-        feature.width for feature in spec.features.values() if isinstance(feature, NumericFeature)
-    )
+    columns = 1 + sum(feature.width for feature in spec.features.values() if feature.is_number)
     return max(_LEAST_BINS, min(MOST_BINS, _ALL_BINS // columns))
 
 

@@ -14,9 +14,8 @@ from skewless.beam_pipelines.statistics.numeric_summary import NumericSummary, S
 from skewless.beam_pipelines.statistics.pattern_counts import MOST_BINS, bins_allowed
 from skewless.schemas.records.id_contract import FIRST_ID, MISSING_ID, PADDING_ID
 from skewless.schemas.records.records import LABEL, tokens_name
-from skewless.schemas.spec.features import NumericFeature
 from skewless.schemas.spec.label import MulticlassLabel, RegressionLabel
-from skewless.schemas.spec.spec import Spec, is_sequence
+from skewless.schemas.spec.spec import Spec
 
 __all__ = ["IdStatistics", "SplitStatistics", "merge_statistics", "number_columns"]
 
@@ -101,12 +100,12 @@ class SplitStatistics:
         self.rows += columns.num_rows
         most = bins_allowed(spec)
         for name, feature in spec.features.items():
-            if isinstance(feature, NumericFeature):
-                for column in feature.columns or (feature.column or name,):
-                    entry = name if not feature.columns else f"{name}.{column}"
+            if feature.is_number:
+                read = feature.columns_read(name)
+                for entry, column in zip(feature.statistics_names(name), read, strict=True):
                     self._add_numbers(entry, columns.column(column), most)
             else:
-                tokens = outputs.get(tokens_name(name)) if is_sequence(feature) else None
+                tokens = outputs.get(tokens_name(name)) if feature.is_sequence else None
                 self.ids.setdefault(name, IdStatistics()).add(outputs[name], tokens)
         if spec.label is not None:
             self._add_label(spec, columns, outputs)
@@ -183,8 +182,8 @@ class SplitStatistics:
         features: dict[str, Any] = {}
         for name, ids in self.ids.items():
             declared = spec.label if name == LABEL else spec.features[name]
-            hashed = getattr(declared, "hash_buckets", None)
-            features[name] = ids.summary(0 if hashed else getattr(declared, "oov_buckets", 1))
+            assert declared is not None
+            features[name] = ids.summary(declared.unknown_ids)
         for name, numbers in self.numbers.items():
             features[name] = {
                 "rows": numbers.rows,
@@ -211,8 +210,8 @@ def number_columns(spec: Spec) -> list[str]:
     columns = [
         column
         for name, feature in spec.features.items()
-        if isinstance(feature, NumericFeature)
-        for column in feature.columns or (feature.column or name,)
+        if feature.is_number
+        for column in feature.columns_read(name)
     ]
     if isinstance(spec.label, RegressionLabel):
         columns.append(spec.label.column)

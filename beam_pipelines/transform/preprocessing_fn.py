@@ -7,7 +7,9 @@ are inputs as well; when serving they are fed empty.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import tensorflow as tf
 
@@ -22,7 +24,12 @@ from skewless.schemas.records.records import LABEL, WEIGHT, missing_name, tokens
 from skewless.schemas.rows.prepare import RawTensors, prepare
 from skewless.schemas.rows.raw_tensors import dense_numbers
 from skewless.schemas.rows.tokenizers import check_regex
-from skewless.schemas.spec.features import CategoricalFeature, NumericFeature, TextFeature
+from skewless.schemas.spec.features import (
+    CategoricalFeature,
+    NumericFeature,
+    TextFeature,
+    of_kind,
+)
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["check_declared", "make_preprocessing_fn"]
@@ -57,21 +64,19 @@ def make_preprocessing_fn(spec: Spec, constants: Constants) -> PreprocessingFn:
     """
     custom = own_function(spec)
     files = VocabularyFiles(spec, constants)
+    learned = _Learned(files, constants.numbers)
 
     def preprocessing_fn(inputs: RawTensors) -> Outputs:
         prepared = prepare(spec, inputs)
         outputs: Outputs = {}
         for name, feature in spec.features.items():
-            if isinstance(feature, NumericFeature):
-                found = constants.numbers.get(name)
-                outputs |= _numeric(name, feature, prepared[name], found)
-            else:
-                outputs |= _ids(name, feature, prepared[name], files)
+            transform = of_kind(_TRANSFORMS, feature)
+            outputs |= transform(name, feature, prepared[name], learned)
         if custom is not None:
             outputs |= custom(inputs)
         if spec.label is not None:
-            found = constants.numbers.get(LABEL)
-            outputs |= transform_label(spec.label, prepared[LABEL], files, found)
+            numbers = constants.numbers.get(LABEL)
+            outputs |= transform_label(spec.label, prepared[LABEL], files, numbers)
         if spec.weight is not None:
             outputs[WEIGHT] = dense_numbers(inputs[spec.weight], 1)[:, 0]
         return outputs
@@ -79,20 +84,28 @@ def make_preprocessing_fn(spec: Spec, constants: Constants) -> PreprocessingFn:
     return preprocessing_fn
 
 
+@dataclass(frozen=True)
+class _Learned:
+    """What was found in the training split: vocabularies, and constants by feature."""
+
+    files: VocabularyFiles
+    numbers: Mapping[str, NumericConstants]
+
+
 def _ids(
     name: str,
     feature: TextFeature | CategoricalFeature,
     tokens: tf.RaggedTensor | tf.Tensor,
-    files: VocabularyFiles,
+    learned: _Learned,
 ) -> Outputs:
     """Returns the feature's IDs, [batch] or [batch, length] int64."""
-    if getattr(feature, "tokenizer", None) == "subword":
+    files = learned.files
+    if feature.learns_pieces:
         tokens = wordpieces(tokens, files.path(name))
     ragged = isinstance(tokens, tf.RaggedTensor)
     flat = tokens.flat_values if ragged else tokens
-    hash_buckets = getattr(feature, "hash_buckets", None)
-    if hash_buckets is not None:
-        ids = hash_ids(flat, hash_buckets)
+    if feature.fixed_ids is not None:
+        ids = hash_ids(flat, feature.fixed_ids)
     else:
         # Lists of tokens hold no empty ones; a single value is empty when it is missing.
         ids = vocabulary_ids(flat, files.path(name), feature.oov_buckets, may_be_missing=not ragged)
@@ -110,14 +123,13 @@ def _ids(
     }
 
 
-def _numeric(
-    name: str, feature: NumericFeature, values: tf.Tensor, constants: NumericConstants | None
-) -> Outputs:
+def _numeric(name: str, feature: NumericFeature, values: tf.Tensor, learned: _Learned) -> Outputs:
     """Returns scaled numbers ([batch] or [batch, width] float32), or bucket IDs ([batch] int64).
 
     In this order: what is not finite is missing; `clip`; constants of the present values;
     missing values replaced; `scale`. A constant column scales to 0.
     """
+    constants = learned.numbers.get(name)
     present = tf.math.is_finite(values)
     outputs: Outputs = {}
     if feature.buckets is not None:
@@ -158,3 +170,12 @@ def _scaled(
 
 def _squeeze(values: tf.Tensor, feature: NumericFeature) -> tf.Tensor:
     return values if feature.columns or feature.length else values[:, 0]
+
+
+# By kind of feature: its name, its declaration, what `prepare` gives of it, and what was learned,
+# to record entries.
+_TRANSFORMS: dict[type, Callable[[str, Any, Any, _Learned], Outputs]] = {
+    TextFeature: _ids,
+    CategoricalFeature: _ids,
+    NumericFeature: _numeric,
+}

@@ -20,7 +20,6 @@ from skewless.schemas.records.records import KEY, LABEL, is_diagnostic
 from skewless.schemas.records.vocabulary_file import read_vocabulary
 from skewless.schemas.records.vocabulary_names import vocabulary_file
 from skewless.schemas.rows.row_encoding import list_schema
-from skewless.schemas.spec.features import NumericFeature
 from skewless.schemas.spec.label import MulticlassLabel, MultilabelLabel, SequenceLabel
 from skewless.schemas.spec.spec import Spec
 
@@ -87,16 +86,12 @@ def _sizes(spec: Spec, name: str, directory: str) -> tuple[int | None, int | Non
             return size, size
         assert isinstance(spec.label, SequenceLabel)
         return size, first_vocabulary_id(spec.label.oov_buckets) + size + 2
-    if isinstance(feature, NumericFeature):
-        assert feature.buckets is not None
-        return None, FIRST_ID + feature.buckets
     if feature is None:  # An output of the escape hatch: as far as tf.Transform knows it.
         schema = tft.TFTransformOutput(directory).transformed_metadata.schema
         domains = {entry.name: entry.int_domain for entry in schema.feature}
         domain = domains.get(name)
         return None, domain.max + 1 if domain is not None and domain.max > 0 else None
-    hash_buckets = getattr(feature, "hash_buckets", None)
-    if hash_buckets is not None:
-        return None, FIRST_ID + hash_buckets
+    if feature.fixed_ids is not None:
+        return None, FIRST_ID + feature.fixed_ids
     size = len(vocabulary_of(spec, name, directory))
-    return size, first_vocabulary_id(feature.oov_buckets) + size
+    return size, first_vocabulary_id(feature.unknown_ids) + size

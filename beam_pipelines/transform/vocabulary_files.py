@@ -51,8 +51,7 @@ class VocabularyFiles:
 
     def _vocabulary(self, name: str) -> Vocabulary | None:
         declared = self._spec.label if name == LABEL else self._spec.features[name]
-        vocabulary: Vocabulary | None = getattr(declared, "vocabulary", None)
-        return vocabulary
+        return None if declared is None else declared.own_vocabulary
 
     def _declared(self, owner: str) -> list[bytes]:
         label = self._spec.label

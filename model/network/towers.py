@@ -5,7 +5,7 @@ Embedding tables take their size from the manifest, which has it from the transf
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -18,9 +18,14 @@ from skewless.schemas.errors import DatasetMismatchError
 from skewless.schemas.records.manifest import FeatureEntry
 from skewless.schemas.records.records import NOT_FEATURES, missing_name
 from skewless.schemas.spec.encoders import Pooling
-from skewless.schemas.spec.features import CategoricalFeature, NumericFeature, TextFeature
+from skewless.schemas.spec.features import (
+    CategoricalFeature,
+    NumericFeature,
+    TextFeature,
+    of_kind,
+)
 from skewless.schemas.spec.network import Group, TowersSpec
-from skewless.schemas.spec.spec import Spec, is_sequence
+from skewless.schemas.spec.spec import Spec
 
 __all__ = ["inputs_of", "towers_of"]
 
@@ -90,20 +95,42 @@ def _numbers(name: str, feature: NumericFeature, inputs: Mapping[str, Tensor]) -
 
 def _single(name: str, spec: Spec, entries: Entries, inputs: Mapping[str, Tensor]) -> Tensor:
     feature = spec.features[name]
-    if isinstance(feature, NumericFeature):
-        if feature.buckets is None:
-            return encode_numbers(feature.encoder, _numbers(name, feature, inputs), name)
-        vector = _embedded(name, feature, entries[name], inputs[name])
-        if feature.indicator:
-            vector = keras.layers.Concatenate(name=layer_name("with_missing", name))(
-                [vector, _column(inputs[missing_name(name)])]
-            )
-        return vector
-    steps = _embedded(name, feature, entries[name], inputs[name])
-    if not is_sequence(feature):
+    return of_kind(_TOWERS, feature)(name, feature, entries[name], inputs)
+
+
+def _number_tower(
+    name: str, feature: NumericFeature, entry: FeatureEntry, inputs: Mapping[str, Tensor]
+) -> Tensor:
+    if feature.buckets is None:
+        return encode_numbers(feature.encoder, _numbers(name, feature, inputs), name)
+    vector = _embedded(name, feature, entry, inputs[name])
+    if feature.indicator:
+        vector = keras.layers.Concatenate(name=layer_name("with_missing", name))(
+            [vector, _column(inputs[missing_name(name)])]
+        )
+    return vector
+
+
+def _id_tower(
+    name: str,
+    feature: TextFeature | CategoricalFeature,
+    entry: FeatureEntry,
+    inputs: Mapping[str, Tensor],
+) -> Tensor:
+    steps = _embedded(name, feature, entry, inputs[name])
+    if not feature.is_sequence:
         return steps
     mask = PaddingMask(name=layer_name("mask", name))(inputs[name])
     return encode_steps(feature.encoder or _MEAN, steps, mask, name)
+
+
+# By kind of feature: its name, its declaration, its entry of the manifest, and all inputs, to
+# [batch, width].
+_TOWERS: dict[type, Callable[[str, Any, FeatureEntry, Mapping[str, Tensor]], Tensor]] = {
+    TextFeature: _id_tower,
+    CategoricalFeature: _id_tower,
+    NumericFeature: _number_tower,
+}
 
 
 def _grouped(
@@ -111,13 +138,12 @@ def _grouped(
 ) -> Tensor:
     features = {member: spec.features[member] for member in group.features}
     members: dict[str, Tensor] = {}
-    if not any(is_sequence(feature) for feature in features.values()):
+    if not any(feature.is_sequence for feature in features.values()):
         assert isinstance(spec.model, TowersSpec)
         members |= {member: _single(member, spec, entries, inputs) for member in features}
         return encode_numbers(group.encoder, merge_members(spec.model, name, members), name)
     masks = []
     for member, feature in features.items():
-        assert isinstance(feature, TextFeature | CategoricalFeature)
         mask = PaddingMask(name=layer_name("mask", member))(inputs[member])
         steps = _embedded(member, feature, entries[member], inputs[member])
         # A step that one member has and another lacks is a true step; the lacking member

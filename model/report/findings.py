@@ -12,7 +12,7 @@ from skewless.model.report.run_charts import main_metric, surely_worse
 from skewless.model.report.sources import Records, Run
 from skewless.schemas.spec.features import CategoricalFeature, NumericFeature, TextFeature
 from skewless.schemas.spec.label import BinaryLabel, MulticlassLabel
-from skewless.schemas.spec.spec import Spec, is_sequence
+from skewless.schemas.spec.spec import Spec
 
 __all__ = ["Finding", "of_records", "of_run"]
 
@@ -95,7 +95,7 @@ def _feature(name: str, entry: Mapping[str, Any], spec: Spec) -> Iterator[Findin
         )
     if declared is None:
         return
-    if is_sequence(declared):
+    if declared.is_sequence:
         yield from _length(name, entry, declared.length)
     if isinstance(declared, TextFeature | CategoricalFeature):
         yield from _vocabulary(name, entry, declared)

@@ -34,7 +34,6 @@ from skewless.schemas.spec.features import (
     CategoricalFeature,
     NumericFeature,
     TextFeature,
-    feature_columns,
 )
 from skewless.schemas.spec.spec import Spec
 
@@ -159,7 +158,7 @@ def _fields(servable: Servable) -> Iterator[Field]:
         readers = [
             feature
             for feature, declared in spec.features.items()
-            if name in dict(feature_columns(feature, declared))
+            if name in declared.columns_read(feature)
         ]
         declared = spec.features[readers[0]]
         separator = None

@@ -78,7 +78,7 @@ def _worth_compiling(spec: Spec, records: Records) -> bool:
         return False
     if any(
         encoder is not None and encoder.type not in _FASTER_COMPILED
-        for encoder in (getattr(feature, "encoder", None) for feature in spec.features.values())
+        for encoder in (feature.encoder for feature in spec.features.values())
     ):
         return False
     if tf.config.list_logical_devices("GPU") or len(tf.config.list_logical_devices("CPU")) > 1:

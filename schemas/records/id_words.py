@@ -20,7 +20,6 @@ from skewless.schemas.records.manifest import FeatureEntry
 from skewless.schemas.records.records import LABEL
 from skewless.schemas.records.vocabulary_file import read_vocabulary
 from skewless.schemas.records.vocabulary_names import vocabulary_file
-from skewless.schemas.spec.features import CategoricalFeature, NumericFeature
 from skewless.schemas.spec.label import MulticlassLabel, MultilabelLabel, SequenceLabel
 from skewless.schemas.spec.spec import Spec
 
@@ -87,16 +86,15 @@ class IdWords:
             return Meaning("padding", "(padding)")
         if value == MISSING_ID:
             return Meaning("missing", "(missing)")
-        if isinstance(declared, NumericFeature):
-            text = f"(quantile bucket {value - FIRST_ID} of {declared.buckets})"
-            return Meaning("bucket", text)
-        if isinstance(declared, CategoricalFeature) and declared.hash_buckets is not None:
-            return Meaning("bucket", f"(hash bucket {value - FIRST_ID} of {declared.hash_buckets})")
         if declared is None:
             return Meaning("number", str(value))
-        first = first_vocabulary_id(declared.oov_buckets)
+        if declared.fixed_ids is not None:
+            kind = "quantile" if declared.is_number else "hash"
+            text = f"({kind} bucket {value - FIRST_ID} of {declared.fixed_ids})"
+            return Meaning("bucket", text)
+        first = first_vocabulary_id(declared.unknown_ids)
         if value < first:
-            bucket = f"bucket {value - FIRST_ID} of {declared.oov_buckets}"
+            bucket = f"bucket {value - FIRST_ID} of {declared.unknown_ids}"
             return Meaning("out of vocabulary", f"(out of vocabulary, {bucket})")
         if isinstance(declared, SequenceLabel) and cardinality is not None:
             if value == start_id(cardinality):

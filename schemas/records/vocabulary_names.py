@@ -11,8 +11,9 @@ __all__ = ["vocabulary_asset", "vocabulary_file", "vocabulary_owner"]
 
 def vocabulary_owner(spec: Spec, name: str) -> str:
     """Returns whose vocabulary a feature, or the label, is looked up in: mostly its own."""
-    declared = getattr(spec.features.get(name), "vocabulary", None)
-    return (declared.shared_with if declared is not None else None) or name
+    feature = spec.features.get(name)
+    vocabulary = None if feature is None else feature.own_vocabulary
+    return (None if vocabulary is None else vocabulary.shared_with) or name
 
 
 def vocabulary_asset(spec: Spec, owner: str) -> str:

@@ -6,14 +6,21 @@ what is encoded.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 import tensorflow as tf
 
 from skewless.schemas.records.records import LABEL
 from skewless.schemas.rows.raw_tensors import dense_numbers, dense_strings, ragged_strings
 from skewless.schemas.rows.tokenizers import between_spaces, clean_values, stripped, tokenize
-from skewless.schemas.spec.features import CategoricalFeature, NumericFeature, TextFeature
+from skewless.schemas.spec.features import (
+    CategoricalFeature,
+    Feature,
+    NumericFeature,
+    TextFeature,
+    of_kind,
+)
 from skewless.schemas.spec.label import Label, MultilabelLabel, RegressionLabel, SequenceLabel
 from skewless.schemas.spec.spec import Spec
 
@@ -38,29 +45,22 @@ def prepare(spec: Spec, inputs: RawTensors, uncut: Collection[str] = ()) -> Prep
     """
     prepared: Prepared = {}
     for name, feature in spec.features.items():
-        if isinstance(feature, TextFeature):
-            texts = _text(spec, inputs[feature.column or name])
-            prepared[name] = between_spaces(texts) if name in uncut else tokenize(texts, feature)
+        if name in uncut:
+            prepared[name] = between_spaces(_text(name, feature, spec, inputs))
         else:
-            prepared[name] = _feature(name, feature, spec, inputs)
+            prepared[name] = of_kind(_PREPARED, feature)(name, feature, spec, inputs)
     if spec.label is not None:
         prepared[LABEL] = _label(spec.label, inputs[spec.label.column])
     return prepared
 
 
-def _feature(
-    name: str, feature: CategoricalFeature | NumericFeature, spec: Spec, inputs: RawTensors
-) -> tf.RaggedTensor | tf.Tensor:
-    if isinstance(feature, NumericFeature):
-        return _numbers(name, feature, inputs)
-    raw = inputs[feature.column or name]
-    if feature.multivalued:
-        return _categories(feature, spec, raw)
-    return clean_values(dense_strings(raw), spec.missing_values)
+def _tokens(name: str, feature: TextFeature, spec: Spec, inputs: RawTensors) -> tf.RaggedTensor:
+    return tokenize(_text(name, feature, spec, inputs), feature)
 
 
-def _text(spec: Spec, raw: tf.SparseTensor) -> tf.Tensor:
-    texts = dense_strings(raw)
+def _text(name: str, feature: Feature, spec: Spec, inputs: RawTensors) -> tf.Tensor:
+    (column,) = feature.columns_read(name)
+    texts = dense_strings(inputs[column])
     if spec.missing_values:
         bare = stripped(texts)
         for missing in spec.missing_values:
@@ -68,22 +68,34 @@ def _text(spec: Spec, raw: tf.SparseTensor) -> tf.Tensor:
     return texts
 
 
-def _categories(feature: CategoricalFeature, spec: Spec, raw: tf.SparseTensor) -> tf.RaggedTensor:
-    values = ragged_strings(raw)
+def _categories(
+    name: str, feature: CategoricalFeature, spec: Spec, inputs: RawTensors
+) -> tf.RaggedTensor | tf.Tensor:
+    (column,) = feature.columns_read(name)
+    if not feature.multivalued:
+        return clean_values(dense_strings(inputs[column]), spec.missing_values)
+    values = ragged_strings(inputs[column])
     if feature.separator is not None:
         values = tf.strings.split(values, feature.separator).merge_dims(1, 2)
     values = values.with_flat_values(clean_values(values.flat_values, spec.missing_values))
     return tf.ragged.boolean_mask(values, tf.not_equal(values, ""))
 
 
-def _numbers(name: str, feature: NumericFeature, inputs: RawTensors) -> tf.Tensor:
-    columns = feature.columns or (feature.column or name,)
+def _numbers(name: str, feature: NumericFeature, spec: Spec, inputs: RawTensors) -> tf.Tensor:
+    columns = feature.columns_read(name)
     per_column = feature.width // len(columns)
     values = tf.concat([dense_numbers(inputs[column], per_column) for column in columns], axis=1)
     present = tf.math.is_finite(values)
     if feature.clip is not None:
         values = tf.clip_by_value(values, *feature.clip)
     return tf.where(present, values, float("nan"))
+
+
+_PREPARED: dict[type, Callable[[str, Any, Spec, RawTensors], tf.RaggedTensor | tf.Tensor]] = {
+    TextFeature: _tokens,
+    CategoricalFeature: _categories,
+    NumericFeature: _numbers,
+}
 
 
 def _label(label: Label, raw: tf.SparseTensor) -> tf.RaggedTensor | tf.Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from skewless.schemas.spec.features import CategoricalFeature, Kind, NumericFeature, feature_columns
+from skewless.schemas.spec.features import Kind
 from skewless.schemas.spec.label import MultilabelLabel, RegressionLabel
 from skewless.schemas.spec.spec import Spec
 
@@ -45,14 +45,14 @@ def raw_columns(spec: Spec) -> dict[str, RawColumn]:
     """Returns the columns that the transform graph takes, by name, label and weight last."""
     columns: dict[str, RawColumn] = {}
     for name, feature in spec.features.items():
-        multivalued = isinstance(feature, CategoricalFeature) and feature.multivalued
-        width = feature.length or 1 if isinstance(feature, NumericFeature) else 1
-        for column, kind in feature_columns(name, feature):
+        read = feature.columns_read(name)
+        width = feature.width // len(read)
+        for column in read:
             known = columns.get(column)
             columns[column] = RawColumn(
                 name=column,
-                kind=kind,
-                multivalued=multivalued or width > 1 or bool(known and known.multivalued),
+                kind=feature.kind,
+                multivalued=feature.multivalued or bool(known and known.multivalued),
                 width=max(width, known.width if known else 1),
                 required=feature.required or bool(known and known.required),
             )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 
@@ -22,23 +22,13 @@ __all__ = [
     "TextFeature",
     "Tokenizer",
     "Vocabulary",
-    "feature_columns",
-    "is_sequence",
+    "of_kind",
 ]
 
 Kind = Literal["string", "int64", "float32"]
+Entry = TypeVar("Entry")
 # Names of features name files of vocabularies, parts of graphs and entries of records.
 FEATURE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,199}\Z")
-
-
-def feature_columns(name: str, feature: Any) -> Iterator[tuple[str, Kind]]:
-    """Yields each column that a feature reads, with the kind it is read as."""
-    if isinstance(feature, NumericFeature):
-        for column in feature.columns or (feature.column or name,):
-            yield column, "float32"
-    else:
-        kind: Kind = feature.dtype if isinstance(feature, CategoricalFeature) else "string"
-        yield feature.column or name, kind
 
 
 class Vocabulary(Declared):
@@ -92,10 +82,75 @@ Tokenizer = Literal["words", "whitespace", "characters", "subword"] | RegexToken
 
 
 class _Column(Declared):
+    """What every kind of feature is asked; a kind answers where it differs from these."""
+
     column: str | None = None
     """The column it is read from; the feature's name if not given."""
     required: bool = False
     """Rejects rows without a value."""
+
+    def columns_read(self, name: str) -> tuple[str, ...]:
+        """Returns the columns that a feature of this name reads."""
+        return (self.column or name,)
+
+    def statistics_names(self, name: str) -> tuple[str, ...]:
+        """Returns what each of its columns is called in `statistics.json`."""
+        return (name,)
+
+    @property
+    def kind(self) -> Kind:
+        """What a value of its columns is."""
+        return "string"
+
+    @property
+    def multivalued(self) -> bool:
+        """Whether a row's value may be several."""
+        return False
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether it becomes a padded sequence of IDs, [batch, length] int64."""
+        return False
+
+    @property
+    def is_number(self) -> bool:
+        """Whether its values are numbers, and statistics those of numbers."""
+        return False
+
+    @property
+    def width(self) -> int:
+        """The numbers that a row holds; 1 where values are no numbers."""
+        return 1
+
+    @property
+    def needs_constants(self) -> bool:
+        """Whether its transform holds constants of the training split's numbers."""
+        return False
+
+    @property
+    def quantile_buckets(self) -> int:
+        """Into how many buckets of equally many rows its numbers are cut; 1 for not at all."""
+        return 1
+
+    @property
+    def own_vocabulary(self) -> Vocabulary | None:
+        """The vocabulary that it declares, whether its own or shared, if it is looked up in one."""
+        return None
+
+    @property
+    def learns_pieces(self) -> bool:
+        """Whether its vocabulary is of pieces that are learned, and not of what is counted."""
+        return False
+
+    @property
+    def unknown_ids(self) -> int:
+        """How many IDs, from 2 on, are those of values outside the vocabulary."""
+        return 0
+
+    @property
+    def fixed_ids(self) -> int | None:
+        """How many IDs there are from 2 on, whatever the data; None where a vocabulary says."""
+        return None
 
 
 class TextFeature(_Column):
@@ -128,6 +183,26 @@ class TextFeature(_Column):
     """The width of a token's vector."""
     encoder: Encoder = Field(default="mean", validate_default=True)
     """How the tokens' vectors become one."""
+
+    @property
+    def is_sequence(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def own_vocabulary(self) -> Vocabulary | None:
+        """Of tokens."""
+        return self.vocabulary
+
+    @property
+    def learns_pieces(self) -> bool:
+        """Of `tokenizer: subword`."""
+        return self.tokenizer == "subword"
+
+    @property
+    def unknown_ids(self) -> int:
+        """As declared."""
+        return self.oov_buckets
 
     @model_validator(mode="after")
     def _subword_vocabulary(self) -> TextFeature:
@@ -196,9 +271,34 @@ class CategoricalFeature(_Column):
         return self
 
     @property
+    def kind(self) -> Kind:
+        """As declared."""
+        return self.dtype
+
+    @property
     def multivalued(self) -> bool:
         """Whether a row holds a sequence of values."""
         return self.length is not None
+
+    @property
+    def is_sequence(self) -> bool:
+        """Where a row holds several values."""
+        return self.multivalued
+
+    @property
+    def own_vocabulary(self) -> Vocabulary | None:
+        """Of values, unless they are hashed."""
+        return self.vocabulary
+
+    @property
+    def unknown_ids(self) -> int:
+        """None where values are hashed."""
+        return 0 if self.hash_buckets else self.oov_buckets
+
+    @property
+    def fixed_ids(self) -> int | None:
+        """Of hashed values."""
+        return self.hash_buckets
 
 
 class NumericFeature(_Column):
@@ -249,17 +349,57 @@ class NumericFeature(_Column):
             raise ValueError("'embedding' needs 'buckets': plain numbers are not looked up")
         return self
 
+    def columns_read(self, name: str) -> tuple[str, ...]:
+        """Returns the columns that a feature of this name reads, in the order of its numbers."""
+        return self.columns or super().columns_read(name)
+
+    def statistics_names(self, name: str) -> tuple[str, ...]:
+        """Returns what each of its columns is called in `statistics.json`."""
+        return tuple(f"{name}.{column}" for column in self.columns or ()) or (name,)
+
+    @property
+    def kind(self) -> Kind:
+        """Numbers."""
+        return "float32"
+
+    @property
+    def multivalued(self) -> bool:
+        """Whether its column holds lists of numbers."""
+        return (self.length or 1) > 1
+
+    @property
+    def is_number(self) -> bool:
+        """True."""
+        return True
+
     @property
     def width(self) -> int:
         """The number of values a row holds."""
         return len(self.columns) if self.columns else self.length or 1
 
+    @property
+    def needs_constants(self) -> bool:
+        """For buckets, for a scale of the data, or for what replaces a missing value."""
+        return (
+            self.buckets is not None
+            or self.scale in ("z_score", "min_max")
+            or isinstance(self.missing, str)
+        )
+
+    @property
+    def quantile_buckets(self) -> int:
+        """As declared."""
+        return self.buckets or 1
+
+    @property
+    def fixed_ids(self) -> int | None:
+        """Of buckets."""
+        return self.buckets
+
 
 Feature = Annotated[TextFeature | CategoricalFeature | NumericFeature, Field(discriminator="type")]
 
 
-def is_sequence(feature: Any) -> bool:
-    """Whether a feature is a padded sequence of IDs, [batch, length]."""
-    return isinstance(feature, TextFeature) or (
-        isinstance(feature, CategoricalFeature) and feature.multivalued
-    )
+def of_kind(table: Mapping[type, Entry], feature: Feature) -> Entry:
+    """Returns a table's entry for a feature's kind, or for the kind that it is derived from."""
+    return next(table[kind] for kind in type(feature).__mro__ if kind in table)

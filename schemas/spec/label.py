@@ -32,6 +32,26 @@ class _Label(Declared):
     column: str
     """The column it is read from."""
 
+    @property
+    def own_vocabulary(self) -> Vocabulary | None:
+        """The vocabulary of tokens, of a text to generate; classes are named elsewhere."""
+        return None
+
+    @property
+    def learns_pieces(self) -> bool:
+        """Never: a text to generate has a vocabulary of what is counted."""
+        return False
+
+    @property
+    def unknown_ids(self) -> int:
+        """How many IDs, from 2 on, are those of values outside the vocabulary."""
+        return 1
+
+    @property
+    def fixed_ids(self) -> int | None:
+        """None: the number of classes or tokens depends on the data."""
+        return None
+
 
 class BinaryLabel(_Label):
     """1 where the value is among `positive`, else 0.
@@ -143,6 +163,16 @@ class SequenceLabel(_Label):
     """IDs that tokens outside the vocabulary are hashed to."""
     embedding: Width = 64
     """The width of a token's vector in the decoder."""
+
+    @property
+    def own_vocabulary(self) -> Vocabulary | None:
+        """Of tokens."""
+        return self.vocabulary
+
+    @property
+    def unknown_ids(self) -> int:
+        """As declared."""
+        return self.oov_buckets
 
 
 Label = Annotated[

@@ -11,7 +11,6 @@ from skewless.schemas.errors import nearest
 from skewless.schemas.records.id_contract import FIRST_ID
 from skewless.schemas.spec.declared import Declared
 from skewless.schemas.spec.encoders import Dense, Encoder, Flatten, Rate
-from skewless.schemas.spec.features import NumericFeature, is_sequence
 from skewless.schemas.spec.sizes import BatchRows, Beams, Layers, Passes, Seed, Width
 
 __all__ = [
@@ -135,7 +134,7 @@ def tower_problems(
 
 
 def _group_problems(path: str, group: Group, members: Sequence[Any]) -> Iterator[str]:
-    sequences = [is_sequence(feature) for feature in members]
+    sequences = [feature.is_sequence for feature in members]
     if any(sequences) and not all(sequences):
         yield f"{path}.features: expected all sequences or none, got a mix"
         return
@@ -155,8 +154,7 @@ def _group_problems(path: str, group: Group, members: Sequence[Any]) -> Iterator
             yield f"{path}.merge: dot takes exactly two features, got {len(group.features)}"
         lasting = [_vector_width(feature) for feature in members]
         widths = [
-            width or getattr(feature, "embedding", None)
-            for width, feature in zip(lasting, members, strict=True)
+            width or feature.embedding for width, feature in zip(lasting, members, strict=True)
         ]
     if group.merge not in ("concatenate", "cross") and len({*lasting} - {None}) > 1:
         yield (
@@ -167,12 +165,11 @@ def _group_problems(path: str, group: Group, members: Sequence[Any]) -> Iterator
 
 def _vector_width(feature: Any) -> int | None:
     """Returns the width of a tower of one step; None where only the data tells."""
-    if isinstance(feature, NumericFeature) and feature.buckets is None:
+    if feature.is_number and feature.fixed_ids is None:
         if isinstance(feature.encoder, Dense):
             return feature.encoder.units
         return feature.width * (2 if feature.indicator else 1)
     width = feature.embedding
     if width == "one_hot":
-        ids = getattr(feature, "buckets", None) or getattr(feature, "hash_buckets", None)
-        width = None if ids is None else FIRST_ID + ids
+        width = None if feature.fixed_ids is None else FIRST_ID + feature.fixed_ids
     return None if width is None else width + bool(getattr(feature, "indicator", False))

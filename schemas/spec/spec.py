@@ -23,11 +23,7 @@ from skewless.schemas.spec.encoders import Dense, Encoder, Flatten
 from skewless.schemas.spec.features import (
     FEATURE_NAME,
     Feature,
-    NumericFeature,
     TextFeature,
-    Vocabulary,
-    feature_columns,
-    is_sequence,
 )
 from skewless.schemas.spec.label import BinaryLabel, Label, MulticlassLabel, SequenceLabel
 from skewless.schemas.spec.network import (
@@ -41,7 +37,7 @@ from skewless.schemas.spec.refusals import in_words
 from skewless.schemas.spec.splits import Split
 from skewless.schemas.spec.yaml_document import read_yaml_file, write_yaml
 
-__all__ = ["Spec", "is_sequence", "load", "parse"]
+__all__ = ["Spec", "load", "parse"]
 
 
 class Spec(Declared):
@@ -165,12 +161,12 @@ def _short(text: str) -> str:
 
 def _encoder_problems(path: str, feature: Any) -> Iterator[str]:
     encoder: Encoder | None = feature.encoder
-    if isinstance(feature, NumericFeature) and not isinstance(encoder, Dense | Flatten | None):
+    if feature.is_number and not isinstance(encoder, Dense | Flatten | None):
         yield f"{path}.encoder: numbers take dense or flatten, got {encoder.type!r}"
 
 
 def _vocabulary_problems(path: str, feature: Any, spec: Spec) -> Iterator[str]:
-    vocabulary = _own_vocabulary(feature)
+    vocabulary = feature.own_vocabulary
     if vocabulary is None or vocabulary.shared_with is None:
         return
     where = f"{path}.vocabulary.shared_with"
@@ -179,7 +175,7 @@ def _vocabulary_problems(path: str, feature: Any, spec: Spec) -> Iterator[str]:
         name
         for name, candidate in spec.features.items()
         if candidate is not feature
-        and (declared := _own_vocabulary(candidate)) is not None
+        and (declared := candidate.own_vocabulary) is not None
         and declared.shared_with is None
     ]
     if other is None or vocabulary.shared_with not in counted:
@@ -188,15 +184,10 @@ def _vocabulary_problems(path: str, feature: Any, spec: Spec) -> Iterator[str]:
             f"({', '.join(sorted(counted)) or 'there is none'}), got {vocabulary.shared_with!r}"
             f"{nearest(vocabulary.shared_with, counted)}"
         )
-    elif getattr(other, "oov_buckets", None) != feature.oov_buckets:
+    elif other.unknown_ids != feature.unknown_ids:
         yield f"{where}: both features need the same oov_buckets, so that an ID means one thing"
-    elif getattr(other, "tokenizer", None) == "subword":
+    elif other.learns_pieces:
         yield f"{where}: {vocabulary.shared_with!r} learns subword pieces, which cannot be shared"
-
-
-def _own_vocabulary(feature: Any) -> Vocabulary | None:
-    vocabulary: Vocabulary | None = getattr(feature, "vocabulary", None)
-    return vocabulary
 
 
 def _columns_named(spec: Spec) -> set[str]:
@@ -208,9 +199,7 @@ def _columns_named(spec: Spec) -> set[str]:
 def _columns_kept(spec: Spec) -> set[str]:
     """Returns the columns that are kept as they were, beside the records."""
     read = {
-        column
-        for name, feature in spec.features.items()
-        for column, _ in feature_columns(name, feature)
+        column for name, feature in spec.features.items() for column in feature.columns_read(name)
     }
     label = None if spec.label is None else spec.label.column
     others = (label, spec.weight, *spec.keep)
@@ -235,7 +224,8 @@ def _column_problems(spec: Spec) -> Iterator[str]:
             )
     kinds: dict[str, tuple[str, str]] = {}
     for name, feature in spec.features.items():
-        for column, kind in feature_columns(name, feature):
+        kind = feature.kind
+        for column in feature.columns_read(name):
             other_name, other_kind = kinds.setdefault(column, (name, kind))
             if other_kind != kind:
                 yield (
