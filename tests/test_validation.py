@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import decimal
+import json
+import pickle
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,7 @@ from hypothesis import strategies as st
 
 from skewless.beam_pipelines.rows.validation import ValidBatch, canonical_schema, validate
 from skewless.beam_pipelines.sources import RawBatch, WorkUnit
+from skewless.schemas.rows.reasons import Reason, kind_as_written, kind_of
 from skewless.schemas.spec.spec import Spec, parse
 
 
@@ -31,6 +35,8 @@ def check(spec: Spec, split: Any = None, serving: bool = False, **columns: Any) 
     )
     assert valid.columns.schema == canonical_schema(spec, serving=serving)
     assert sorted([*valid.rows, *(entry.row for entry in valid.rejected)]) == list(numbers)
+    for entry in valid.rejected:
+        assert isinstance(entry.reason, Reason) == (", got " in entry.reason)
     return valid
 
 
@@ -160,6 +166,18 @@ def test_binary_labels(label: dict[str, Any], kept: list[str]) -> None:
     assert valid.columns.column("y").to_pylist() == kept
     assert [entry.reason for entry in valid.rejected][-2:] == ["the label is missing"] * 2
     assert check(spec, serving=True, x=[1.0]).columns.schema.names == ["x"]
+
+
+def test_a_reason_knows_which_part_of_it_is_the_rows_own() -> None:
+    label = {"column": "y", "type": "binary", "positive": ["a, got b"], "negative": ["c"]}
+    valid = check(spec_of({"x": {"type": "numeric"}}, label=label), x=[1.0, 2.0], y=["d", "c"])
+    (rejected,) = valid.rejected
+    assert rejected.reason == "expected a label of a, got b, c, got 'd'"
+    assert kind_of(rejected.reason) == "expected a label of a, got b, c"
+    for copied in (copy.deepcopy(rejected), pickle.loads(pickle.dumps(rejected))):
+        assert (copied, copied.reason.got) == (rejected, "'d'")
+    assert json.loads(json.dumps(rejected.to_json()))["reason"] == rejected.reason
+    assert kind_as_written("expected a number, got 'x'") == kind_of("expected a number")
 
 
 def test_weight_key_required_and_split() -> None:

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from skewless.beam_pipelines.records.accounting import UnitAccount, kind_of
+from skewless.beam_pipelines.records.accounting import UnitAccount
 from skewless.beam_pipelines.records.sinks import Part, RejectedSink, create, new_path
 from skewless.beam_pipelines.records.write_rows import ACCOUNTS, PARTS
 from skewless.beam_pipelines.rows.read_rows import Rows, rows_of
@@ -29,6 +29,7 @@ from skewless.beam_pipelines.running.tagged import tagged
 from skewless.beam_pipelines.sources import WorkUnit
 from skewless.beam_pipelines.sources.place import at_rows, tells_its_place
 from skewless.schemas.records.exported_files import check_exported
+from skewless.schemas.rows.reasons import kind_of
 from skewless.schemas.rows.row_encoding import examples
 from skewless.schemas.spec.spec import Spec
 

@@ -18,7 +18,7 @@ from skewless.beam_pipelines.sources import WorkUnit
 from skewless.schemas.errors import AccountingError, DataError, TooManyRejectedError
 from skewless.schemas.records.manifest import Rows
 
-__all__ = ["UnitAccount", "account", "check_rejected", "kind_of"]
+__all__ = ["UnitAccount", "account", "check_rejected"]
 
 
 @dataclass
@@ -33,11 +33,6 @@ class UnitAccount:
     duplicate: int = 0
     reasons: Counter[tuple[str | None, str]] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
-
-
-def kind_of(reason: str) -> str:
-    """Returns a reason without the value in it, so that reasons can be counted."""
-    return reason.split(", got ")[0]
 
 
 def account(

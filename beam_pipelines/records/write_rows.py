@@ -14,7 +14,7 @@ import apache_beam as beam
 import numpy as np
 from apache_beam.utils.windowed_value import WindowedValue
 
-from skewless.beam_pipelines.records.accounting import UnitAccount, kind_of
+from skewless.beam_pipelines.records.accounting import UnitAccount
 from skewless.beam_pipelines.records.sinks import RawRowSink, RecordSink, RejectedSink, ShardFormat
 from skewless.beam_pipelines.rows.read_rows import rows_of
 from skewless.beam_pipelines.rows.seen_labels import count_labels
@@ -25,6 +25,7 @@ from skewless.beam_pipelines.sources import WorkUnit
 from skewless.beam_pipelines.sources.place import tells_its_place
 from skewless.beam_pipelines.statistics.split_statistics import SplitStatistics
 from skewless.beam_pipelines.transform.graph import TransformGraph
+from skewless.schemas.rows.reasons import kind_of
 from skewless.schemas.spec.spec import Spec
 from skewless.schemas.spec.splits import SPLITS
 

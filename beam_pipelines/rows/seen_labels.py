@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from skewless.beam_pipelines.sources import Rejected
 from skewless.schemas.rows.canonical import shown
 from skewless.schemas.rows.label_values import NEGATIVE_WORDS, POSITIVE_WORDS
+from skewless.schemas.rows.reasons import Reason
 from skewless.schemas.spec.label import BinaryLabel, Label, MulticlassLabel, MultilabelLabel
 from skewless.schemas.spec.spec import Spec
 
@@ -47,9 +48,9 @@ def count_labels(
         )
     )
     found.update(
-        entry.reason.partition(", got ")[2]
+        entry.reason.got
         for entry in rejected
-        if entry.column == label.column and ", got " in entry.reason
+        if entry.column == label.column and isinstance(entry.reason, Reason)
     )
     for value, count in found.items():
         if value in seen or len(seen) < _MOST_DISTINCT:

@@ -31,6 +31,7 @@ from skewless.schemas.rows.label_values import (
     label_texts,
 )
 from skewless.schemas.rows.raw_columns import RawColumn, raw_columns
+from skewless.schemas.rows.reasons import Reason
 from skewless.schemas.rows.written_numbers import plain_where_number
 from skewless.schemas.spec.label import BinaryLabel, MulticlassLabel, MultilabelLabel
 from skewless.schemas.spec.spec import Spec
@@ -140,13 +141,13 @@ def _row_faults(
         values = array.fill_null(math.nan).to_numpy(zero_copy_only=False)
         for at in np.flatnonzero(~(values >= 0)):
             got = "nothing" if math.isnan(values[at]) else f"{values[at]:g}"
-            faults[int(at)] = f"expected a weight of 0 or more, got {got}"
+            faults[int(at)] = Reason("expected a weight of 0 or more", got)
     if name == spec.split.column and batch.unit.split is None:
         trimmed = pc.utf8_trim_whitespace(array)
         known = pc.is_in(trimmed, value_set=pa.array(SPLITS, pa.string()))
         for at in np.flatnonzero(~known.to_numpy(zero_copy_only=False)):
-            faults[int(at)] = (
-                f"expected a split of {', '.join(SPLITS)}, got {shown(array[int(at)].as_py())}"
+            faults[int(at)] = Reason(
+                f"expected a split of {', '.join(SPLITS)}", shown(array[int(at)].as_py())
             )
     return faults
 
@@ -193,6 +194,6 @@ def _binary_faults(array: pa.Array, label: BinaryLabel) -> Faults:
     known = pc.is_in(compared, value_set=pa.array(sorted(valid), pa.string()))
     unknown = pc.and_(pc.invert(known), pc.is_valid(array)).to_numpy(zero_copy_only=False)
     return {
-        int(at): f"expected a label of {expected}, got {shown(array[int(at)].as_py())}"
+        int(at): Reason(f"expected a label of {expected}", shown(array[int(at)].as_py()))
         for at in np.flatnonzero(unknown)
     }

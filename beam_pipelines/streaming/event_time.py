@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from skewless.schemas.errors import UsageError
 from skewless.schemas.rows.canonical import Faults, shown
+from skewless.schemas.rows.reasons import Reason
 
 __all__ = ["SECOND", "Windowing", "event_times", "micros_of", "parse_duration"]
 
@@ -166,7 +167,6 @@ def _scaled(numbers: np.ndarray) -> np.ndarray:
 
 
 def _not_a_time(text: str) -> str:
-    return (
-        "expected a time from 1970 to 9999 as ISO 8601 or as a number since 1970, "
-        f"got {shown(text)}"
+    return Reason(
+        "expected a time from 1970 to 9999 as ISO 8601 or as a number since 1970", shown(text)
     )

@@ -13,6 +13,7 @@ from typing import Any
 from skewless.schemas.errors import DatasetMismatchError, UsageError
 from skewless.schemas.records.layout import MANIFEST, METRICS, REJECTED, SOURCE, SPEC, STATISTICS
 from skewless.schemas.records.manifest import Manifest, load_manifest
+from skewless.schemas.rows.reasons import kind_as_written
 from skewless.schemas.spec.spec import Spec, load
 
 __all__ = ["Reason", "Records", "Run", "open_directories"]
@@ -129,7 +130,7 @@ def _reasons(path: Path) -> list[Reason]:
     counts: Counter[tuple[str, str]] = Counter()
     examples: dict[tuple[str, str], str] = {}
     for row in _rejected(path / REJECTED):
-        kind = re.sub(r" (at byte|from row) \d+", "", row["reason"].split(", got ")[0])
+        kind = re.sub(r" (at byte|from row) \d+", "", kind_as_written(row["reason"]))
         entry = (row["column"] or "(the row)", kind)
         counts[entry] += 1
         examples.setdefault(entry, f"{row['file']}, row {row['row']}: {row['reason']}")

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from skewless.schemas.rows.csv_format import UTF_8, CsvFormat, codec_of
 from skewless.schemas.rows.raw_columns import RawColumn
+from skewless.schemas.rows.reasons import Reason
 from skewless.schemas.rows.written_numbers import plain_numbers
 from skewless.schemas.spec.spec import Spec
 
@@ -95,7 +96,9 @@ def _wrapped(raw: pa.Array) -> pa.Array:
 
 def _only_items(raw: pa.Array) -> tuple[pa.Array, Faults]:
     lengths = pc.fill_null(pc.list_value_length(raw), 0).to_numpy(zero_copy_only=False)
-    bad = {int(at): f"expected one value, got {lengths[at]}" for at in np.flatnonzero(lengths > 1)}
+    bad: Faults = {
+        int(at): Reason("expected one value", lengths[at]) for at in np.flatnonzero(lengths > 1)
+    }
     ends = np.cumsum(lengths)
     where = pa.array(np.where(lengths == 1, ends - 1, 0), mask=lengths != 1, type=pa.int64())
     return pc.take(pc.list_flatten(raw), where), bad
@@ -117,7 +120,7 @@ def _multivalued(
         holds = np.zeros(len(raw), bool)
         holds[owner[items.is_valid().to_numpy(zero_copy_only=False)]] = True
         for at in np.flatnonzero(holds & (lengths != column.width)).tolist():
-            bad.setdefault(at, f"expected {column.width} numbers, got {lengths[at]}")
+            bad.setdefault(at, Reason(f"expected {column.width} numbers", lengths[at]))
     elif items.null_count:
         # A list holds values only; a missing item is no item.
         valid = items.is_valid().to_numpy(zero_copy_only=False)
@@ -137,7 +140,7 @@ def _scalars(
     if _is_list(kind) or pa.types.is_struct(kind) or pa.types.is_map(kind):
         nulls = pa.nulls(len(raw), canonical_type(RawColumn(column.name, column.kind)))
         held = np.flatnonzero(raw.is_valid().to_numpy(zero_copy_only=False))
-        return nulls, {int(at): f"expected a plain value, got {kind}" for at in held}
+        return nulls, {int(at): Reason("expected a plain value", kind) for at in held}
     bad: Faults = {}
     if (
         pa.types.is_binary(kind)
@@ -233,9 +236,10 @@ def _times_one_by_one(raw: pa.Array) -> tuple[pa.Array, Faults]:
             texts.append(_iso(scalar.as_py()))
         except (ValueError, ArithmeticError, LookupError, pa.ArrowException):
             texts.append(None)
-            bad[at] = (
-                "expected a time in the years 1 to 9999, in whole microseconds and a known time "
-                f"zone, got {_unread(scalar)}; write it as text or as a number"
+            bad[at] = Reason(
+                "expected a time in the years 1 to 9999, in whole microseconds and a known time zone",
+                _unread(scalar),
+                "; write it as text or as a number",
             )
     return pa.array(texts, pa.string()), bad
 
@@ -283,8 +287,8 @@ def _numbers(raw: pa.Array, textual: bool) -> tuple[pa.Array, Faults]:
     with np.errstate(over="ignore"):
         narrow = values.astype(np.float32)
     for at in np.flatnonzero(np.isinf(narrow)):
-        bad[int(at)] = (
-            f"expected a finite number within float32 (±{_LARGEST:.3g}), got {values[at]:g}"
+        bad[int(at)] = Reason(
+            f"expected a finite number within float32 (±{_LARGEST:.3g})", f"{values[at]:g}"
         )
     return pa.array(narrow, pa.float32(), mask=~np.isfinite(narrow)), bad
 
@@ -324,7 +328,7 @@ def _one_by_one(
             values.append(None if value is None else parse(value))
         except ValueError as error:
             values.append(None)
-            bad[at] = str(error)
+            bad[at] = error.args[0]
     return pa.array(values, kind), bad
 
 
@@ -334,7 +338,7 @@ def _float(value: Any) -> float:
             raise ValueError
         return float(value)
     except ValueError:
-        raise ValueError(f"expected a number, got {shown(value)}") from None
+        raise ValueError(Reason("expected a number", shown(value))) from None
 
 
 def _integer(value: Any) -> int:
@@ -350,9 +354,9 @@ def _integer(value: Any) -> int:
         if not -(2**63) <= exact < 2**63:
             raise OverflowError
     except OverflowError:
-        raise ValueError(f"expected an integer within 64 bits, got {shown(value)}") from None
+        raise ValueError(Reason("expected an integer within 64 bits", shown(value))) from None
     except (ValueError, ArithmeticError):
-        raise ValueError(f"expected an integer, got {shown(value)}") from None
+        raise ValueError(Reason("expected an integer", shown(value))) from None
     return int(exact)
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skewless.schemas.rows.csv_format import CsvFormat
+from skewless.schemas.rows.reasons import Reason
 
 __all__ = ["plain_numbers", "plain_where_number", "written_numbers"]
 
@@ -36,12 +37,12 @@ def plain_numbers(texts: pa.Array, written: CsvFormat) -> tuple[pa.Array, dict[i
     fits = written_numbers(texts, written)
     if pc.all(fits, min_count=0).as_py():
         return _rewritten(texts, written), {}
-    faults = {}
+    faults: dict[int, str] = {}
     for at, fit in enumerate(fits.to_pylist()):
         if fit is False:
             text = repr(texts[at].as_py())
             text = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
-            faults[at] = f"expected a number written as {_example(written)} (csv), got {text}"
+            faults[at] = Reason(f"expected a number written as {_example(written)} (csv)", text)
     kept = pc.if_else(fits, texts, pa.scalar(None, pa.string()))
     return _rewritten(kept, written), faults
 

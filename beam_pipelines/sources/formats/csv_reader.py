@@ -21,6 +21,7 @@ from skewless.beam_pipelines.sources.units import (
     clipped,
 )
 from skewless.schemas.errors import DataError
+from skewless.schemas.rows.reasons import Reason
 
 __all__ = ["read_csv"]
 
@@ -118,7 +119,7 @@ def _parse(
                 first_row + number - 1,
                 None,
                 None,
-                f"expected {expected} fields as in the header, got {got}",
+                Reason(f"expected {expected} fields as in the header", got),
                 texts[number - 1],
             )
             for number, got in bad

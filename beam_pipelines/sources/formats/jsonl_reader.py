@@ -20,6 +20,7 @@ from skewless.beam_pipelines.sources.formats.text_blocks import lines_of
 from skewless.beam_pipelines.sources.streams import BrokenStreamError, chunks
 from skewless.beam_pipelines.sources.units import RawBatch, Rejected, WorkUnit, clipped
 from skewless.schemas.rows.raw_columns import RawColumn
+from skewless.schemas.rows.reasons import Reason
 
 __all__ = ["number_text", "parse_lines", "parsed_object", "read_jsonl"]
 
@@ -172,7 +173,7 @@ def _peeked_schema(lines: list[bytes], columns: Mapping[str, RawColumn]) -> pa.S
         value = next((row[name] for row in peeked if row.get(name) not in (None, [])), None)
         if isinstance(value, list):
             if not column.multivalued:
-                raise _LineError("expected one value, got a list", name)
+                raise _LineError(Reason("expected one value", "a list"), name)
             value = value[0]
             fields.append((name, pa.list_(_peeked_type(value, column))))
         else:
@@ -249,7 +250,7 @@ def _parsed(line: bytes) -> _Pairs:
     except (ValueError, RecursionError) as error:
         raise _LineError(f"not JSON: {error}") from None
     if not isinstance(value, _Pairs):
-        raise _LineError(f"expected a JSON object, got {_named(value)}")
+        raise _LineError(Reason("expected a JSON object", _named(value)))
     return value
 
 
@@ -267,10 +268,10 @@ def _object(line: bytes, columns: Mapping[str, RawColumn], check: bool = True) -
 def _value(value: Any, name: str, column: RawColumn) -> Any:
     if isinstance(value, list):
         if not column.multivalued:
-            raise _LineError("expected one value, got a list", name)
+            raise _LineError(Reason("expected one value", "a list"), name)
         return [_value(item, name, _single(column)) for item in value]
     if isinstance(value, dict):
-        raise _LineError("expected a plain value, got an object", name)
+        raise _LineError(Reason("expected a plain value", "an object"), name)
     if isinstance(value, str):
         try:
             value.encode("utf-8")

@@ -1,0 +1,47 @@
+"""Reasons why a row is turned away: texts that know which part of them is the row's own."""
+
+from __future__ import annotations
+
+__all__ = ["Reason", "kind_as_written", "kind_of"]
+
+_GOT = ", got "
+
+
+class Reason(str):
+    """What was expected and what a row holds instead: `KIND, got GOT`, and perhaps more.
+
+    A text everywhere else, so that files hold it as one.
+
+    Attributes:
+      kind: What was expected, the same for all rows of this fault, so that they can be counted.
+      got: What the row holds, as it is shown.
+    """
+
+    kind: str
+    got: str
+
+    def __new__(cls, kind: str, got: object, more: str = "") -> Reason:
+        """Writes the reason.
+
+        Args:
+          kind: What was expected.
+          got: What the row holds.
+          more: What comes after that, such as a remedy.
+        """
+        reason = super().__new__(cls, f"{kind}{_GOT}{got}{more}")
+        reason.kind, reason.got = kind, str(got)
+        return reason
+
+    def __getnewargs__(self) -> tuple[str, str, str]:  # type: ignore[override]
+        """Returns what a copy is made of."""
+        return self.kind, self.got, self[len(self.kind) + len(_GOT) + len(self.got) :]
+
+
+def kind_of(reason: str) -> str:
+    """Returns a reason without the row's own part, so that reasons can be counted."""
+    return reason.kind if isinstance(reason, Reason) else reason
+
+
+def kind_as_written(text: str) -> str:
+    """Returns the same of a reason that was read from a file, as far as it can be told."""
+    return text.split(_GOT)[0]
