@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,9 +11,10 @@ import numpy as np
 
 from skewless.environment import keras_as_it_was
 from skewless.frames import TableLike, as_globs
-from skewless.schemas.errors import UsageError
+from skewless.schemas.errors import UsageError, nearest
 from skewless.schemas.records.layout import SPEC
 from skewless.schemas.records.manifest import Manifest
+from skewless.schemas.records.records import KEY, LABEL, WEIGHT
 from skewless.schemas.spec.spec import Spec, load, parse
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ class Records:
         split: str = "train",
         *,
         batch_size: int = 512,
+        entries: Sequence[str] | None = None,
         shuffle: bool | None = None,
         seed: int = 1,
         epochs: int = 1,
@@ -141,6 +143,8 @@ class Records:
         Args:
           split: `train`, `eval` or `test`.
           batch_size: Rows a batch; the last of an epoch may hold fewer.
+          entries: The record entries to give, for a model that has not all of them as inputs
+            (Keras asks for a dict of just its inputs); by default those of every feature.
           shuffle: Whether rows are shuffled: by default those of `train`, and only they can be.
           seed: The order of epoch k is a function of `seed` and k alone; setting it also sets
             TensorFlow's global seed, which shuffling depends on.
@@ -153,7 +157,8 @@ class Records:
           [batch, classes] float32; weight [batch] float32.
 
         Raises:
-          UsageError: If another split than `train` is to be shuffled, or `epochs` is below 1.
+          UsageError: If another split than `train` is to be shuffled, `epochs` is below 1, or an
+            entry is not there.
           DatasetMismatchError: If the split is empty.
 
         Example:
@@ -174,13 +179,14 @@ class Records:
         dataset = parts[0]
         for part in parts[1:]:
             dataset = dataset.concatenate(part)
-        return dataset
+        return dataset if entries is None else dataset.map(self._only(entries))
 
     def numpy(
         self,
         split: str = "train",
         *,
         batch_size: int = 512,
+        entries: Sequence[str] | None = None,
         shuffle: bool | None = None,
         seed: int = 1,
         epochs: int = 1,
@@ -188,7 +194,7 @@ class Records:
         """Yields batches as dicts of arrays, for PyTorch, JAX or scikit-learn.
 
         Args:
-          split, batch_size, shuffle, seed, epochs: As for `dataset`.
+          split, batch_size, entries, shuffle, seed, epochs: As for `dataset`.
 
         Yields:
           [batch, …] arrays by record entry, and `label` and `weight` where there are any; entries
@@ -200,7 +206,12 @@ class Records:
               loss = step(torch.from_numpy(batch["age"]), torch.from_numpy(batch["label"]))
         """
         batches = self.dataset(
-            split, batch_size=batch_size, shuffle=shuffle, seed=seed, epochs=epochs
+            split,
+            batch_size=batch_size,
+            entries=entries,
+            shuffle=shuffle,
+            seed=seed,
+            epochs=epochs,
         )
         for features, *rest in batches.as_numpy_iterator():
             batch: dict[str, np.ndarray] = dict(features)
@@ -231,6 +242,19 @@ class Records:
             f"{splits}</table><table><tr><th>entry</th><th>dtype</th><th>shape</th>"
             f"<th>cardinality</th></tr>{entries}</table>"
         )
+
+    def _only(self, entries: Sequence[str]) -> Callable[..., tuple[Any, ...]]:
+        """Returns what leaves the named entries of a batch's features."""
+        known = [name for name in self.manifest.features if name not in (KEY, LABEL, WEIGHT)]
+        for name in entries:
+            if name not in known:
+                hint = nearest(name, known) or f"; there are {', '.join(known)}"
+                raise UsageError(f"entries: {name!r} is no entry of a feature{hint}")
+
+        def chosen(features: dict[str, Any], *rest: Any) -> tuple[Any, ...]:
+            return ({name: features[name] for name in entries}, *rest)
+
+        return chosen
 
     def _splits(self) -> list[tuple[str, Any]]:
         return [(name, entry) for name, entry in self.manifest.splits.items() if entry.rows]

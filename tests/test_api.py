@@ -102,6 +102,16 @@ def test_batches_are_the_records_as_arrays(from_parquet: sk.Records) -> None:
             assert str(batches[0][name].dtype) == entry.dtype
 
 
+def test_batches_of_some_entries_are_those_of_all(from_parquet: sk.Records) -> None:
+    chosen = from_parquet.numpy("eval", entries=["user", "age"])
+    for some, every in zip(chosen, from_parquet.numpy("eval"), strict=True):
+        assert list(some) == ["user", "age", "label"]
+        for name, values in some.items():
+            np.testing.assert_array_equal(values, every[name])
+    with pytest.raises(sk.SkewlessError, match="'usr' is no entry of a feature; did you mean"):
+        from_parquet.dataset("eval", entries=["usr"])
+
+
 def test_epochs_differ_in_order_only_and_follow_the_seed(from_parquet: sk.Records) -> None:
     def ages(**options: Any) -> list[list[float]]:
         batches = from_parquet.numpy("train", batch_size=10_000, **options)

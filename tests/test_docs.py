@@ -215,16 +215,40 @@ def test_a_page_runs_from_top_to_bottom(page: str, workshop: Path, tmp_path: Pat
     _run_page(page, "", workshop, tmp_path)
 
 
+def _python_of(page: str, workshop: Path, folder: Path, *, without: str = "no such word") -> str:
+    """Runs a page's Python blocks as one script; returns what it printed."""
+    for name in given(page):
+        (folder / name).symlink_to(workshop / name)
+    code = "\n".join(
+        block.text
+        for block in blocks("python")
+        if block.page == page and not re.search(without, block.text)
+    )
+    if "import torch" in code:
+        code = f"import torch\n{code}"  # As the page says: before TensorFlow.
+    # Jobs start processes, which import the script again.
+    (folder / "page.py").write_text(f'if __name__ == "__main__":\n{indent(code, "    ")}', "utf-8")
+    return run_script("python page.py", folder)
+
+
 @pytest.mark.slow
 def test_the_page_on_python_runs_from_top_to_bottom(workshop: Path, tmp_path: Path) -> None:
-    for name in given("docs/api.md"):
-        source = workshop / name
-        (tmp_path / name).symlink_to(source)
-    code = "\n".join(block.text for block in blocks("python") if block.page == "docs/api.md")
-    (tmp_path / "page.py").write_text(
-        f'if __name__ == "__main__":\n{indent(code, "    ")}', "utf-8"
-    )
-    assert "eval accuracy" in run_script("python page.py", tmp_path)
+    assert "eval accuracy" in _python_of("docs/api.md", workshop, tmp_path)
+
+
+@pytest.mark.slow
+def test_recipes_of_own_models_learn_and_are_exported(workshop: Path, tmp_path: Path) -> None:
+    names = ["Keras", "loop", "JAX"]
+    if importlib.util.find_spec("torch"):
+        names.insert(2, "PyTorch")
+    without = "no such word" if "PyTorch" in names else r"import torch|served-torch"
+    printed = _python_of("docs/own-models.md", workshop, tmp_path, without=without)
+    losses = dict(re.findall(r"^(\w+): train loss \[(.*)\]$", printed, re.MULTILINE))
+    assert list(losses) == names
+    for name in names:
+        first, *_, last = map(float, re.findall(r"\d+\.\d+", losses[name]))
+        assert last < first - 0.02, name
+        assert (tmp_path / f"served-{ {'PyTorch': 'torch'}.get(name, name.lower()) }").is_dir()
 
 
 @pytest.mark.flink
