@@ -75,7 +75,9 @@ def preprocess(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="check spec, files and columns, say what would be done, write nothing",
     )
-    parser.add_argument("--json", action="store_true", help="print what came of the rows as JSON")
+    parser.add_argument(
+        "--json", action="store_true", help="print what came of the rows, or the dry run, as JSON"
+    )
 
 
 def predict(parser: argparse.ArgumentParser) -> None:
@@ -90,6 +92,13 @@ def predict(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="the directory to leave")
     parser.add_argument("--format", choices=("parquet", "jsonl"), default="parquet")
+    parser.add_argument(
+        "--carry",
+        action="append",
+        default=[],
+        metavar="COLUMN,…",
+        help="columns of the input to stand beside the predictions; repeat for more",
+    )
     _max_rejected(parser)
     _overwrite(parser)
 

@@ -19,7 +19,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from skewless.beam_pipelines import arguments
 from skewless.beam_pipelines.batch.accounted import accounted
 from skewless.beam_pipelines.batch.plan import Planned, planned
-from skewless.beam_pipelines.batch.predictor import PREDICTING, Predict
+from skewless.beam_pipelines.batch.predictor import PLACES, PREDICTING, Predict
 from skewless.beam_pipelines.records.outcome import Outcome, leave_outcome, taken_outcome
 from skewless.beam_pipelines.records.sinks import make_sink_folders
 from skewless.beam_pipelines.records.write_rows import ACCOUNTS, PARTS
@@ -27,9 +27,10 @@ from skewless.beam_pipelines.running.job_progress import Tally, Watch
 from skewless.beam_pipelines.running.local_runner import pipeline_options
 from skewless.beam_pipelines.running.output_directory import OutputDirectory
 from skewless.schemas.ending import run_module
+from skewless.schemas.errors import UsageError
 from skewless.schemas.records.exported_files import check_exported
 from skewless.schemas.records.layout import EXTRA, SPEC
-from skewless.schemas.spec.spec import load
+from skewless.schemas.spec.spec import Spec, load
 
 __all__ = ["MARKER", "execute", "predict", "run"]
 
@@ -42,6 +43,7 @@ def predict(
     output: str | Path,
     *,
     format: str = "parquet",
+    carry: Sequence[str] = (),
     max_rejected: float = 0.01,
     overwrite: bool = False,
     options: PipelineOptions | None = None,
@@ -53,6 +55,8 @@ def predict(
       inputs: Globs, in any format that `preprocess` reads; a label is not needed.
       output: The directory to leave: part files of key and predictions, rejected/, a summary.
       format: `parquet` or `jsonl`.
+      carry: Columns of the input to stand beside the predictions: as the model reads them where it
+        does, as text otherwise.
       max_rejected: The largest share of rejected rows that still counts as success.
       overwrite: Replaces a finished output.
       options: Beam's options.
@@ -61,14 +65,17 @@ def predict(
       What `predictions.json` holds.
 
     Raises:
-      UsageError: If the model is not one of ours, or the output is finished already.
-      DataError: If a file of the model is not as exported, or too many rows are rejected.
+      UsageError: If the model is not one of ours, the output is finished already, or a column to
+        carry has the name of another of the predictions.
+      DataError: If a file of the model is not as exported, an input has no such column, or too many
+        rows are rejected.
       AccountingError: If the runner lost rows.
     """
     begin = time.monotonic()
     options = options if options is not None else pipeline_options()
     check_exported(model)
-    job = planned(load(Path(model) / EXTRA / SPEC), inputs, options, serving=True)
+    spec = _carrying(load(Path(model) / EXTRA / SPEC), carry)
+    job = planned(spec, inputs, options, serving=True)
     endings = {"records": f".{format}", "rejected": ".jsonl"}
     with OutputDirectory(output, overwrite=overwrite, marker=MARKER) as directory:
         outcome = _predicted(job, Path(model).absolute(), directory.staging, format)
@@ -87,6 +94,17 @@ def predict(
         )
         directory.commit()
     return summary
+
+
+def _carrying(spec: Spec, carry: Sequence[str]) -> Spec:
+    """Returns the spec that keeps these columns; those kept for slices play no part here."""
+    for name in carry:
+        if name in PLACES:
+            raise UsageError(
+                f"--carry: {name!r} is the name of a column of the predictions themselves; "
+                "rename the input's"
+            )
+    return spec.model_copy(update={"keep": tuple(dict.fromkeys(carry))})
 
 
 def _predicted(job: Planned, model: Path, staging: Path, format: str) -> Outcome:
@@ -113,6 +131,7 @@ def execute(known: argparse.Namespace, beam_arguments: Sequence[str]) -> int:
         known.input,
         known.output,
         format=known.format,
+        carry=[name for names in known.carry for name in names.split(",") if name],
         max_rejected=known.max_rejected,
         overwrite=known.overwrite,
         options=pipeline_options(beam_arguments),

@@ -103,7 +103,7 @@ def execute(known: argparse.Namespace, beam_arguments: Sequence[str]) -> int:
     # Refuses what Beam does not know before any file is looked at.
     pipeline_options(beam_arguments)
     if known.dry_run:
-        tell_dry_run(load(known.spec), known.input)
+        tell_dry_run(load(known.spec), known.input, as_json=known.json)
         return 0
     manifest = preprocess(
         load(known.spec),

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 from skewless.schemas.errors import SkewlessError
 from skewless.schemas.interrupts import Interruption, interruptible
+from skewless.schemas.options_parser import OptionsParser
 from skewless.schemas.staged import own_temporary_files, remove_staged
 from skewless.schemas.unexpected import told
 from skewless.schemas.verbosity import quieten, verbosity
@@ -87,7 +88,7 @@ def run_module(
       beam: Whether options it does not know are Beam's.
       left: As `ended` takes it, of the parsed arguments.
     """
-    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
+    parser = OptionsParser(prog=f"python -m {module}", description=description)
     verbosity(parser)
     options(parser)
     known, others = parser.parse_known_args(argv) if beam else (parser.parse_args(argv), [])

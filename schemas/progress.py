@@ -15,10 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["ProgressLine", "Status", "duration", "is_live"]
+__all__ = ["ProgressLine", "Status", "duration", "is_live", "seconds_left"]
 
 _LOGGER = logging.getLogger(__name__)
 _LIVE_SECONDS, _PLAIN_SECONDS = 0.25, 10.0
+_TELLING_SECONDS, _TELLING_SHARE = 5.0, 0.01
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,16 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def seconds_left(seconds: float, share: float | None) -> float | None:
+    """Returns the time left of work of which a share took so many seconds.
+
+    None where that would be a guess: in its first seconds a process loads, traces and opens files.
+    """
+    if not share or seconds < _TELLING_SECONDS or share < _TELLING_SHARE:
+        return None
+    return seconds * (1 - share) / share
 
 
 def is_live() -> bool:

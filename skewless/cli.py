@@ -320,9 +320,10 @@ def _unknown(option: str, known: argparse.Namespace) -> str:
 
 def _parser(words: Sequence[str], *, everything: bool = False) -> argparse.ArgumentParser:
     """Returns the command line, with the options of the command named only, or of all."""
+    from skewless.schemas.options_parser import OptionsParser
     from skewless.schemas.verbosity import verbosity
 
-    parser = argparse.ArgumentParser(
+    parser = OptionsParser(
         prog="skewless",
         description="Rows in, TFRecords and a trained model out, and a served model that carries "
         "the very transform the records came from.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,27 @@ def test_dry_run_writes_nothing(shop: DataSet, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "1 files in 1 work units" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_is_told_as_json(shop: DataSet, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = str(shop.directory / "spec.yaml")
+    words = ["preprocess", spec, "--input", str(shop.source), "--output", "out"]
+    assert cli.main([*words, "--dry-run", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["files"] == [str(shop.source)]
+    assert told["columns"]["tags"] == {"kind": "string", "multivalued": True}
+    assert told["first_labels"]["rows"] == sum(told["first_labels"]["values"].values()) == 400
+    assert told["written"] is False
+
+
+def test_a_mistyped_required_option_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["preprocess", "s.yaml", "--input", "x.csv"], ["export", "run"]):
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*words, "--ouput=out"])
+        assert ended.value.code == 2
+        said = capsys.readouterr().err
+        assert "arguments are required: --output; --ouput is unknown" in said
+        assert "did you mean '--output'?" in said
 
 
 def test_a_mistyped_option_is_not_passed_over(shop: DataSet, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from skewless.beam_pipelines.predict import predict
 from skewless.beam_pipelines.predict import run as predict_command
 from skewless.beam_pipelines.running.local_runner import pipeline_options
 from skewless.model.verify import sample_rows
-from skewless.schemas.errors import TooManyRejectedError, UsageError
+from skewless.schemas.errors import DataError, TooManyRejectedError, UsageError
 from skewless.schemas.rows.row_encoding import examples
 from tests.conftest import DataSet
 
@@ -69,6 +70,39 @@ def test_every_row_with_its_key_and_no_label(
     for key, value in expected.items():
         assert predictions[key] == pytest.approx(value, abs=1e-6)
     assert np.std(list(predictions.values())) > 1e-3
+
+
+@pytest.mark.parametrize("file_format", ["parquet", "jsonl"])
+def test_columns_are_carried_beside_the_predictions(
+    shop: DataSet, shop_model: Path, tmp_path: Path, file_format: str
+) -> None:
+    """The label, which the model never reads; a column it does not know; and two that it reads."""
+    lines = shop.source.read_text().splitlines()
+    lines = [lines[0] + ",note", *(f'{line},"n, {at}"' for at, line in enumerate(lines[1:]))]
+    (tmp_path / "new.csv").write_text("\n".join(lines) + "\n")
+    output = tmp_path / "out"
+    summary = predict(
+        shop_model,
+        [str(tmp_path / "new.csv")],
+        output,
+        format=file_format,
+        carry=["rating", "note", "age", "tags"],
+    )
+    assert summary["rows"]["written"] == 400
+    rows = {row["row"]: row for row in read(output, summary)}
+    for at, raw in enumerate(csv.DictReader((tmp_path / "new.csv").open()), 1):
+        assert rows[at]["rating"] == raw["rating"]
+        assert rows[at]["note"] == f"n, {at - 1}" == raw["note"]
+        assert rows[at]["age"] == (float(raw["age"]) if raw["age"] else None)
+        assert "|".join(rows[at]["tags"] or []) == raw["tags"]
+    assert list(rows[1])[:5] == ["key", "file", "row", "rating", "note"]
+
+
+def test_columns_that_cannot_be_carried(shop: DataSet, shop_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no column 'contry'; did you mean 'country'"):
+        predict(shop_model, [str(shop.source)], tmp_path / "out", carry=["contry"])
+    with pytest.raises(UsageError, match="'row' is the name of a column of the predictions"):
+        predict(shop_model, [str(shop.source)], tmp_path / "out", carry=["row"])
 
 
 def test_several_files_and_workers(shop: DataSet, shop_model: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from skewless.beam_pipelines.running.job_progress import Progress, Tally, Watch, progress_of
 from skewless.beam_pipelines.sources import WorkUnit
-from skewless.schemas.progress import Status, duration
+from skewless.schemas.progress import Status, duration, seconds_left
 
 
 def test_lines_come_at_intervals_with_the_rate_so_far(caplog: pytest.LogCaptureFixture) -> None:
@@ -66,7 +66,7 @@ def test_a_retried_unit_is_no_more_than_the_whole(tmp_path: Path) -> None:
     for unit in (first, second, third, third):
         progress.advance(100)
         progress.finish(unit, 100)
-    status = watch.status(1.0)
+    status = watch.status(1e12)
     assert status is not None
     assert (status.stage, status.share, status.seconds_left) == ("writing", 1.0, 0.0)
 
@@ -84,7 +84,18 @@ def test_a_watch_logs_while_work_goes_on(
         while not caplog.messages:
             watch._ended.wait(0.05)
     assert caplog.messages[0].startswith("predicting: 7 rows, ")
-    assert "100%, 0 s left" in caplog.messages[0]
+    # Begun a moment ago: no time left is told yet.
+    assert caplog.messages[0].endswith("100%")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "share", "left"),
+    [(60.0, 0.25, 180.0), (60.0, None, None), (2.0, 0.5, None), (60.0, 0.001, None)],
+)
+def test_a_time_left_is_told_once_it_means_something(
+    seconds: float, share: float | None, left: float | None
+) -> None:
+    assert seconds_left(seconds, share) == left
 
 
 @pytest.mark.parametrize(

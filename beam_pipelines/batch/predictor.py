@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -33,9 +33,11 @@ from skewless.schemas.rows.reasons import kind_of
 from skewless.schemas.rows.row_encoding import examples
 from skewless.schemas.spec.spec import Spec
 
-__all__ = ["PREDICTING", "Predict"]
+__all__ = ["PLACES", "PREDICTING", "Predict"]
 
 PREDICTING = "predicting"
+# The columns that say which row a prediction is of.
+PLACES = ("key", "file", "row")
 # Always cut alike, whatever the threads: float32 sums may round otherwise in another batch.
 _BATCH = 1024
 _THREADS = 4
@@ -70,7 +72,7 @@ class Predict(beam.DoFn):
 
     def start_bundle(self) -> None:
         """Opens fresh sinks."""
-        self._predictions = _PredictionSink(self._directory, self._format)
+        self._predictions = _PredictionSink(self._directory, self._format, self._spec.keep)
         self._rejected = RejectedSink(self._directory)
         self._accounts: list[UnitAccount] = []
         self._progress = progress_of(PREDICTING, self._tally)
@@ -127,10 +129,11 @@ class Predict(beam.DoFn):
 
 
 class _PredictionSink:
-    """Keys and predictions of a bundle, in one file."""
+    """Keys, carried columns and predictions of a bundle, in one file."""
 
-    def __init__(self, directory: str, format: str) -> None:
+    def __init__(self, directory: str, format: str, carried: Sequence[str]) -> None:
         self._path = new_path(directory, "records")
+        self._carried = carried
         self._format = format
         self._stream: Any = None
         self._writer: pa.parquet.ParquetWriter | None = None
@@ -138,10 +141,10 @@ class _PredictionSink:
 
     def write(self, rows: Rows, outputs: Outputs) -> None:
         """Appends [rows] keys, places and outputs; an output of width 1 becomes a plain number."""
+        places = (rows.keys, pa.array([rows.unit.file] * len(rows.keys)), pa.array(rows.numbers))
         columns = {
-            "key": rows.keys,
-            "file": pa.array([rows.unit.file] * len(rows.keys)),
-            "row": pa.array(rows.numbers),
+            **dict(zip(PLACES, places, strict=True)),
+            **{name: rows.columns.column(name) for name in self._carried},
             **{name: _column(outputs[name]) for name in sorted(outputs)},
         }
         table = pa.table(columns)

@@ -15,35 +15,51 @@ from skewless.schemas.spec.spec import Spec
 __all__ = ["result", "summary", "tell_dry_run"]
 
 
-def tell_dry_run(spec: Spec, inputs: Sequence[str]) -> None:
-    """Prints what would be done.
+def tell_dry_run(spec: Spec, inputs: Sequence[str], *, as_json: bool = False) -> None:
+    """Prints what would be done, in words or as one JSON document.
 
     Raises:
       UsageError: If a glob matches nothing.
       DataError: If a file cannot be used.
     """
     units = plan(inputs, spec)
-    files = {unit.file for unit in units}
+    files = sorted({unit.file for unit in units})
+    columns = wanted_columns(spec)
+    read, labels = _first_labels(spec, units[0]) if units and spec.label else (0, Counter())
+    if as_json:
+        document = {
+            "spec": spec.name,
+            "features": len(spec.features),
+            "files": files,
+            "work_units": len(units),
+            "columns": {
+                name: {"kind": column.kind, "multivalued": column.multivalued}
+                for name, column in columns.items()
+            },
+            "first_labels": {"rows": read, "values": dict(labels.most_common())},
+            "written": False,
+        }
+        print(json.dumps(document, indent=2, ensure_ascii=False))
+        return
     print(f"spec {spec.name}: {len(spec.features)} features, sound")
     print(
         f"input: {len(files)} files in {len(units)} work units; every column the spec names is there"
     )
-    for name, column in wanted_columns(spec).items():
+    for name, column in columns.items():
         print(f"  {name:<24} {column.kind}{', several a row' if column.multivalued else ''}")
-    if units and spec.label is not None:
-        _tell_first_labels(spec, units[0])
+    if labels:
+        print(f"label values of the first {read:,} rows: {most_seen(labels)}")
     print("dry run: nothing was written")
 
 
-def _tell_first_labels(spec: Spec, unit: WorkUnit) -> None:
-    """Says which label values the first rows hold, whatever split they fall into."""
+def _first_labels(spec: Spec, unit: WorkUnit) -> tuple[int, Counter[str]]:
+    """Returns how many rows were looked at first, and their label values, whatever the split."""
+    seen: Counter[str] = Counter()
     rows = next(rows_of(unit, spec), None)
     if rows is None:
-        return
-    seen: Counter[str] = Counter()
+        return 0, seen
     count_labels(spec, seen, rows.columns, rows.rejected)
-    if seen:
-        print(f"label values of the first {rows.read:,} rows: {most_seen(seen)}")
+    return rows.read, seen
 
 
 def result(manifest: Manifest, output: str) -> str:

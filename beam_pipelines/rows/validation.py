@@ -83,7 +83,7 @@ def validate(batch: RawBatch, spec: Spec, *, serving: bool = False) -> ValidBatc
         at_column(name)
         raw = batch.table.column(name) if name in names else pa.nulls(count)
         array, bad = canonical(raw, column, spec, written)
-        is_label = name in graph and graph[name].role == "label"
+        is_label = not serving and name in graph and graph[name].role == "label"
         if is_label and isinstance(spec.label, BinaryLabel | MulticlassLabel):
             if written is not None and not written.plain_numbers:
                 array = plain_where_number(array, written)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from skewless.beam_pipelines.sources import WorkUnit, file_bytes
-from skewless.schemas.progress import ProgressLine, Status
+from skewless.schemas.progress import ProgressLine, Status, seconds_left
 
 __all__ = ["Progress", "Tally", "Watch", "progress_of"]
 
@@ -164,7 +164,7 @@ class Watch:
             rows=rows,
             rows_per_second=rows / seconds,
             share=share,
-            seconds_left=seconds * (1 - share) / share if share else None,
+            seconds_left=seconds_left(seconds, share),
         )
 
     def _share(self, notes: Sequence[Mapping[str, Any]], rows: int) -> float | None:

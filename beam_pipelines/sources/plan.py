@@ -46,13 +46,19 @@ _MOST_TOLD = 20
 
 
 def wanted_columns(spec: Spec, *, serving: bool = False) -> dict[str, RawColumn]:
-    """Returns the columns read from input: the graph's, then those kept as text beside them."""
+    """Returns the columns read from input: the graph's, then those kept as text beside them.
+
+    Args:
+      spec: The declaration.
+      serving: Leaves out label, weight and split, unless they are kept: a prediction may carry them.
+    """
     columns = {
         name: column
         for name, column in raw_columns(spec).items()
         if not serving or column.role == "feature"
     }
     label = {spec.label.column} if serving and spec.label is not None else set()
+    label -= set(spec.keep)
     for name in row_columns(spec):
         if name not in label:
             columns.setdefault(name, RawColumn(name, "string"))
@@ -138,8 +144,7 @@ def _check(
     excused = {spec.split.column} if serving or split is not None else set()
     excused -= set(spec.keep)
     if serving:
-        # What is kept for slices, or splits rows, plays no part in a prediction.
-        excused |= {spec.split.by, *spec.keep}
+        excused |= {spec.split.by} - set(spec.keep)
     excused -= set(raw_columns(spec)) | {spec.key}
     problems: list[str] = []
     held = Counter(names)

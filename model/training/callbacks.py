@@ -11,7 +11,7 @@ import numpy as np
 
 from skewless.model.training.checkpoints import Checkpoints, Progress
 from skewless.schemas.errors import TrainingError
-from skewless.schemas.progress import ProgressLine, Status
+from skewless.schemas.progress import ProgressLine, Status, seconds_left
 
 __all__ = ["CheckpointWithinEpoch", "StopOnNonFinite", "TellProgress", "check_weights"]
 
@@ -101,7 +101,8 @@ class TellProgress(keras.callbacks.Callback):
         """Tells when it is time."""
         if not self._line.is_due:
             return
-        rate = (batch + 1) * self._batch_size / (time.monotonic() - self._begun)
+        seconds = time.monotonic() - self._begun
+        rate = (batch + 1) * self._batch_size / seconds
         done = self._progress.epoch * self._steps + self._progress.step + batch + 1
         total = self._epochs * self._steps
         status = Status(
@@ -109,8 +110,8 @@ class TellProgress(keras.callbacks.Callback):
             rows=(self._progress.step + batch + 1) * self._batch_size,
             rows_per_second=rate,
             share=done / total,
-            # Without the evaluations, which are few rows.
-            seconds_left=(total - done) * self._batch_size / rate,
+            # Of the rate of this epoch, and without the evaluations, which are few rows.
+            seconds_left=seconds_left(seconds, (batch + 1) / (batch + 1 + total - done)),
             note=f"loss {(logs or {}).get('loss', float('nan')):.4f}",
         )
         self._line.tell(status)

@@ -15,6 +15,7 @@ from skewless.model.training.callbacks import (
     check_weights,
 )
 from skewless.model.training.checkpoints import Progress
+from skewless.model.training.own_unit import epoch_line
 from skewless.model.training.records import Records
 from skewless.model.training.start import Training
 from skewless.schemas.errors import TrainingError
@@ -51,6 +52,7 @@ class Epochs:
         self._declared = training.run.spec.training
         self._cached = None if cache is None else records.cached(cache)
         self._checkpoint_steps = checkpoint_steps
+        self._told = epoch_line(training.run.spec, records)
         self._tensorboard = keras.callbacks.TensorBoard(str(training.run.path / "logs"))
 
     def go_on(self) -> bool:
@@ -84,7 +86,7 @@ class Epochs:
             "epoch %d/%d  %s",
             progress.epoch + 1,
             self._epochs,
-            "  ".join(f"{name} {value:.4f}" for name, value in entry.items()),
+            self._told(entry),
         )
         progress.epoch, progress.step = progress.epoch + 1, 0
         self._keep_best(entry.get("val_loss", entry["loss"]))
