@@ -108,6 +108,21 @@ def vast() -> Log:
     return log
 
 
+def wide() -> Log:
+    """One value that stands for 128 MiB: few enough values, too many bytes."""
+    log = predict_log(examples())
+    one = tf.make_tensor_proto([1], tf.int64)
+    one.tensor_shape.dim[0].size = 2**24
+    log.predict_log.request.inputs["n"].CopyFrom(one)
+    return log
+
+
+def handle() -> Log:
+    log = predict_log(examples())
+    log.predict_log.request.inputs["h"].dtype = tf.resource.as_datatype_enum
+    return log
+
+
 @pytest.mark.parametrize(
     ("logs", "said"),
     [
@@ -116,7 +131,9 @@ def vast() -> Log:
         (lambda: [predict_log([])], "record 0: the request holds no row"),
         (lambda: [classify_log("regress")], "record 0: Expected classification signature"),
         (lambda: [streamed()], "record 0: Unsupported log_type for warmup: session_run_log"),
-        (lambda: [vast()], "record 0: examples: a tensor of 1099511627776 values"),
+        (lambda: [vast()], "record 0: .*: examples: the tensors hold more than 67108864 bytes"),
+        (lambda: [wide()], "record 0: .*: n: the tensors hold more than 67108864 bytes"),
+        (lambda: [handle()], "record 0: .*: h: type resource is none of string, bool"),
         (lambda: [Log()] * 1001, r"warmup records exceeds the maximum \(1000\)"),
     ],
 )

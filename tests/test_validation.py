@@ -6,17 +6,22 @@ import copy
 import datetime
 import decimal
 import json
+import math
 import pickle
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
 from skewless.beam_pipelines.rows.validation import ValidBatch, canonical_schema, validate
 from skewless.beam_pipelines.sources import RawBatch, WorkUnit
+from skewless.beam_pipelines.sources.formats.tfrecord_reader import decode_examples
+from skewless.schemas.rows.canonical import canonical
+from skewless.schemas.rows.raw_columns import RawColumn
 from skewless.schemas.rows.reasons import Reason, kind_as_written, kind_of
 from skewless.schemas.spec.spec import Spec, parse
 
@@ -223,3 +228,50 @@ def test_a_value_fares_the_same_whatever_is_beside_it(texts: list[str | None]) -
     for entry in together.rejected:
         alone = check(NUMBER, x=pa.array([texts[entry.row - 1]], pa.string()))
         assert [other.reason for other in alone.rejected] == [entry.reason]
+
+
+EXAMPLE_VALUES: list[Any] = [
+    1, -999, 2**53 + 1, -(2**63), 1.5, -0.0, 1e16, 2.0**60, 1e20, 0.1, math.inf, math.nan,
+    b"1.5", b"abc", b"1_0", b"", b"?", b"\xff",
+]  # fmt: skip
+
+
+def example_of(value: Any) -> bytes:
+    feature = tf.train.Feature()
+    if isinstance(value, bytes):
+        feature.bytes_list.value.append(value)
+    elif isinstance(value, int):
+        feature.int64_list.value.append(value)
+    else:
+        feature.float_list.value.append(value)
+    return tf.train.Example(features=tf.train.Features(feature={"x": feature})).SerializeToString()
+
+
+@pytest.mark.parametrize("kind", ["string", "int64", "float32"])
+def test_an_examples_value_means_the_same_whatever_stands_in_other_rows(kind: str) -> None:
+    unit, column = WorkUnit("f.tfrecord", "tfrecord"), RawColumn("x", kind)
+
+    def read(values: list[Any]) -> list[tuple[Any, str | None]]:
+        records = list(map(example_of, values))
+        batch = decode_examples(unit, records, [*range(len(values))], [], {"x": column})
+        array, bad = canonical(batch.table.column("x"), column, NUMBER)
+        # As text, so that -0.0 is not 0.0.
+        return [(repr(array[at].as_py()), bad.get(at)) for at in range(len(values))]
+
+    alone = [read([value])[0] for value in EXAMPLE_VALUES]
+    assert read(EXAMPLE_VALUES) == alone
+    of_one_type = [value for value in EXAMPLE_VALUES if isinstance(value, float)]
+    assert read(of_one_type) == [
+        outcome
+        for value, outcome in zip(EXAMPLE_VALUES, alone, strict=True)
+        if isinstance(value, float)
+    ]
+
+
+def test_a_fault_shows_a_number_alike_however_it_is_stored() -> None:
+    column = RawColumn("x", "int64")
+    for array in (
+        pa.array(["1.5"]), pa.array([b"1.5"]), pa.array([1.5]), pa.array([decimal.Decimal("1.5")]),
+    ):  # fmt: skip
+        assert canonical(array, column, NUMBER)[1] == {0: "expected an integer, got 1.5"}
+    assert canonical(pa.array(["1_5"]), column, NUMBER)[1] == {0: "expected an integer, got '1_5'"}

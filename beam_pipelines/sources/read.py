@@ -59,7 +59,7 @@ def _batches(
         return read_jsonl(unit, wanted)
     if unit.format == "parquet":
         return read_parquet(unit, list(wanted))
-    return read_tfrecord(unit, list(wanted))
+    return read_tfrecord(unit, wanted)
 
 
 def _whole(unit: WorkUnit, spec: Spec) -> Iterator[RawBatch]:

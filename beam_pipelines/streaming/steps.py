@@ -157,7 +157,7 @@ def parse_messages(messages: Sequence[Message], job: StreamJob, format: MessageF
             values.append(value)
             numbers.append(message.number)
     if format == "example":
-        return decode_examples(unit, values, numbers, rejected, list(columns))
+        return decode_examples(unit, values, numbers, rejected, columns)
     batch = parse_lines(values, unit, np.array(numbers, np.int64), columns)
     return replace(batch, rejected=rejected + batch.rejected)
 

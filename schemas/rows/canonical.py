@@ -354,10 +354,20 @@ def _integer(value: Any) -> int:
         if not -(2**63) <= exact < 2**63:
             raise OverflowError
     except OverflowError:
-        raise ValueError(Reason("expected an integer within 64 bits", shown(value))) from None
+        raise ValueError(Reason("expected an integer within 64 bits", _as_number(value))) from None
     except (ValueError, ArithmeticError):
-        raise ValueError(Reason("expected an integer", shown(value))) from None
+        raise ValueError(Reason("expected an integer", _as_number(value))) from None
     return int(exact)
+
+
+def _as_number(value: Any) -> str:
+    """Shows a number alike whether it came as one or as text, by which file or row ever."""
+    text = str(value)
+    try:
+        float(text)
+    except ValueError:
+        return shown(value)
+    return shown(value) if "_" in text else text if len(text) <= 80 else text[:80] + "…"
 
 
 def shown(value: Any) -> str:

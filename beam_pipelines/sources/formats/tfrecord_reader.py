@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import math
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import google_crc32c
@@ -16,6 +16,7 @@ import pyarrow as pa
 from skewless.beam_pipelines.sources.formats.jsonl_reader import number_text
 from skewless.beam_pipelines.sources.streams import BrokenStreamError, chunks
 from skewless.beam_pipelines.sources.units import RawBatch, Rejected, WorkUnit, clipped
+from skewless.schemas.rows.raw_columns import RawColumn
 
 __all__ = ["decode_examples", "names_of_examples", "read_tfrecord"]
 
@@ -26,7 +27,7 @@ _HEADER = struct.Struct("<QI")
 _CHECKSUM = struct.Struct("<I")
 
 
-def read_tfrecord(unit: WorkUnit, columns: Sequence[str]) -> Iterator[RawBatch]:
+def read_tfrecord(unit: WorkUnit, columns: Mapping[str, RawColumn]) -> Iterator[RawBatch]:
     """Yields the file's examples; damaged records are rejected, each or as a tail."""
     row = unit.first_row
     rows: list[int] = []
@@ -114,7 +115,7 @@ def decode_examples(
     records: list[bytes],
     rows: list[int],
     rejected: list[Rejected],
-    columns: Sequence[str],
+    columns: Mapping[str, RawColumn],
 ) -> RawBatch:
     """Decodes serialized examples.
 
@@ -123,7 +124,7 @@ def decode_examples(
       records: [rows] serialized tf.Example; one that is none is rejected.
       rows: [rows] their record numbers.
       rejected: What was rejected before, to go with them.
-      columns: The columns to read.
+      columns: The columns to read, by name.
     """
     from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
@@ -161,12 +162,48 @@ def _narrow_text(value: float) -> bytes | None:
     return (str(int(value)) if whole else str(np.float32(value))).encode()
 
 
+def _exact_text(value: float) -> bytes | None:
+    """Returns a float32 as text that reads as that very number, 1e16 and -0.0 too."""
+    if math.isnan(value):
+        return None
+    whole = value.is_integer() and 0 < abs(value) < 2**63
+    return (str(int(value)) if whole else repr(value)).encode()
+
+
+def _array(column: list[list[Any] | None], read_as: RawColumn) -> pa.Array:
+    """Builds a column from the values of examples one by one.
+
+    Values of one type stay what they are, as where the whole batch is decoded at once: what becomes
+    of a value never depends on other rows. Only a column that mixes types is text throughout.
+    """
+    types = {type(item) for values in column for item in values or ()}
+    if types == {int}:
+        return pa.array(column, pa.large_list(pa.int64()))
+    if types == {float}:
+        return pa.array(column, pa.large_list(pa.float32()))
+    float_text = _narrow_text if read_as.kind == "string" else _exact_text
+    texts = [
+        None
+        if values is None
+        else [
+            item
+            if isinstance(item, bytes)
+            else float_text(item)
+            if isinstance(item, float)
+            else number_text(item).encode()
+            for item in values
+        ]
+        for values in column
+    ]
+    return pa.array(texts, pa.large_list(pa.large_binary()))
+
+
 def _one_by_one(
     unit: WorkUnit,
     records: list[bytes],
     numbers: np.ndarray,
     rejected: list[Rejected],
-    columns: Sequence[str],
+    columns: Mapping[str, RawColumn],
 ) -> RawBatch:
     """Decodes examples that differ in their types, or of which some are damaged."""
     from google.protobuf.message import DecodeError
@@ -193,17 +230,8 @@ def _one_by_one(
         kept.append(at)
         for name, column in values.items():
             kind = features[name].WhichOneof("kind") if name in features else None
-            held = [] if kind is None else getattr(features[name], kind).value
-            texts = [
-                _narrow_text(item)
-                if isinstance(item, float)
-                else item
-                if isinstance(item, bytes)
-                else number_text(item).encode()
-                for item in held
-            ]
-            column.append(texts if kind else None)
-    arrays = [pa.array(column, pa.large_list(pa.large_binary())) for column in values.values()]
+            column.append(None if kind is None else list(getattr(features[name], kind).value))
+    arrays = [_array(column, columns[name]) for name, column in values.items()]
     names = list(values)
     if not arrays:
         names, arrays = [""], [pa.nulls(len(kept))]

@@ -11,13 +11,11 @@ from __future__ import annotations
 import asyncio
 import struct
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
-from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import input_pb2, model_pb2, prediction_log_pb2
 
 from skewless.model.serve import inference
@@ -26,6 +24,7 @@ from skewless.model.serve.batching_parameters import BatchingParameters
 from skewless.model.serve.models.servable import Arrays, Servable, of_tensorflow
 from skewless.model.serve.monitoring.event_log import log
 from skewless.model.serve.monitoring.metrics import Metrics
+from skewless.model.serve.reading.tensor_protos import arrays_of
 from skewless.model.serve.status import ServingError
 from skewless.schemas.errors import DataError
 from skewless.schemas.records.layout import EXTRA
@@ -97,7 +96,8 @@ async def _answer(batcher: Batcher, servable: Servable, record: bytes) -> None:
                 "FAILED_PRECONDITION", f'Serving signature key "{signature}" not found.'
             )
         wanted = list(predict.output_filter)
-        await inference.predict(batcher, servable, signature, _arrays(predict.inputs), wanted)
+        arrays = arrays_of(predict.inputs, _MOST_BYTES, "warm-up")
+        await inference.predict(batcher, servable, signature, arrays, wanted)
     elif kind == "classify_log":
         classify = logged.classify_log.request
         rows = _examples(classify.input)
@@ -118,22 +118,6 @@ async def _answer(batcher: Batcher, servable: Servable, record: bytes) -> None:
 
 def _signature(spec: model_pb2.ModelSpec) -> str:
     return spec.signature_name or inference.DEFAULT_SIGNATURE
-
-
-def _arrays(inputs: Mapping[str, tensor_pb2.TensorProto]) -> dict[str, np.ndarray]:
-    found = {}
-    for name, tensor in inputs.items():
-        # One value may stand for as many as the shape has room for.
-        size = 1
-        for dimension in tensor.tensor_shape.dim:
-            size *= max(dimension.size, 0)
-        if size > _MOST_BYTES:
-            raise ServingError("INVALID_ARGUMENT", f"{name}: a tensor of {size} values")
-        try:
-            found[name] = tf.make_ndarray(tensor)
-        except (TypeError, ValueError) as error:
-            raise ServingError("INVALID_ARGUMENT", f"{name}: {error}") from error
-    return found
 
 
 def _examples(given: input_pb2.Input) -> Sequence[bytes]:

@@ -19,7 +19,7 @@ _BYTES = {"string": 8, "bool": 1, "int32": 4, "int64": 8, "float32": 4, "float64
 
 
 def arrays_of(
-    inputs: Mapping[str, tensor_pb2.TensorProto], max_bytes: int
+    inputs: Mapping[str, tensor_pb2.TensorProto], max_bytes: int, limit: str = "--max-body-bytes"
 ) -> dict[str, np.ndarray]:
     """Returns the arrays of a request's tensors.
 
@@ -27,6 +27,7 @@ def arrays_of(
       inputs: By name.
       max_bytes: Of all arrays together. A tensor may say one value and a shape, which stand for as
         many values as the shape has room for.
+      limit: What sets `max_bytes`, as a person is told.
 
     Raises:
       ServingError: If they are larger than that, of another type, or not what their shape says.
@@ -38,8 +39,7 @@ def arrays_of(
         if left < 0:
             raise ServingError(
                 "INVALID_ARGUMENT",
-                f"tensor parsing error: {name}: the tensors hold more than {max_bytes} bytes "
-                "(--max-body-bytes)",
+                f"tensor parsing error: {name}: the tensors hold more than {max_bytes} bytes ({limit})",
             )
         try:
             found[name] = tf.make_ndarray(tensor)
