@@ -51,7 +51,7 @@ def exported(root: Path, rows: int) -> tuple[Path, Path]:
 
 def raw_batch(records: Path, spec: Spec, rows: int) -> pa.RecordBatch:
     """Returns `rows` rows of the columns that a request holds, repeated if there are fewer."""
-    names = [name for name, column in raw_columns(spec).items() if column.role == "feature"]
+    names = list(raw_columns(spec, serving=True))
     found = [raw.columns.select(names) for raw in sample_rows(records)]
     table = pa.Table.from_batches(found)
     places = np.arange(rows) % table.num_rows

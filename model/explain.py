@@ -58,9 +58,7 @@ def explain(model: str | Path | ServedModel, row: Row) -> Explanation:
       DataError: If a value is not of its column's kind.
     """
     served = model if isinstance(model, ServedModel) else ServedModel.open(model)
-    columns = [
-        name for name, column in raw_columns(served.spec).items() if column.role == "feature"
-    ]
+    columns = list(raw_columns(served.spec, serving=True))
     if row and not set(row) & set(columns):
         raise UsageError(
             f"the row has none of the model's columns ({', '.join(columns)}), only "
@@ -230,9 +228,7 @@ def execute(known: argparse.Namespace) -> int:
 
 
 def _row(text: str | None, served: ServedModel) -> Row:
-    columns = [
-        name for name, column in raw_columns(served.spec).items() if column.role == "feature"
-    ]
+    columns = list(raw_columns(served.spec, serving=True))
     wanted = "expected a JSON object such as '" + json.dumps(
         dict.fromkeys(columns[:2], "…"), ensure_ascii=False
     )

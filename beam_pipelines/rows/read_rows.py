@@ -126,11 +126,7 @@ def check_rows(batch: RawBatch, spec: Spec, *, serving: bool = False) -> Rows:
       spec: The declaration.
       serving: Leaves out label, weight and split.
     """
-    graph_columns = [
-        name
-        for name, column in raw_columns(spec).items()
-        if not serving or column.role == "feature"
-    ]
+    graph_columns = list(raw_columns(spec, serving=serving))
     # Not the sum of what became of them: accounting compares the two.
     count = len(batch.rows) + len(batch.rejected)
     valid = validate(batch, spec, serving=serving)

@@ -66,9 +66,7 @@ class ServingFunctions(tf.Module):
         self._transform = transform
         self._model = model
         self._own_unit = to_own_unit(spec, transform)
-        self._columns = {
-            name: column for name, column in raw_columns(spec).items() if column.role == "feature"
-        }
+        self._columns = raw_columns(spec, serving=True)
         self.arguments = _argument_names(self._columns)
         if isinstance(spec.label, BinaryLabel):
             classes = [b"0", b"1"]

@@ -24,13 +24,12 @@ class Transform(tf.Module):
     def __init__(self, spec: Spec, directory: str | Path) -> None:
         """Loads `directory/transform_fn`."""
         super().__init__(name="transform")
-        columns = raw_columns(spec)
+        self._parsing = raw_feature_spec(spec, serving=True)
         self._unasked = {
             name: tf.dtypes.as_dtype(column.kind)
-            for name, column in columns.items()
-            if column.role != "feature"
+            for name, column in raw_columns(spec).items()
+            if name not in self._parsing
         }
-        self._parsing = raw_feature_spec(spec, serving=True)
         self.graph = load_graph(Path(directory) / TRANSFORM_FN)
 
     def of_examples(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:

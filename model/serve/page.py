@@ -151,10 +151,7 @@ def _asked(models: Models, request: Request) -> Versions:
 def _fields(servable: Servable) -> Iterator[Field]:
     spec = servable.model.spec
     frequent = _frequent(servable)
-    columns = raw_columns(spec)
-    for name, column in columns.items():
-        if column.role != "feature":
-            continue
+    for name, column in raw_columns(spec, serving=True).items():
         readers = [
             feature
             for feature, declared in spec.features.items()

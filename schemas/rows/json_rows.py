@@ -33,9 +33,7 @@ def canonical_rows(rows: Sequence[Mapping[str, Any]], spec: Spec) -> pa.RecordBa
       DataError: Naming row and column, if a value is not of the column's kind.
     """
     columns = {}
-    for name, column in raw_columns(spec).items():
-        if column.role != "feature":
-            continue
+    for name, column in raw_columns(spec, serving=True).items():
         array, faults = _column([row.get(name) for row in rows], column, spec)
         if faults:
             at, reason = min(faults.items())

@@ -41,8 +41,13 @@ class RawColumn:
     role: Literal["feature", "label", "weight"] = "feature"
 
 
-def raw_columns(spec: Spec) -> dict[str, RawColumn]:
-    """Returns the columns that the transform graph takes, by name, label and weight last."""
+def raw_columns(spec: Spec, *, serving: bool = False) -> dict[str, RawColumn]:
+    """Returns the columns that the transform graph takes, by name, label and weight last.
+
+    Args:
+      spec: The declaration.
+      serving: Leaves out label and weight, which nobody is asked for then.
+    """
     columns: dict[str, RawColumn] = {}
     for name, feature in spec.features.items():
         read = feature.columns_read(name)
@@ -56,6 +61,8 @@ def raw_columns(spec: Spec) -> dict[str, RawColumn]:
                 width=max(width, known.width if known else 1),
                 required=feature.required or bool(known and known.required),
             )
+    if serving:
+        return columns
     if spec.label is not None:
         columns[spec.label.column] = RawColumn(
             name=spec.label.column,
@@ -81,8 +88,7 @@ def raw_feature_spec(spec: Spec, *, serving: bool = False) -> dict[str, tf.io.Va
 
     return {
         name: tf.io.VarLenFeature(tf.dtypes.as_dtype(column.kind))
-        for name, column in raw_columns(spec).items()
-        if not serving or column.role == "feature"
+        for name, column in raw_columns(spec, serving=serving).items()
     }
 
 

@@ -26,8 +26,7 @@ def list_schema(spec: Spec, *, serving: bool = False) -> pa.Schema:
     return pa.schema(
         [
             (name, pa.large_list(_TYPES[column.kind]))
-            for name, column in raw_columns(spec).items()
-            if not serving or column.role == "feature"
+            for name, column in raw_columns(spec, serving=serving).items()
         ]
     )
 

@@ -33,8 +33,7 @@ def another_declaration(last: Servable, new: Spec) -> str:
 def _asked(spec: Spec) -> dict[str, tuple[str, bool, int]]:
     return {
         name: (column.kind, column.multivalued, column.width)
-        for name, column in raw_columns(spec).items()
-        if column.role == "feature"
+        for name, column in raw_columns(spec, serving=True).items()
     }
 
 
