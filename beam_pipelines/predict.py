@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
 
 from skewless.beam_pipelines import arguments
 from skewless.beam_pipelines.batch.accounted import accounted
@@ -24,7 +23,11 @@ from skewless.beam_pipelines.records.outcome import Outcome, leave_outcome, take
 from skewless.beam_pipelines.records.sinks import make_sink_folders
 from skewless.beam_pipelines.records.write_rows import ACCOUNTS, PARTS
 from skewless.beam_pipelines.running.job_progress import Tally, Watch
-from skewless.beam_pipelines.running.local_runner import pipeline_options
+from skewless.beam_pipelines.running.local_runner import (
+    BeamOptions,
+    completed_options,
+    pipeline_options,
+)
 from skewless.beam_pipelines.running.output_directory import OutputDirectory
 from skewless.schemas.ending import run_module
 from skewless.schemas.errors import UsageError
@@ -46,7 +49,7 @@ def predict(
     carry: Sequence[str] = (),
     max_rejected: float = 0.01,
     overwrite: bool = False,
-    options: PipelineOptions | None = None,
+    options: BeamOptions = (),
 ) -> dict[str, Any]:
     """Predicts every row of the input files.
 
@@ -72,10 +75,9 @@ def predict(
       AccountingError: If the runner lost rows.
     """
     begin = time.monotonic()
-    options = options if options is not None else pipeline_options()
     check_exported(model)
     spec = _carrying(load(Path(model) / EXTRA / SPEC), carry)
-    job = planned(spec, inputs, options, serving=True)
+    job = planned(spec, inputs, completed_options(options), serving=True)
     endings = {"records": f".{format}", "rejected": ".jsonl"}
     with OutputDirectory(output, overwrite=overwrite, marker=MARKER) as directory:
         outcome = _predicted(job, Path(model).absolute(), directory.staging, format)

@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from apache_beam.options.pipeline_options import PipelineOptions
-
 from skewless.beam_pipelines import arguments
 from skewless.beam_pipelines.analysis.cache import AnalysisCache
 from skewless.beam_pipelines.batch.accounted import accounted
@@ -23,7 +21,7 @@ from skewless.beam_pipelines.batch.plan import checked_fit, planned
 from skewless.beam_pipelines.batch.said import result, summary, tell_dry_run
 from skewless.beam_pipelines.records.sinks import SHARD_BYTES, ShardFormat
 from skewless.beam_pipelines.running.laps import Laps
-from skewless.beam_pipelines.running.local_runner import pipeline_options
+from skewless.beam_pipelines.running.local_runner import BeamOptions, pipeline_options
 from skewless.beam_pipelines.running.output_directory import OutputDirectory
 from skewless.schemas.ending import run_module
 from skewless.schemas.records.layout import MANIFEST
@@ -48,7 +46,7 @@ def preprocess(
     compression: Literal["none", "gzip"] = "none",
     shard_bytes: int = SHARD_BYTES,
     rows_per_record: int = 1,
-    options: PipelineOptions | Sequence[str] = (),
+    options: BeamOptions = (),
 ) -> Manifest:
     """Turns rows into a records directory (docs/records.md).
 

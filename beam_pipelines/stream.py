@@ -23,7 +23,12 @@ from apache_beam.runners.runner import PipelineState
 
 from skewless.beam_pipelines import arguments
 from skewless.beam_pipelines.running.beam_internals import Stable
-from skewless.beam_pipelines.running.local_runner import LOCAL_RUNNER, pipeline_options
+from skewless.beam_pipelines.running.local_runner import (
+    LOCAL_RUNNER,
+    BeamOptions,
+    completed_options,
+    is_named,
+)
 from skewless.beam_pipelines.statistics.drift import load_reference
 from skewless.beam_pipelines.streaming.drift_gate import DriftGate
 from skewless.beam_pipelines.streaming.event_time import SECOND, Windowing, parse_duration
@@ -67,7 +72,7 @@ def stream(
     until_idle: float | None = None,
     expansion_service: str | None = None,
     committed: Committed = lambda folder, manifest: True,
-    options: Sequence[str] = (),
+    options: BeamOptions = (),
 ) -> None:
     """Turns rows into windows of records until they end, or the runner does.
 
@@ -91,11 +96,11 @@ def stream(
       AccountingError: If rows are lost.
     """
     origin = parse_source(source)
-    beam_options = pipeline_options(options)
+    beam_options = completed_options(options)
     local = beam_options.view_as(StandardOptions).runner == LOCAL_RUNNER
     _check(origin, local, until_idle)
     directory = Path(output).absolute()
-    if not local and "savepoint_path" not in _named(options) and _panes(directory):
+    if not local and not is_named("savepoint_path", options) and _panes(directory):
         raise UsageError(
             f"{output}: holds finished windows, and this job would begin anew; go on from the last "
             "checkpoint with --savepoint_path=PATH, or choose another output"
@@ -228,10 +233,6 @@ def _check(source: Source, local: bool, until_idle: float | None) -> None:
         raise UsageError(
             "--until-idle is for files; end a cluster's job with a savepoint that drains it"
         )
-
-
-def _named(options: Sequence[str]) -> set[str]:
-    return {option.partition("=")[0].lstrip("-") for option in options}
 
 
 def _panes(directory: Path) -> set[str]:

@@ -11,7 +11,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from skewless.beam_pipelines.analysis.grow import check_growable
 from skewless.beam_pipelines.rows.split_changes import tell_split_changes
-from skewless.beam_pipelines.running.local_runner import pipeline_options, runner_name
+from skewless.beam_pipelines.running.local_runner import BeamOptions, completed_options, runner_name
 from skewless.beam_pipelines.sources import WorkUnit, as_seen_from_anywhere, plan
 from skewless.beam_pipelines.transform.preprocessing_fn import check_declared
 from skewless.schemas.errors import UsageError
@@ -93,7 +93,7 @@ def checked_fit(
 def planned(
     spec: Spec,
     inputs: Sequence[str],
-    options: PipelineOptions | Sequence[str],
+    options: BeamOptions,
     *,
     serving: bool = False,
 ) -> Planned:
@@ -110,9 +110,8 @@ def planned(
       DataError: If a file cannot be used.
     """
     units = plan(inputs, spec, serving=serving)
-    if not isinstance(options, PipelineOptions):
-        options = pipeline_options(options, units=len(units))
-    if runner_name(options) != "DirectRunner":
+    completed = completed_options(options, units=len(units))
+    if runner_name(completed) != "DirectRunner":
         units = as_seen_from_anywhere(units)
     _LOGGER.info("planned: %d work units of %d files", len(units), len({u.file for u in units}))
-    return Planned(spec, units, options)
+    return Planned(spec, units, completed)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from apache_beam.options.pipeline_options import (
     DirectOptions,
@@ -18,7 +19,16 @@ from apache_beam.options.pipeline_options import (
 from skewless.beam_pipelines.running.beam_internals import keep_every_element, known_options
 from skewless.schemas.errors import UsageError, nearest
 
-__all__ = ["LOCAL_RUNNER", "pipeline_options", "runner_name"]
+__all__ = [
+    "LOCAL_RUNNER",
+    "BeamOptions",
+    "completed_options",
+    "is_named",
+    "pipeline_options",
+    "runner_name",
+]
+
+BeamOptions: TypeAlias = PipelineOptions | Sequence[str]
 
 # Threads cost nothing to start and share one process' memory, but also its interpreter lock: work
 # ends 1.4 times as early. A process takes ten seconds to start and stop; work ends 1.7 times as
@@ -49,6 +59,28 @@ def pipeline_options(arguments: Sequence[str] | None = None, *, units: int = 0) 
         keep_every_element()
         _choose_workers(options.view_as(DirectOptions), arguments, units)
     return options
+
+
+def completed_options(options: BeamOptions, *, units: int = 0) -> PipelineOptions:
+    """Returns Beam's options; those given as on a command line are completed.
+
+    Args:
+      options: As `pipeline_options` gives them, or takes them.
+      units: As `pipeline_options` takes it.
+
+    Raises:
+      UsageError: As `pipeline_options` does.
+    """
+    if isinstance(options, PipelineOptions):
+        return options
+    return pipeline_options(options, units=units)
+
+
+def is_named(name: str, options: BeamOptions) -> bool:
+    """Whether an option, without its dashes, is given another value than its default."""
+    if not isinstance(options, PipelineOptions):
+        options = PipelineOptions(list(options))
+    return name in options.get_all_options(drop_default=True, retain_unknown_options=True)
 
 
 def _choose_workers(direct: DirectOptions, arguments: list[str], units: int) -> None:

@@ -27,7 +27,7 @@ from skewless.beam_pipelines.running.checked_file import (
     read_json_section,
     write_checked,
 )
-from skewless.beam_pipelines.running.local_runner import pipeline_options
+from skewless.beam_pipelines.running.local_runner import BeamOptions, completed_options
 from skewless.beam_pipelines.sources import matched, plan
 from skewless.beam_pipelines.streaming.event_time import SECOND
 from skewless.beam_pipelines.streaming.leftovers import SOURCES
@@ -94,7 +94,7 @@ class FilePoll:
 def stream_files(
     job: StreamJob,
     pattern: str,
-    options: Sequence[str],
+    options: BeamOptions,
     *,
     until_idle: float | None,
     committed: Callable[[str], bool],
@@ -193,14 +193,14 @@ def _write(
     files: Sequence[str],
     clock: int,
     done: dict[str, list[list[int]]],
-    options: Sequence[str],
+    options: BeamOptions,
 ) -> list[Segment]:
     """Writes the segments of some files with a bounded pipeline."""
     # Forced into one split, a row needs no split column: a stream has no splits.
     units = plan([f"train={path}" for path in files], job.spec)
     outcome = Path(job.directory) / PENDING / "round"
     outcome.parent.mkdir(parents=True, exist_ok=True)
-    with beam.Pipeline(options=pipeline_options(options, units=len(units))) as pipeline:
+    with beam.Pipeline(options=completed_options(options, units=len(units))) as pipeline:
         segments = (
             pipeline
             | "WorkUnits" >> beam.Create(units)
