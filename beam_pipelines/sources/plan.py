@@ -52,11 +52,7 @@ def wanted_columns(spec: Spec, *, serving: bool = False) -> dict[str, RawColumn]
       spec: The declaration.
       serving: Leaves out label, weight and split, unless they are kept: a prediction may carry them.
     """
-    columns = {
-        name: column
-        for name, column in raw_columns(spec).items()
-        if not serving or column.role == "feature"
-    }
+    columns = raw_columns(spec, serving=serving)
     label = {spec.label.column} if serving and spec.label is not None else set()
     label -= set(spec.keep)
     for name in row_columns(spec):
