@@ -44,6 +44,7 @@ setup(
         "skewless.schemas.records",
         "skewless.schemas.rows",
         "skewless.schemas.spec",
+        "skewless.schemas.storage",
     ],
     package_data={
         "skewless.model.report": ["page.html", "page.css"],

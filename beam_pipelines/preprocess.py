@@ -27,6 +27,7 @@ from skewless.schemas.ending import run_module
 from skewless.schemas.records.layout import MANIFEST
 from skewless.schemas.records.manifest import Manifest
 from skewless.schemas.spec.spec import Spec, load
+from skewless.schemas.storage.known_as import as_known
 
 __all__ = ["execute", "preprocess", "run"]
 
@@ -116,7 +117,7 @@ def execute(known: argparse.Namespace, beam_arguments: Sequence[str]) -> int:
         rows_per_record=known.rows_per_record,
         options=beam_arguments,
     )
-    print((result if known.json else summary)(manifest, known.output))
+    print((result if known.json else summary)(manifest, as_known(known.output)))
     return 0
 
 

@@ -28,6 +28,7 @@ from skewless.schemas.records.records import KEY, LABEL
 from skewless.schemas.spec.label import SequenceLabel
 from skewless.schemas.spec.network import Seq2SeqSpec
 from skewless.schemas.spec.spec import Spec
+from skewless.schemas.storage.known_as import origin_of
 
 __all__ = ["Predictions", "evaluate", "evaluate_model", "execute", "run"]
 
@@ -186,7 +187,8 @@ def _generate_split(model: keras.Model, spec: Spec, records: Records, split: str
 def execute(known: argparse.Namespace) -> int:
     """Does what parsed arguments ask for; returns the exit code."""
     result = evaluate(known.run, known.records, known.split, known.slice)
-    write_json(Path(known.run) / f"evaluation-{known.split}.json", result)
+    if origin_of(Path(known.run)) is None:  # What lies in a bucket is not altered.
+        write_json(Path(known.run) / f"evaluation-{known.split}.json", result)
     print(json.dumps(result, indent=2) if known.json else as_table(result))
     return 0
 

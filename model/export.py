@@ -43,6 +43,7 @@ from skewless.schemas.records.vocabulary_file import read_vocabulary
 from skewless.schemas.spec.network import Seq2SeqSpec
 from skewless.schemas.spec.spec import load
 from skewless.schemas.staged import put_back, put_in_place, staging_beside
+from skewless.schemas.storage.known_as import as_known
 
 __all__ = ["execute", "export", "export_model", "export_own_model", "run"]
 
@@ -286,7 +287,7 @@ def execute(known: argparse.Namespace) -> int:
     )
     if known.json:
         proof = None if report is None else {"passed": report.passed, **asdict(report)}
-        print(json.dumps({"output": str(known.output), "proof": proof}, indent=2))
+        print(json.dumps({"output": as_known(known.output), "proof": proof}, indent=2))
     else:
         print(report if report is not None else "exported without proof")
     return 0

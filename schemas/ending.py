@@ -15,6 +15,7 @@ from skewless.schemas.errors import SkewlessError
 from skewless.schemas.interrupts import Interruption, interruptible
 from skewless.schemas.options_parser import OptionsParser
 from skewless.schemas.staged import own_temporary_files, remove_staged
+from skewless.schemas.storage.arguments import at_hand
 from skewless.schemas.unexpected import told
 from skewless.schemas.verbosity import quieten, verbosity
 
@@ -93,9 +94,14 @@ def run_module(
     options(parser)
     known, others = parser.parse_known_args(argv) if beam else (parser.parse_args(argv), [])
     quieten(known.verbose, known.quiet)
+
+    def work() -> int:
+        with at_hand(module.rpartition(".")[2], known) as here:
+            return execute(here, others) if beam else execute(here)
+
     return ended(
         f"python -m {module}",
-        lambda: execute(known, others) if beam else execute(known),
+        work,
         verbose=known.verbose,
         output=getattr(known, "output", None),
         left=lambda: left(known),

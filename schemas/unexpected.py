@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 from skewless.schemas.errors import SkewlessError
 from skewless.schemas.staged import as_asked_for
+from skewless.schemas.storage.known_as import as_known
 
 __all__ = ["refused_by_system", "told"]
 
@@ -52,11 +53,11 @@ def told(error: BaseException, output: str | None = None) -> str:
     """
     for cause in _causes(error):
         if isinstance(cause, SkewlessError):
-            return _STEP.sub("", str(cause))
+            return as_known(_STEP.sub("", str(cause)))
         if match := _OURS.search(str(cause)):
-            return match["text"]
+            return as_known(match["text"])
     if refused := refused_by_system(error, output):
-        return refused
+        return as_known(refused)
     if any(isinstance(cause, MemoryError) for cause in _causes(error)):
         return (
             "out of memory; close other programs, or use one process "

@@ -192,6 +192,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code."""
     from skewless.schemas.ending import ended
     from skewless.schemas.errors import UsageError, nearest
+    from skewless.schemas.storage.arguments import at_hand
     from skewless.schemas.verbosity import quieten
 
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -211,7 +212,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work() -> int:
         if unknown and not command.beam:
             raise UsageError(_unknown(unknown[0], known))
-        return _execute(known, unknown, command)
+        with at_hand(known.command, known) as here:
+            return _execute(here, unknown, command)
 
     return ended(
         f"skewless {known.command}",

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skewless.schemas.errors import UsageError
+from skewless.schemas.storage.known_as import as_known
+from skewless.schemas.storage.location import is_uri
 
 if TYPE_CHECKING:
     from skewless.frames import TableLike
@@ -81,6 +83,8 @@ def fit(
     """
     from skewless.frames import as_globs
 
+    if is_uri(output):
+        raise UsageError(f"{output}: expected a path; `skewless run` takes a URI")
     with as_globs(data, Path(output) / "rows") as globs:
         return _fitted(globs, label, Path(output), spec, epochs, overwrite, lambda *_: None)
 
@@ -201,8 +205,9 @@ def execute(known: argparse.Namespace) -> int:
         print((root / "summary.json").read_text(encoding="utf-8"), end="")
         return 0
     print(fitted)
-    print(f"\n{root}/: spec.yaml records/ run/ served/ report.html")
-    print(f"next: skewless serve {root}/served   or edit {root}/spec.yaml and run this again")
+    place = as_known(root)
+    print(f"\n{place}/: spec.yaml records/ run/ served/ report.html")
+    print(f"next: skewless serve {place}/served   or edit {place}/spec.yaml and run this again")
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +17,9 @@ from skewless.schemas.records.layout import SPEC
 from skewless.schemas.records.manifest import Manifest
 from skewless.schemas.records.records import KEY, LABEL, WEIGHT
 from skewless.schemas.spec.spec import Spec, load, parse
+from skewless.schemas.storage.fetched import fetched, fetched_file
+from skewless.schemas.storage.leaving import leaving
+from skewless.schemas.storage.mirrored import mirrored
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -44,7 +48,7 @@ def preprocess(
       data: A path or glob, several of them, or rows: a pandas or polars DataFrame, a pyarrow Table
         or Dataset, an iterable of RecordBatches. Rows leave the same records as the Parquet file
         that holds them.
-      output: The directory to leave.
+      output: The directory to leave, a path or a URI (docs/storage.md).
       transform: A fitted transform to apply instead of analysing the training split.
       cache: A directory that keeps what was found of each work unit for later jobs.
       max_rejected: The largest share of rejected rows that still counts as success.
@@ -63,13 +67,17 @@ def preprocess(
     with keras_as_it_was():
         from skewless.beam_pipelines.preprocess import preprocess as job
 
-        with as_globs(data, output) as globs:
+        with (
+            leaving(output, overwrite=overwrite) as path,
+            nullcontext() if cache is None else mirrored(cache) as kept,
+            as_globs(data, path) as globs,
+        ):
             job(
                 declared(spec),
                 globs,
-                output,
-                transform=transform,
-                cache=cache,
+                path,
+                transform=None if transform is None else fetched(transform),
+                cache=kept,
                 max_rejected=max_rejected,
                 overwrite=overwrite,
                 compression=compression,
@@ -82,23 +90,23 @@ def declared(spec: Spec | dict[str, Any] | str | Path) -> Spec:
     """Returns a spec given as a path, a dict or itself."""
     if isinstance(spec, Spec):
         return spec
-    return parse(spec) if isinstance(spec, dict) else load(spec)
+    return parse(spec) if isinstance(spec, dict) else load(fetched_file(spec))
 
 
-def directory_of(records: Records | str | Path) -> str | Path:
-    """Returns where records given as a directory or as themselves lie."""
-    return records.path if isinstance(records, Records) else records
+def directory_of(records: Records | str | Path) -> Path:
+    """Returns where records given as a directory, a URI or as themselves lie on this machine."""
+    return records.path if isinstance(records, Records) else fetched(records)
 
 
 def open_records(directory: str | Path) -> Records:
-    """Opens what `preprocess` left.
+    """Opens what `preprocess` left, at a path or a URI.
 
     Raises:
       DatasetMismatchError: If the manifest or a shard is missing, or the transform is another's.
     """
     from skewless.model.training.records import open_records as opened
 
-    return Records(opened(directory))
+    return Records(opened(fetched(directory)))
 
 
 class Records:

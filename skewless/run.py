@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from skewless.records import Records, declared, directory_of
 from skewless.schemas.spec.spec import Spec
+from skewless.schemas.storage.fetched import fetched
+from skewless.schemas.storage.leaving import leaving
 
 if TYPE_CHECKING:
     import keras
@@ -33,7 +35,7 @@ def train(
 
     Args:
       records: What `preprocess` gave, or its directory.
-      output: The run directory.
+      output: The run directory, a path or a URI.
       spec: Another `model` and `training` than the records' spec has.
       epochs: Instead of `training.epochs`.
       resume: Goes on with a stopped run.
@@ -50,15 +52,16 @@ def train(
     """
     from skewless.model.train import train as job
 
-    job(
-        directory_of(records),
-        output,
-        spec=None if spec is None else declared(spec),
-        epochs=epochs,
-        resume=resume,
-        overwrite=overwrite,
-        warm_start=warm_start,
-    )
+    with leaving(output, overwrite=overwrite, resumable=True) as path:
+        job(
+            directory_of(records),
+            path,
+            spec=None if spec is None else declared(spec),
+            epochs=epochs,
+            resume=resume,
+            overwrite=overwrite,
+            warm_start=None if warm_start is None else fetched(warm_start),
+        )
     return open_run(output)
 
 
@@ -70,7 +73,7 @@ def open_run(directory: str | Path) -> Run:
     """
     from skewless.model.training.run_directory import RunDirectory
 
-    return Run(RunDirectory.open(directory))
+    return Run(RunDirectory.open(fetched(directory)))
 
 
 class Run:

@@ -14,6 +14,8 @@ from skewless.records import Records, directory_of
 from skewless.run import Run
 from skewless.schemas.errors import DataError, UsageError
 from skewless.schemas.spec.spec import Spec
+from skewless.schemas.storage.fetched import fetched
+from skewless.schemas.storage.leaving import leaving
 
 if TYPE_CHECKING:
     import keras
@@ -40,7 +42,7 @@ def export(
     Args:
       source: A run or its directory; or a Keras model of your own, whose inputs are a dict by
         record entry (any of them) and whose output has the shape of the label's predictions.
-      output: The SavedModel's directory.
+      output: The SavedModel's directory, a path or a URI.
       records: The records that the proof is on: of a run by default those trained on; of your own
         model those that it was trained on, without default.
       overwrite: Replaces what is at `output`.
@@ -59,12 +61,14 @@ def export(
 
     directory = None if records is None else directory_of(records)
     if isinstance(source, Run | str | Path):
-        path = source.path if isinstance(source, Run) else source
-        export_run(path, output, records_directory=directory, overwrite=overwrite, check=check)
+        run = source.path if isinstance(source, Run) else fetched(source)
+        with leaving(output, overwrite=overwrite) as path:
+            export_run(run, path, records_directory=directory, overwrite=overwrite, check=check)
     elif directory is None:
         raise UsageError("records: expected those that the model was trained on, got none")
     else:
-        export_own_model(source, directory, output, overwrite=overwrite, check=check)
+        with leaving(output, overwrite=overwrite) as path:
+            export_own_model(source, directory, path, overwrite=overwrite, check=check)
     return open_model(output)
 
 
@@ -77,7 +81,7 @@ def open_model(directory: str | Path) -> Model:
     """
     from skewless.model.exported.served_model import ServedModel
 
-    return Model(ServedModel.open(directory))
+    return Model(ServedModel.open(fetched(directory)))
 
 
 class Model:

@@ -13,12 +13,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import google_crc32c
+from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from skewless.beam_pipelines.sources.streams import BrokenStreamError, beginning
 from skewless.beam_pipelines.sources.units import Format, WorkUnit
 from skewless.schemas.errors import DataError, UsageError, nearest
 from skewless.schemas.spec.splits import SPLITS, SplitName
+from skewless.schemas.storage.location import Location
+from skewless.schemas.storage.rows import input_files, input_path, size_and_version
 
 __all__ = ["ENDINGS", "file_bytes", "matched", "whole_files"]
 
@@ -98,6 +101,10 @@ def matched(pattern: str) -> list[Any]:
 
     Beam finds nothing for a relative glob without a folder, nor for a name with brackets.
     """
+    place = input_path(pattern)
+    if isinstance(place, Location):
+        return [FileMetadata(uri, 0) for uri in input_files(place)]
+    pattern = place
     if "://" in pattern or os.path.isabs(pattern):
         found = FileSystems.match([pattern])[0].metadata_list
     else:
@@ -117,6 +124,9 @@ def file_bytes(file: str) -> int:
       DataError: If it is no longer there.
     """
     try:
+        place = input_path(file)
+        if isinstance(place, Location):
+            return size_and_version(place)[0]
         return int(FileSystems.get_filesystem(file).size(file))
     except Exception as error:  # Beam wraps every filesystem's own errors differently
         raise DataError(
@@ -141,6 +151,8 @@ def _split_and_glob(given: str, option: str) -> tuple[SplitName | None, str]:
 def _paths(pattern: str, option: str) -> list[str]:
     try:
         found = matched(pattern)
+    except UsageError:
+        raise
     except Exception as error:  # Beam wraps every filesystem's own errors differently
         raise UsageError(
             f"{option} {pattern}: cannot be listed: {error}; check the path"

@@ -1,4 +1,4 @@
-"""Bytes of an input file, decompressed, from any filesystem that Beam knows."""
+"""Bytes of an input file, decompressed, from a path or URI."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Any
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
+
+from skewless.schemas.storage.location import Location
+from skewless.schemas.storage.rows import input_path, open_input
 
 __all__ = [
     "CHUNK_BYTES",
@@ -30,8 +33,11 @@ class BrokenStreamError(Exception):
 
 
 def open_raw(path: str) -> Any:
-    """Opens a file as it lies on disk, with no decompression."""
-    return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    """Opens a file as it lies on disk or in a bucket, with no decompression."""
+    place = input_path(path)
+    if isinstance(place, Location):
+        return open_input(place)
+    return FileSystems.open(place, compression_type=CompressionTypes.UNCOMPRESSED)
 
 
 def chunks(

@@ -9,14 +9,19 @@ from apache_beam.io.filesystems import FileSystems
 
 from skewless.beam_pipelines.sources.units import FileState, RawBatch, WorkUnit
 from skewless.schemas.errors import DataError
+from skewless.schemas.storage.location import Location
+from skewless.schemas.storage.rows import input_path, size_and_version
 
 __all__ = ["state_of", "while_unchanged"]
 
 
 def state_of(file: str) -> FileState | None:
-    """Returns the file's size and time as they are now; None where it is gone."""
-    system = FileSystems.get_filesystem(file)
+    """Returns the file's size and time or version as they are now; None where it is gone."""
     try:
+        place = input_path(file)
+        if isinstance(place, Location):
+            return FileState(*size_and_version(place))
+        system = FileSystems.get_filesystem(file)
         return FileState(int(system.size(file)), float(system.last_updated(file)))
     except Exception:  # Beam wraps every filesystem's own errors differently
         return None

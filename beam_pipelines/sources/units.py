@@ -28,10 +28,13 @@ MAX_RAW_CHARACTERS = 64 * 1024
 
 @dataclass(frozen=True)
 class FileState:
-    """A file's size and time of last change; the time is None where copies of it may differ."""
+    """A file's size and time of last change, or in a bucket the version that its store gave it.
+
+    The time is None where copies of the file may differ.
+    """
 
     bytes: int
-    changed: float | None
+    changed: float | str | None
 
 
 @dataclass(frozen=True)

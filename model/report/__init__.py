@@ -17,6 +17,7 @@ from skewless.model.report.page import render
 from skewless.model.report.sources import open_directories
 from skewless.schemas.ending import run_module
 from skewless.schemas.staged import write_whole
+from skewless.schemas.storage.known_as import as_known
 
 __all__ = ["execute", "run", "write_report"]
 
@@ -42,7 +43,7 @@ def write_report(directories: Sequence[str | Path], output: str | Path) -> Path:
 def execute(known: argparse.Namespace) -> int:
     """Does what parsed arguments ask for; returns the exit code."""
     output = write_report(known.directories, known.output)
-    print(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
+    print(f"{as_known(output)}: {output.stat().st_size / 1e6:.1f} MB")
     return 0
 
 

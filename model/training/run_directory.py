@@ -35,6 +35,8 @@ from skewless.schemas.records.manifest import Manifest, load_manifest
 from skewless.schemas.records.transform_digest import same_transform
 from skewless.schemas.spec.spec import Spec, load
 from skewless.schemas.staged import put_back, put_in_place, staging_beside, write_whole
+from skewless.schemas.storage.fetched import fetched
+from skewless.schemas.storage.known_as import origin_of
 
 if TYPE_CHECKING:
     import keras
@@ -82,8 +84,8 @@ class RunDirectory:
                 shutil.copy2(records.directory / STATISTICS, staging / STATISTICS)
             (staging / SPEC).write_text(spec.to_yaml(), encoding="utf-8")
             source = {
-                "directory": str(records.directory.resolve()),
-                "warm_start": None if warm_start is None else str(warm_start.resolve()),
+                "directory": _lasting(records.directory),
+                "warm_start": None if warm_start is None else _lasting(warm_start),
             }
             write_json(staging / SOURCE, source)
             put_in_place(staging, path)
@@ -117,13 +119,13 @@ class RunDirectory:
     @property
     def records_directory(self) -> Path:
         """Where the records were when training started."""
-        return Path(self._source()["directory"])
+        return fetched(self._source()["directory"])
 
     @property
     def warm_start(self) -> Path | None:
         """The run whose weights training began with."""
         started = self._source().get("warm_start")
-        return None if started is None else Path(started)
+        return None if started is None else fetched(started)
 
     @property
     def finished(self) -> bool:
@@ -141,7 +143,7 @@ class RunDirectory:
 
     def set_records(self, directory: Path) -> None:
         """Says that records of this run are in another place now."""
-        write_json(self.path / SOURCE, {**self._source(), "directory": str(directory.resolve())})
+        write_json(self.path / SOURCE, {**self._source(), "directory": _lasting(directory)})
 
     def check_records(self, records: Records) -> None:
         """Refuses records that came from another transform.
@@ -160,6 +162,11 @@ class RunDirectory:
                 "trained on; its IDs mean other things. Use the records of this run, or preprocess "
                 f"with --transform {self.path / TRANSFORM}"
             )
+
+
+def _lasting(directory: Path) -> str:
+    """Returns where a directory is found later: of a local copy its URI."""
+    return origin_of(directory) or str(directory.resolve())
 
 
 def _check_place(path: Path, kept: list[Path], *, overwrite: bool) -> None:

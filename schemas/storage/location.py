@@ -1,0 +1,174 @@
+"""Locations: URIs of object stores, by fsspec, and every refusal of a store in one line.
+
+`s3://`, `gs://`, `az://` and, in tests, `memory://`; `file://` is a path by another name. What
+implements a scheme is an extra, imported when the first URI of the scheme is met.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from skewless.schemas.errors import SkewlessError, UsageError, nearest
+
+__all__ = ["Location", "as_path", "is_uri", "refused"]
+
+_URI = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<path>.*)", re.DOTALL)
+# By scheme: the module that fsspec needs for it, and our extra that brings it.
+_IMPLEMENTED = {
+    "s3": ("s3fs", "s3"),
+    "gs": ("gcsfs", "gcs"),
+    "az": ("adlfs", "azure"),
+    "memory": ("fsspec", "s3"),
+}
+_CREDENTIALS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a role of the machine",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS, `gcloud auth application-default login`, or a service "
+    "account of the machine",
+    "az": "AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT_NAME with a key or an identity",
+}
+# Of S3, answers such as 503 are tried again so often, with growing waits, unless AWS_MAX_ATTEMPTS
+# says another number; the other libraries try again by themselves.
+_ATTEMPTS = 8
+
+
+def is_uri(path: object) -> bool:
+    """Whether a path or string is written as a URI."""
+    return isinstance(path, str) and _URI.match(path) is not None
+
+
+def as_path(uri: str) -> Path | None:
+    """Returns the path that a `file://` URI names, or None for any other URI.
+
+    Raises:
+      UsageError: If it names a file of another machine.
+    """
+    match = _URI.match(uri)
+    if match is None or match["scheme"].lower() != "file":
+        return None
+    if not match["path"].startswith("/"):
+        raise UsageError(f"{uri}: expected file:/// and an absolute path")
+    return Path(unquote(match["path"]))
+
+
+@dataclass(frozen=True)
+class Location:
+    """A place in an object store.
+
+    Attributes:
+      scheme: Such as `s3`.
+      path: Bucket and key, as the file system takes them; no slash at its end.
+    """
+
+    scheme: str
+    path: str
+
+    @classmethod
+    def of(cls, uri: str) -> Location:
+        """Reads a URI.
+
+        Raises:
+          UsageError: If its scheme is unknown, its bucket is missing, or what implements the scheme
+            is not installed.
+        """
+        match = _URI.match(uri)
+        scheme = match["scheme"].lower() if match else ""
+        if match is None or scheme not in _IMPLEMENTED:
+            known = [f"{name}://" for name in ("file", *_IMPLEMENTED) if name != "memory"]
+            hint = nearest(f"{scheme}://", known)
+            raise UsageError(f"{uri}: expected a path, or a URI of {', '.join(known)}{hint}")
+        module, extra = _IMPLEMENTED[scheme]
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise UsageError(
+                f"{uri}: {scheme}:// needs {module}, which is not installed: "
+                f"pip install 'skewless[{extra}]'"
+            ) from error
+        path = re.sub("/+", "/", match["path"]).strip("/")
+        if not path:
+            raise UsageError(f"{uri}: expected a bucket after {scheme}://")
+        return cls(scheme, path)
+
+    @property
+    def system(self) -> Any:
+        """The fsspec file system, one for each scheme and process."""
+        return _system(self.scheme)
+
+    @property
+    def bucket(self) -> str:
+        """The bucket or container."""
+        return self.path.partition("/")[0]
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def parent(self) -> Location | None:
+        """The location around this one; None of a bucket."""
+        above = self.path.rpartition("/")[0]
+        return Location(self.scheme, above) if above else None
+
+    def __truediv__(self, inside: str) -> Location:
+        """Returns what lies inside, by a path with slashes."""
+        return Location(self.scheme, f"{self.path}/{inside}")
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.path}"
+
+
+@functools.cache
+def _system(scheme: str) -> Any:
+    import fsspec
+
+    options: dict[str, Any] = {}
+    if scheme != "memory":
+        options["use_listings_cache"] = False
+    if scheme == "s3" and "AWS_MAX_ATTEMPTS" not in os.environ:
+        options["config_kwargs"] = {"retries": {"mode": "standard", "max_attempts": _ATTEMPTS}}
+    return fsspec.filesystem(scheme, **options)
+
+
+@contextlib.contextmanager
+def refused(place: Location, doing: str) -> Iterator[None]:
+    """Tells what a store refuses as a UsageError of one line, whatever its library raises.
+
+    Args:
+      place: Which is read or written.
+      doing: `read` or `written`.
+    """
+    try:
+        yield
+    except SkewlessError:
+        raise
+    except Exception as error:
+        raise UsageError(f"{place}: cannot be {doing}: {_reason(place, error)}") from error
+
+
+def _reason(place: Location, error: Exception) -> str:
+    kind = type(error).__name__
+    if kind in ("NoCredentialsError", "DefaultCredentialsError", "CredentialUnavailableError"):
+        return f"no credentials were found; set {_CREDENTIALS[place.scheme]}"
+    if isinstance(error, PermissionError) or kind in ("ClientAuthenticationError", "Forbidden"):
+        return (
+            f"not permitted ({_line(error)}); check the credentials, and what they may do in "
+            f"{place.bucket}"
+        )
+    if isinstance(error, FileNotFoundError):
+        return f"there is no bucket {place.bucket}, or nothing under that name; check the URI"
+    return f"{kind}: {_line(error)}"
+
+
+def _line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 200 else text[:200] + "…"

@@ -1,0 +1,71 @@
+"""Mirroring: a folder of entries named by what they hold, such as the analysis cache, at a URI.
+
+Entries never change under their name, so copies on several machines only ever add to one another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from skewless.schemas.storage.fetched import place_file
+from skewless.schemas.storage.known_as import note_copy
+from skewless.schemas.storage.leaving import stand_in
+from skewless.schemas.storage.location import Location, as_path, is_uri, refused
+
+__all__ = ["mirrored"]
+
+_TRANSFERS = 8
+
+
+@contextlib.contextmanager
+def mirrored(path: str | Path) -> Iterator[Path]:
+    """Gives a path as it is, and of a URI a local folder with its entries; puts there what is added.
+
+    Raises:
+      UsageError: If the URI cannot be read or written.
+    """
+    uri = str(path)
+    local = as_path(uri) if is_uri(path) else Path(path)
+    if local is not None:
+        yield local
+        return
+    place = Location.of(uri)
+    folder = stand_in(uri)
+    folder.mkdir(parents=True, exist_ok=True)
+    note_copy(folder, str(place))
+    with refused(place, "read"):
+        there = _names(place)
+
+    def fetch(name: str) -> None:
+        source = place / name
+        place_file(folder / name, lambda partial: source.system.get_file(source.path, str(partial)))
+
+    def put(name: str) -> None:
+        target = place / name
+        target.system.put_file(str(folder / name), target.path)
+
+    with refused(place, "read"), ThreadPoolExecutor(_TRANSFERS) as pool:
+        list(pool.map(fetch, sorted(there - _entries(folder))))
+    with refused(place, "written"):
+        probe = place / ".writable"
+        probe.system.pipe_file(probe.path, b"")
+    yield folder
+    with refused(place, "written"), ThreadPoolExecutor(_TRANSFERS) as pool:
+        list(pool.map(put, sorted(_entries(folder) - there)))
+
+
+def _entries(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+
+
+def _names(place: Location) -> set[str]:
+    place.system.invalidate_cache()
+    try:
+        found = place.system.ls(place.path, detail=False)
+    except FileNotFoundError:
+        return set()
+    names = {path.rstrip("/").rpartition("/")[2] for path in found}
+    return {name for name in names if not name.startswith(".")}

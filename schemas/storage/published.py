@@ -1,0 +1,163 @@
+"""Publishing: a finished local directory put at a URI, where it appears whole or not at all.
+
+Files are uploaded under a folder of their own, the attempt, and the marker that names them is put
+last, if it is still as it was when the attempt began; so of two jobs one wins. Then attempts that
+cannot win any more are removed: those that were there before the marker was put began with an
+earlier marker than it.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from skewless.schemas.errors import UsageError
+from skewless.schemas.records.manifest import file_sha256
+from skewless.schemas.storage.location import Location, refused
+from skewless.schemas.storage.marker import FileEntry, Marked, Marker, put_marker, read_marker
+
+__all__ = ["Publication", "put_file"]
+
+_ATTEMPT = "attempt-"
+# The first object of an attempt; proves that we may write, and says when the attempt began.
+_BEGUN = ".begun"
+_UPLOADS = 8
+_LOGGER = logging.getLogger(__name__)
+
+
+class Publication:
+    """One attempt to leave a directory at a URI."""
+
+    def __init__(self, root: Location, before: Marked | None) -> None:
+        self.root = root
+        self._before = before
+        self._folder = root / f"{_ATTEMPT}{uuid.uuid4().hex[:12]}"
+
+    @classmethod
+    def begin(cls, uri: str, *, overwrite: bool) -> Publication:
+        """Finds out whether the output may be left, before any work for it is done.
+
+        Raises:
+          UsageError: If there is an output that is not to be replaced, or something that is not
+            ours; if the scheme is unknown; if there is no such bucket, no credentials are found, or
+            they do not allow to read and to write there.
+        """
+        root = Location.of(uri)
+        with refused(root, "read"):
+            before = read_marker(root)
+        if before is not None and not overwrite:
+            raise UsageError(f"{root}: is finished already; add --overwrite to replace it")
+        with refused(root, "read"):
+            strangers = [name for name in _names(root) if not name.startswith(_ATTEMPT)]
+        if before is None and strangers:
+            raise UsageError(
+                f"{root}: is not empty and has no manifest.json of ours, so it is not ours to "
+                "replace; empty it or choose another place"
+            )
+        publication = cls(root, before)
+        with refused(root, "written"):
+            begun = publication._folder / _BEGUN
+            begun.system.pipe_file(begun.path, b"")
+        publication._remove_dead()
+        return publication
+
+    def put(self, directory: Path) -> Marker:
+        """Uploads all files of a directory but hidden ones, and makes them what the URI holds.
+
+        Raises:
+          UsageError: If another job has left its output there since this one began, or the store
+            refuses.
+        """
+        paths = [path for path in sorted(directory.rglob("*")) if not _hidden(path, directory)]
+        files = {path.relative_to(directory).as_posix(): path for path in paths if path.is_file()}
+        empty = tuple(
+            path.relative_to(directory).as_posix()
+            for path in paths
+            if path.is_dir() and not any(path.iterdir())
+        )
+        with refused(self.root, "written"):
+            with ThreadPoolExecutor(_UPLOADS) as pool:
+                entries = dict(
+                    zip(files, pool.map(self._upload, files, files.values()), strict=True)
+                )
+            marker = Marker(self._folder.name, entries, empty)
+            others = [name for name in _attempts(self.root) if name != self._folder.name]
+            won = put_marker(self.root, marker, self._before)
+        if not won:
+            self.abandon()
+            raise UsageError(
+                f"{self.root}: another job left its output there while this one ran; nothing of "
+                "this one is there. Add --overwrite to replace it"
+            )
+        for name in others:
+            _remove(self.root / name)
+        return marker
+
+    def _upload(self, inside: str, path: Path) -> FileEntry:
+        entry = FileEntry(path.stat().st_size, file_sha256(path))
+        place = self._folder / inside
+        place.system.put_file(str(path), place.path)
+        return entry
+
+    def abandon(self) -> None:
+        """Removes what this attempt has uploaded."""
+        _remove(self._folder)
+
+    def _remove_dead(self) -> None:
+        """Removes what killed jobs left: attempts begun before the marker that does not name them.
+
+        Where there is no marker yet, any attempt may be a live one's; the winner removes them.
+        """
+        if self._before is None:
+            return
+        for name in _attempts(self.root):
+            place = self.root / name
+            if place == self._folder or name == self._before.marker.folder:
+                continue
+            try:
+                begun = place.system.modified((place / _BEGUN).path).timestamp()
+            except FileNotFoundError:
+                begun = 0.0  # Being removed, or by a process that was killed.
+            if begun < self._before.modified:
+                _remove(place)
+
+
+def put_file(path: Path, uri: str) -> None:
+    """Puts one file at a URI, where it appears whole or not at all.
+
+    Raises:
+      UsageError: If the store refuses.
+    """
+    place = Location.of(uri)
+    with refused(place, "written"):
+        place.system.put_file(str(path), place.path)
+
+
+def _hidden(path: Path, directory: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(directory).parts)
+
+
+def _names(root: Location) -> list[str]:
+    root.system.invalidate_cache()
+    try:
+        found = root.system.ls(root.path, detail=False)
+    except FileNotFoundError:
+        return []
+    # Object stores may list the folder itself.
+    paths = [path.strip("/") for path in found]
+    return [path.rpartition("/")[2] for path in paths if path != root.path]
+
+
+def _attempts(root: Location) -> list[str]:
+    return [name for name in _names(root) if name.startswith(_ATTEMPT)]
+
+
+def _remove(place: Location) -> None:
+    try:
+        place.system.rm(place.path, recursive=True)
+    except FileNotFoundError:
+        return
+    except Exception as error:  # Each store has its own; the next job tries again.
+        _LOGGER.warning("%s: is not needed any more and cannot be removed: %s", place, error)

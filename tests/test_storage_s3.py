@@ -1,0 +1,209 @@
+"""The road on an S3 server, and what becomes of jobs that are killed, meet or are answered badly."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from skewless.schemas.storage import location
+from skewless.schemas.storage.fetched import fetched
+from skewless.schemas.storage.location import Location
+from tests.conftest import SHOP, DataSet
+from tests.leaving_process import FILES
+from tests.s3_server import s3_server
+
+pytestmark = pytest.mark.slow
+
+KILLS = 8
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[dict[str, str]]:
+    """The variables for a server that answers well; set for this process too."""
+    with s3_server() as variables, pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        location._system.cache_clear()
+        yield variables
+        location._system.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own."""
+    monkeypatch.setenv("SKEWLESS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def begun(uri: str, word: str, cache: Path, **variables: str) -> subprocess.Popen[str]:
+    """Starts a process that leaves files of a word, and waits until it has begun."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.leaving_process", uri, word],
+        env={**os.environ, "SKEWLESS_CACHE": str(cache), **variables},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
+
+
+def words(uri: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Returns the words that the files at a URI hold, all of which must be there."""
+    monkeypatch.setenv("SKEWLESS_CACHE", str(cache))
+    copy = fetched(uri)
+    files = [path for path in copy.rglob("*") if path.is_file()]
+    assert len(files) == FILES
+    return {line.split()[0] for path in files for line in path.read_text("utf-8").splitlines()}
+
+
+def attempts(uri: str) -> set[str]:
+    place = Location.of(uri)
+    inside = len(place.path) + 1
+    return {path[inside:].partition("/")[0] for path in place.system.find(place.path)} - {
+        "manifest.json"
+    }
+
+
+def test_a_killed_job_leaves_the_old_or_the_new(
+    s3: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = "s3://bucket/killed"
+    first = begun(uri, "word0", tmp_path / "first")
+    start = time.monotonic()
+    first.communicate("go\n")
+    took = time.monotonic() - start
+    seen = "word0"
+    moments = random.Random(1)
+    outcomes: Counter[str] = Counter()
+    for kill in range(1, KILLS + 1):
+        process = begun(uri, f"word{kill}", tmp_path / "killed")
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        time.sleep(moments.uniform(0, took))
+        process.kill()
+        process.communicate()
+        (found,) = words(uri, tmp_path / f"reader{kill}", monkeypatch)
+        assert found in (seen, f"word{kill}")
+        outcomes["old" if found == seen else "new"] += 1
+        seen = found
+    print(f"{KILLS} kills within {took:.1f} s: {dict(outcomes)}")
+    assert outcomes["old"]
+    last = begun(uri, "last", tmp_path / "killed")
+    last.communicate("go\n")
+    assert last.returncode == 0
+    assert words(uri, tmp_path / "last", monkeypatch) == {"last"}
+    assert len(attempts(uri)) == 1
+
+
+def test_of_two_jobs_at_once_one_wins(
+    s3: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = "s3://bucket/two"
+    for turn in range(2):  # Where nothing is, and where something is.
+        jobs = [begun(uri, f"{turn}{name}", tmp_path / f"{turn}{name}") for name in "ab"]
+        for job in jobs:
+            assert job.stdin is not None
+            job.stdin.write("go\n")
+            job.stdin.flush()
+        told = [job.communicate()[1] for job in jobs]
+        assert sorted(job.returncode for job in jobs) == [0, 2]
+        loser = told[0 if jobs[0].returncode else 1]
+        assert loser.startswith(f"{uri}: another job left its output there while this one ran")
+        winner = f"{turn}{'b' if jobs[0].returncode else 'a'}"
+        assert words(uri, tmp_path / f"reader{turn}", monkeypatch) == {winner}
+        assert len(attempts(uri)) == 1
+
+
+def test_bad_answers_lose_nothing(tmp_path: Path) -> None:
+    with s3_server("--faults", "0.1") as variables:
+        job = begun("s3://bucket/faults", "word", tmp_path / "cache", **variables)
+        _, told = job.communicate("go\n")
+        assert job.returncode == 0, told
+        script = (
+            "import sys; from skewless.schemas.storage.fetched import fetched; "
+            "print(*sorted(p.name for p in fetched(sys.argv[1]).rglob('*') if p.is_file()))"
+        )
+        read = subprocess.run(
+            [sys.executable, "-c", script, "s3://bucket/faults"],
+            env={**os.environ, **variables, "SKEWLESS_CACHE": str(tmp_path / "reader")},
+            capture_output=True,
+            text=True,
+        )
+        assert read.returncode == 0, read.stderr
+        assert sorted(map(int, read.stdout.split())) == list(range(FILES))
+
+
+def test_what_a_store_refuses_is_told_before_any_work(s3: dict[str, str], tmp_path: Path) -> None:
+    def told(uri: str, **variables: str) -> str:
+        job = begun(uri, "word", tmp_path / "cache", **variables)
+        _, error = job.communicate("go\n")
+        assert job.returncode == 2
+        assert error.count("\n") == 1
+        return error
+
+    assert "there is no bucket nobucket" in told("s3://nobucket/x")
+    nobody = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_CONFIG_FILE": "/dev/null"}
+    nobody |= {"AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_EC2_METADATA_DISABLED": "true"}
+    assert "no credentials were found; set AWS_ACCESS_KEY_ID" in told("s3://bucket/x", **nobody)
+    with s3_server("--read-only") as variables:
+        assert "cannot be written: not permitted" in told("s3://bucket/x", **variables)
+
+
+def records_of(directory: Path) -> dict[str, Counter[bytes]]:
+    """Returns the records of each split, whatever their order."""
+    import tensorflow as tf
+
+    found = {}
+    for split in ("train", "eval", "test"):
+        shards = [str(path) for path in directory.glob(f"{split}/*.tfrecord*")]
+        found[split] = Counter(tf.data.TFRecordDataset(shards).as_numpy_iterator())
+    return found
+
+
+def test_the_road(
+    s3: dict[str, str], shop: DataSet, tmp_path: Path, capfd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from skewless.cli import main
+
+    def done(*words: str) -> str:
+        # Each command on a machine of its own, so to speak.
+        monkeypatch.setenv("SKEWLESS_CACHE", str(tmp_path / words[0]))
+        code = main(words)
+        said = capfd.readouterr()
+        assert code == 0, said.err
+        return str(said.out)
+
+    inputs = Location.of("s3://bucket/in/shop.csv")
+    inputs.system.put_file(str(shop.source), inputs.path)
+    spec = Location.of("s3://bucket/spec.yaml")
+    spec.system.pipe_file(spec.path, yaml.safe_dump(SHOP).encode())
+    rows = ("--input", "s3://bucket/in/*.csv")
+    output = ("--output", "s3://bucket/records", "--cache", "s3://bucket/analysis")
+    assert "s3://bucket/records: 400 records" in done("preprocess", str(spec), *rows, *output)
+    assert records_of(fetched("s3://bucket/records")) == records_of(shop.directory)
+    assert '"eval"' in done("train", "s3://bucket/records", "--output", "s3://bucket/run")
+    done("evaluate", "s3://bucket/run", "--records", "s3://bucket/records")
+    assert "parity holds" in done("export", "s3://bucket/run", "--output", "s3://bucket/served")
+    records = ("--records", "s3://bucket/records")
+    assert "parity holds: 400 rows" in done("verify", "s3://bucket/served", *records, *rows)
+    done("predict", "s3://bucket/served", *rows, "--output", "s3://bucket/predictions")
+    assert list(fetched("s3://bucket/predictions").rglob("*.parquet"))
+    assert "s3://bucket/report.html" in done(
+        "report", "s3://bucket/run", "-o", "s3://bucket/report.html"
+    )
+    assert main(["preprocess", str(spec), *rows, "--output", "s3://bucket/records"]) == 2
+    assert "s3://bucket/records: is finished already" in capfd.readouterr().err
