@@ -47,7 +47,7 @@ setup(
         "skewless.schemas.storage",
     ],
     package_data={
-        "skewless.model.report": ["page.html", "page.css"],
+        "skewless.model.report": ["page.html", "page.css", "page.js"],
         "skewless.model.serve": ["models.html", "page.html", "page.css", "page.js"],
         "skewless.schemas": ["spec.schema.json"],
         "skewless.schemas.examples": ["*.yaml"],

@@ -126,6 +126,11 @@ def evaluate(parser: argparse.ArgumentParser) -> None:
         metavar="COLUMN",
         help="also by the values of this raw column; repeat for more",
     )
+    parser.add_argument(
+        "--importance",
+        action="store_true",
+        help="also which features the model leans on: how much worse it does with each shuffled",
+    )
     _json(parser)
 
 

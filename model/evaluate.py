@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from skewless.model import arguments
+from skewless.model.explained.importance import importance_of_run
 from skewless.model.exported.transform import Transform, in_own_unit
 from skewless.model.metrics.compute import compute_metrics
 from skewless.model.metrics.confidence import confidence_intervals
@@ -25,14 +27,25 @@ from skewless.model.training.run_directory import RunDirectory, load_trained, wr
 from skewless.schemas.ending import run_module
 from skewless.schemas.records.layout import MODEL, TRANSFORM
 from skewless.schemas.records.records import KEY, LABEL
-from skewless.schemas.spec.label import SequenceLabel
+from skewless.schemas.spec.label import RegressionLabel, SequenceLabel
 from skewless.schemas.spec.network import Seq2SeqSpec
 from skewless.schemas.spec.spec import Spec
 from skewless.schemas.storage.known_as import origin_of
 
-__all__ = ["Predictions", "evaluate", "evaluate_model", "execute", "run"]
+__all__ = [
+    "Predictions",
+    "as_table",
+    "evaluate",
+    "evaluate_model",
+    "execute",
+    "predict_split",
+    "regression_unit",
+    "run",
+]
 
 _BATCH = 1024
+_FEW_ROWS = 30
+_ERRORS = ("rmse", "mae")
 
 
 @dataclass(frozen=True)
@@ -73,6 +86,8 @@ def evaluate(
     records_directory: str | Path,
     split: str = "eval",
     slices: Sequence[str] = (),
+    *,
+    importance: bool = False,
 ) -> dict[str, Any]:
     """Evaluates a finished run.
 
@@ -81,13 +96,16 @@ def evaluate(
       records_directory: Records of the same transform.
       split: The split to evaluate.
       slices: Raw columns by whose values to evaluate too.
+      importance: Whether to find which features the model leans on, by permutation.
 
     Returns:
       {"split", "metrics", "confidence": {metric: [low, high]}, "curves",
-      "slices": {column: [{"value", "rows", metrics…, "confidence"}, …]}}.
+      "slices": {column: [{"value", "rows", metrics…, "confidence"}, …]}}, and "importance" where
+      it is asked for: {"metric", "rows", "features": [{"feature", "worse", "low", "high"}, …]}.
 
     Raises:
-      UsageError: If the run is not finished, or a slice's column is not known.
+      UsageError: If the run is not finished, a slice's column is not known, or importance is asked
+        of a model that generates sequences.
       DatasetMismatchError: If the records are not of the run's transform, or the split is empty.
     """
     directory = RunDirectory.open(run_directory)
@@ -111,6 +129,8 @@ def evaluate(
             entry = {"value": value, **predictions.metrics(spec, rows)}
             intervals = predictions.confidence(spec, rows)
             entries.append({**entry, "confidence": intervals} if intervals else entry)
+    if importance:
+        result["importance"] = importance_of_run(model, spec, records, split, directory.path)
     return result
 
 
@@ -186,10 +206,13 @@ def _generate_split(model: keras.Model, spec: Spec, records: Records, split: str
 
 def execute(known: argparse.Namespace) -> int:
     """Does what parsed arguments ask for; returns the exit code."""
-    result = evaluate(known.run, known.records, known.split, known.slice)
+    result = evaluate(
+        known.run, known.records, known.split, known.slice, importance=known.importance
+    )
     if origin_of(Path(known.run)) is None:  # What lies in a bucket is not altered.
         write_json(Path(known.run) / f"evaluation-{known.split}.json", result)
-    print(json.dumps(result, indent=2) if known.json else as_table(result))
+    unit = regression_unit(RunDirectory.open(known.run).spec)
+    print(json.dumps(result, indent=2) if known.json else as_table(result, unit))
     return 0
 
 
@@ -200,22 +223,44 @@ def run(argv: Sequence[str] | None = None) -> int:
     )
 
 
-def as_table(result: dict[str, Any]) -> str:
-    """Returns an evaluation as aligned text."""
+def regression_unit(spec: Spec) -> str:
+    """Returns the column whose unit errors are in; empty where the label is no number."""
+    return spec.label.column if isinstance(spec.label, RegressionLabel) else ""
+
+
+def as_table(result: dict[str, Any], unit: str = "") -> str:
+    """Returns an evaluation as aligned text.
+
+    Args:
+      result: Of `evaluate`.
+      unit: Of `regression_unit`: what `rmse` and `mae` are of.
+    """
     names = list(result["metrics"])
     rows = [(result["split"], result["metrics"])]
     for column, entries in result["slices"].items():
-        rows += [(f"{column} = {entry['value']}", entry) for entry in entries]
-    width = max(len(title) for title, _ in rows)
-    lines = [" " * width + "".join(f"{name:>16}" for name in names)]
-    for title, metrics in rows:
-        cells = (metrics.get(name) for name in names)
-        lines.append(title.ljust(width) + "".join(f"{_cell(value):>16}" for value in cells))
+        rows += [(f"{column} = {entry['value'] or '(blank)'}", entry) for entry in entries]
+    few = [metrics.get("rows", _FEW_ROWS) < _FEW_ROWS for _, metrics in rows]
+    titles = [title + " *" * mark for (title, _), mark in zip(rows, few, strict=True)]
+    width = max(map(len, titles))
+    named = (f"{name} ({unit})" if unit and name in _ERRORS else name for name in names)
+    heads = [f"{head:>16}" for head in named]
+    lines = [" " * width + "".join(heads)]
+    for title, (_, metrics) in zip(titles, rows, strict=True):
+        cells = zip(heads, (_cell(metrics.get(name)) for name in names), strict=True)
+        lines.append(title.ljust(width) + "".join(cell.rjust(len(head)) for head, cell in cells))
+    if any(few):
+        lines.append(f"* fewer than {_FEW_ROWS} rows: chance alone moves these figures far")
+    found = result.get("importance", {})
+    lines += [
+        f"with {entry['feature']} shuffled, {found['metric']} is worse by {entry['worse']:.4f} "
+        f"({entry['low']:.4f} to {entry['high']:.4f})"
+        for entry in found.get("features", ())
+    ]
     return "\n".join(lines)
 
 
 def _cell(value: Any) -> str:
-    if value is None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
     return f"{value:.4f}" if isinstance(value, float) else f"{value:,}"
 

@@ -15,7 +15,7 @@ from skewless.frames import TableLike, as_globs
 from skewless.schemas.errors import UsageError, nearest
 from skewless.schemas.records.layout import SPEC
 from skewless.schemas.records.manifest import Manifest
-from skewless.schemas.records.records import KEY, LABEL, WEIGHT
+from skewless.schemas.records.records import NOT_FEATURES
 from skewless.schemas.spec.spec import Spec, load, parse
 from skewless.schemas.storage.fetched import fetched, fetched_file
 from skewless.schemas.storage.leaving import leaving
@@ -232,7 +232,9 @@ class Records:
         return f"Records({str(self.path)!r}: {splits})"
 
     def _repr_html_(self) -> str:
-        """Returns counts and entries as tables, for notebooks."""
+        """Returns counts and entries as tables, and the report's charts, for notebooks."""
+        from skewless.notebook import records_charts
+
         rows = self.manifest.rows
         splits = "".join(
             f"<tr><td>{name}</td><td>{entry.rows:,}</td><td>{len(entry.shards)}</td></tr>"
@@ -248,12 +250,12 @@ class Records:
             f"{rows.written:,} written + {rows.rejected:,} rejected + {rows.duplicate:,} duplicate"
             "</p><table><tr><th>split</th><th>rows</th><th>shards</th></tr>"
             f"{splits}</table><table><tr><th>entry</th><th>dtype</th><th>shape</th>"
-            f"<th>cardinality</th></tr>{entries}</table>"
+            f"<th>cardinality</th></tr>{entries}</table>{records_charts(self.path)}"
         )
 
     def _only(self, entries: Sequence[str]) -> Callable[..., tuple[Any, ...]]:
         """Returns what leaves the named entries of a batch's features."""
-        known = [name for name in self.manifest.features if name not in (KEY, LABEL, WEIGHT)]
+        known = [name for name in self.manifest.features if name not in NOT_FEATURES]
         for name in entries:
             if name not in known:
                 hint = nearest(name, known) or f"; there are {', '.join(known)}"

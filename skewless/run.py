@@ -111,6 +111,7 @@ class Run:
         split: str = "eval",
         *,
         slices: Sequence[str] = (),
+        importance: bool = False,
         records: Records | str | Path | None = None,
     ) -> dict[str, Any]:
         """Returns metrics on a split, as `skewless evaluate` does.
@@ -118,10 +119,12 @@ class Run:
         Args:
           split: The split.
           slices: Raw columns by whose values to evaluate too.
+          importance: Whether to find which features the model leans on, by permutation.
           records: Other records of the same transform than those trained on.
 
         Returns:
-          {"split", "metrics", "confidence": {metric: [low, high]}, "curves", "slices"}.
+          {"split", "metrics", "confidence": {metric: [low, high]}, "curves", "slices"}, and
+          "importance" where it is asked for.
 
         Raises:
           UsageError: If a slice's column is not known.
@@ -131,13 +134,15 @@ class Run:
 
         if records is None:
             records = self._directory.records_directory
-        return evaluate(self.path, directory_of(records), split, slices)
+        return evaluate(self.path, directory_of(records), split, slices, importance=importance)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}: {self._figures('eval') or self._figures('test')})"
 
     def _repr_html_(self) -> str:
-        """Returns the metrics as a table, for notebooks."""
+        """Returns the metrics as a table, and the report's charts, for notebooks."""
+        from skewless.notebook import run_charts
+
         splits = [split for split in ("eval", "test") if self.metrics.get(split)]
         names = list(dict.fromkeys(name for split in splits for name in self.metrics[split]))
         head = "".join(f"<th>{split}</th>" for split in splits)
@@ -149,7 +154,7 @@ class Run:
         )
         return (
             f"<p><b>{html.escape(str(self.path))}</b></p>"
-            f"<table><tr><th>metric</th>{head}</tr>{rows}</table>"
+            f"<table><tr><th>metric</th>{head}</tr>{rows}</table>{run_charts(self.path)}"
         )
 
     def _figures(self, split: str) -> str:

@@ -180,6 +180,9 @@ def test_run_and_model_show_themselves(shop_run: Path, shop_model: Path, shop: D
     assert f"eval auc {run.metrics['eval']['auc']:.4g}" in repr(run)
     assert "<td>auc</td>" in run._repr_html_()
     assert "<td>text</td>" in model._repr_html_()
+    for title in ("Loss by epoch", "ROC", "Calibration"):
+        assert f"<b>{title}</b><svg" in run._repr_html_()
+    assert "<b>rating (label)</b><svg" in records._repr_html_()
     assert f"{records.rows('train'):,}" in records._repr_html_()
     again = run.evaluate("test")["metrics"]
     assert again == pytest.approx({name: run.metrics["test"][name] for name in again})

@@ -12,12 +12,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from sklearn.inspection import permutation_importance as sklearn_importance
+from sklearn.linear_model import LinearRegression
 
+import skewless as sk
 from skewless.model import evaluate as module
-from skewless.model.evaluate import evaluate, run
+from skewless.model.evaluate import as_table, evaluate, run
+from skewless.model.metrics.importance import permutation_importance
 from skewless.model.train import train
+from skewless.model.training.own_unit import epoch_line
 from skewless.schemas import parse
 from skewless.schemas.errors import DatasetMismatchError, UsageError
+from skewless.schemas.spec.spec import load
 from tests.conftest import DataSet
 
 HOUSES = {
@@ -63,8 +69,6 @@ def _raw(root: Path, split: str) -> dict[str, np.ndarray]:
 
 
 def _scale(root: Path) -> str:
-    from skewless.schemas.spec.spec import load
-
     label = load(root / "records" / "spec.yaml").label
     assert label is not None
     return str(label.scale)  # type: ignore[union-attr]
@@ -90,6 +94,76 @@ def test_regression_is_told_in_the_labels_own_unit(
     assert metrics["rmse"] == pytest.approx(
         np.sqrt(np.average(errors**2, weights=raw["sold"])), rel=1e-4
     )
+
+
+def test_epochs_are_told_in_the_labels_own_unit(houses: Path) -> None:
+    """One epoch's error on the trained scale, times what the raw rows deviate by."""
+    scale = _scale(houses)
+    records = sk.open_records(houses / "records")
+    told = epoch_line(load(houses / "records" / "spec.yaml"), records.opened)
+    line = told({"loss": 0.25, "val_rmse": 0.5})
+    assert line.startswith("loss 0.2500  val_rmse ")
+    if scale == "z_score":
+        (labels,) = records.numpy("eval", entries=["area"], batch_size=10_000)
+        scaled = labels["label"].ravel()
+        raw = np.sort(_raw(houses, "eval")["price"].astype(float))
+        spread = (raw[-1] - raw[0]) / (scaled.max() - scaled.min())
+        number, unit = line.split()[3:]
+        assert (float(number), unit) == (pytest.approx(spread / 2, rel=1e-3), "price")
+    else:
+        assert line.endswith({"none": "0.5 price", "log1p": "0.5 log1p(price)"}[scale])
+
+
+def test_importance_is_scikit_learns(shop: DataSet, shop_run: Path) -> None:
+    """Of a linear model, by scikit-learn; and of a run, whose label follows from a word."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(3_000, 3))
+    y = 3 * x[:, 0] - x[:, 1] + rng.normal(size=3_000)
+    linear = LinearRegression().fit(x, y)
+
+    def rmse(features: Any) -> float:
+        predicted = linear.predict(np.stack([features[name] for name in "abc"], axis=1))
+        return float(np.sqrt(np.mean((predicted - y) ** 2)))
+
+    features = {name: x[:, at] for at, name in enumerate("abc")}
+    found = permutation_importance(
+        rmse, features, {name: [name] for name in "abc"}, "rmse", repeats=20
+    )
+    theirs = sklearn_importance(
+        linear, x, y, scoring="neg_root_mean_squared_error", n_repeats=20, random_state=5
+    ).importances_mean
+    assert [entry["feature"] for entry in found] == ["a", "b", "c"]
+    for entry, mean in zip(found, theirs, strict=True):
+        assert entry["worse"] == pytest.approx(mean, abs=0.03)
+        assert entry["low"] <= entry["worse"] <= entry["high"]
+
+    result = evaluate(shop_run, shop.directory, "eval", importance=True)
+    ours = result["importance"]
+    assert (ours["metric"], ours["rows"]) == ("auc", result["metrics"]["rows"])
+    assert {entry["feature"] for entry in ours["features"]} == set(shop.spec.features)
+    assert ours["features"][0]["feature"] == "text"
+    assert ours["features"][0]["worse"] > 0.2
+
+
+def test_a_table_names_units_blanks_and_few_rows() -> None:
+    result = {
+        "split": "test",
+        "metrics": {"rows": 300, "rmse": 2.0, "r2": None},
+        "slices": {
+            "town": [
+                {"value": "", "rows": 270, "rmse": 1.0, "r2": float("nan")},
+                {"value": "Oz", "rows": 29, "rmse": 3.0, "r2": 0.5},
+                {"value": "empty", "rows": 1},
+            ]
+        },
+    }
+    lines = [line.split() for line in as_table(result, "price").splitlines()]
+    assert lines[0] == ["rows", "rmse", "(price)", "r2"]
+    assert lines[1] == ["test", "300", "2.0000", "-"]
+    assert lines[2] == ["town", "=", "(blank)", "270", "1.0000", "-"]
+    assert lines[3] == ["town", "=", "Oz", "*", "29", "3.0000", "0.5000"]
+    assert lines[4] == ["town", "=", "empty", "*", "1", "-", "-"]
+    assert lines[5][:5] == ["*", "fewer", "than", "30", "rows:"]
 
 
 def test_slices_add_up_and_may_weigh_nothing(houses: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.metrics import confusion_matrix
 
 from skewless.model.evaluate import evaluate
 from skewless.model.metrics.curves import compute_curves
@@ -23,7 +24,7 @@ from skewless.model.report.run_charts import curve_charts, surely_worse
 from skewless.model.report.sources import open_directories
 from skewless.model.training.run_directory import write_json
 from skewless.schemas.errors import DatasetMismatchError, UsageError
-from skewless.schemas.spec.label import MulticlassLabel, RegressionLabel
+from skewless.schemas.spec.label import BinaryLabel, MulticlassLabel, RegressionLabel
 from tests.conftest import SHOP, DataSet
 from tests.test_cli import run
 
@@ -35,7 +36,7 @@ def evaluated(shop: DataSet, shop_run: Path, tmp_path_factory: pytest.TempPathFa
     """A copy of the run with an evaluation by slices."""
     copy = tmp_path_factory.mktemp("evaluated") / "run"
     shutil.copytree(shop_run, copy)
-    result = evaluate(copy, shop.directory, "eval", ["country", "age"])
+    result = evaluate(copy, shop.directory, "eval", ["country", "age"], importance=True)
     write_json(copy / "evaluation-eval.json", result)
     return copy
 
@@ -70,7 +71,7 @@ class _Page(HTMLParser):
 
 def test_the_page_stands_alone(page: Path) -> None:
     found = _Page(page.read_text(encoding="utf-8"))
-    assert "script" not in found.tags
+    assert found.tags.count("script") == 1
     assert found.sources == ["data:,"]
     assert len(found.ids) == len(set(found.ids))
     assert found.links
@@ -85,7 +86,17 @@ def test_every_feature_and_figure_is_on_it(page: Path, shop: DataSet, evaluated:
     metrics = json.loads((evaluated / "metrics.json").read_text())
     assert f"{metrics['test']['auc']:.4g} (" in text
     assert "400 rows read = 400 written + 0 rejected + 0 duplicate." in text
-    for title in ("ROC", "Precision and recall", "Calibration", "By country", "Loss by epoch"):
+    assert re.search(r"Model shop\. Written on 20\d\d-\d\d-\d\d at ", text)
+    assert "<h3>rating (label)</h3>" in text
+    assert '<table class="sortable">\n<caption>Features</caption>' in text
+    for title in (
+        "ROC",
+        "Precision and recall",
+        "Calibration",
+        "By country",
+        "Loss by epoch",
+        "What the model leans on",
+    ):
         assert f"<h4>{title}</h4>" in text or f"<h3>{title}</h3>" in text
     assert text.count("<figure>") == text.count('role="img"') > 20
 
@@ -98,6 +109,28 @@ def test_a_run_alone_brings_its_records(shop_run: Path, tmp_path: Path) -> None:
     shutil.copytree(shop_run, moved)
     write_json(moved / "records.json", {"directory": str(tmp_path / "gone")})
     assert open_directories([moved])[0][0].rejected is None
+
+
+def test_the_confusion_matrix_is_scikit_learns() -> None:
+    rng = np.random.default_rng(1)
+    truth, predicted = rng.integers(0, 3, 200), rng.dirichlet(np.ones(3), 200)
+    curves = compute_curves(MulticlassLabel(column="y"), truth, predicted, None)
+    assert curves["matrix"] == confusion_matrix(truth, predicted.argmax(axis=1)).tolist()
+    two = compute_curves(BinaryLabel(column="y"), truth[:, None] > 0, predicted[:, :1], None)
+    assert two["matrix"] == confusion_matrix(truth > 0, predicted[:, 0] >= 0.5).tolist()
+    many = compute_curves(MulticlassLabel(column="y"), truth, np.eye(13)[truth], None)
+    assert "matrix" not in many
+
+
+def test_the_limit_that_is_drawn_is_the_one_that_judges() -> None:
+    def split(counts: list[int]) -> dict[str, Any]:
+        return {"features": {}, "label_counts": counts}
+
+    for other in ([50, 50], [55, 45], [80, 20], [90, 10]):
+        (found,) = divergences(split([500, 500]), split(other), "stars (label)")
+        assert found.name == "stars (label)"
+        assert found.surprising == (found.distance > found.limit)
+        assert found.limit >= max(0.05, 2 * found.by_chance)
 
 
 def _changed(shop: DataSet, tmp_path: Path, **changes: Any) -> Path:

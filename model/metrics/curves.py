@@ -1,7 +1,8 @@
 """Curves of a split's predictions, thinned to what a chart can show.
 
-Binary: ROC, precision and recall, calibration, scores by class. Multiclass: calibration of the
-chosen class, recall by class, the commonest confusions. Regression: calibration, errors.
+Binary: ROC, precision and recall, calibration, scores by class, the confusion matrix at 0.5.
+Multiclass: calibration of the chosen class, recall by class, the commonest confusions, the matrix
+of up to a dozen classes. Regression: calibration, errors.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ _POINTS = 120
 _BINS = 10
 _SCORE_BINS = 20
 _MOST_CLASSES = 30
+_MATRIX_CLASSES = 12
 
 
 def compute_curves(
@@ -46,6 +48,7 @@ def _binary(truth: Array, predicted: Array, weights: Array) -> dict[str, Any]:
     truth, predicted = truth.reshape(-1) > 0.5, predicted.reshape(-1).astype(np.float64)
     edges = np.linspace(0, 1, _SCORE_BINS + 1)
     curves: dict[str, Any] = {
+        "matrix": _matrix(truth.astype(np.int64), (predicted >= 0.5).astype(np.int64), 2),
         "calibration": _calibration(truth.astype(np.float64), predicted, weights),
         "scores": {
             "edges": _rounded(edges),
@@ -70,7 +73,9 @@ def _multiclass(truth: Array, predicted: Array, weights: Array) -> dict[str, Any
     shown = [place for place in np.argsort(-rows, kind="stable")[:_MOST_CLASSES] if rows[place]]
     pairs, counts = np.unique(np.stack([truth[~right], chosen[~right]]), axis=1, return_counts=True)
     commonest = np.argsort(-counts, kind="stable")[:10]
+    matrix = {"matrix": _matrix(truth, chosen, classes)} if classes <= _MATRIX_CLASSES else {}
     return {
+        **matrix,
         "calibration": _calibration(
             right.astype(np.float64), predicted.max(axis=1).astype(np.float64), weights
         ),
@@ -113,6 +118,13 @@ _CURVES: dict[type, Callable[[Array, Array, Array], dict[str, Any]]] = {
     MulticlassLabel: _multiclass,
     RegressionLabel: _regression,
 }
+
+
+def _matrix(truth: Array, chosen: Array, classes: int) -> list[list[int]]:
+    """Returns how many rows of each class, [classes] of them, were taken for each."""
+    counts = np.bincount(truth * classes + chosen, minlength=classes * classes)
+    rows: list[list[int]] = counts.reshape(classes, classes).tolist()
+    return rows
 
 
 def _calibration(truth: Array, predicted: Array, weights: Array) -> list[dict[str, Any]]:

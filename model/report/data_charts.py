@@ -75,8 +75,8 @@ def _entries(entry: Mapping[str, Any]) -> int:
     return max(1, counted + int(entry["others"]) + int(entry["out_of_vocabulary"]))
 
 
-def label_chart(splits: Splits, classes: Sequence[str]) -> Chart:
-    """Draws the share of each class."""
+def label_chart(splits: Splits, classes: Sequence[str], name: str) -> Chart:
+    """Draws the share of each class of the label, called `name`."""
     rows: list[tuple[str, str, float]] = []
     first = next(iter(splits.values()))["label_counts"]
     order = sorted(range(len(first)), key=lambda place: -first[place])[:_SHOWN]
@@ -88,7 +88,7 @@ def label_chart(splits: Splits, classes: Sequence[str]) -> Chart:
         ]
     parts = [f"{classes[place]} {first[place] / max(1, sum(first)):.1%}" for place in order[:4]]
     more = f" The {len(order)} largest of {len(first)} classes." if len(first) > len(order) else ""
-    return _ranked("Label", f"In the training split: {', '.join(parts)}.{more}", rows, "class")
+    return _ranked(name, f"In the training split: {', '.join(parts)}.{more}", rows, "class")
 
 
 def difference_chart(found: Sequence[Divergence], left: str, right: str) -> Chart:
@@ -98,7 +98,7 @@ def difference_chart(found: Sequence[Divergence], left: str, right: str) -> Char
         {
             "feature": entry.name,
             "distance": entry.distance,
-            "by chance": entry.by_chance,
+            "limit": entry.limit,
             "kind": "more than chance" if entry.surprising else "within chance",
         }
         for entry in shown
@@ -129,16 +129,16 @@ def difference_chart(found: Sequence[Divergence], left: str, right: str) -> Char
             },
             {
                 "mark": {"type": "tick", "color": "var(--ink)", "thickness": 2},
-                "encoding": {"x": {"field": "by chance", "type": "quantitative"}},
+                "encoding": {"x": {"field": "limit", "type": "quantitative"}},
             },
         ],
     }
-    rows = [(entry.name, entry.distance, entry.by_chance) for entry in shown]
+    rows = [(entry.name, entry.distance, entry.by_chance, entry.limit) for entry in shown]
     return draw(
-        f"{left} and {right}: Jensen-Shannon distance; the tick is what chance makes",
+        f"{left} and {right}: Jensen-Shannon distance; more than chance beyond the tick",
         summary,
         declared,
-        ("feature", "distance", "by chance"),
+        ("feature", "distance", "by chance", "limit"),
         rows,
         height=max(90, 22 * len(shown) + 60),
     )

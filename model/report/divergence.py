@@ -18,7 +18,7 @@ class Divergence:
     """The Jensen-Shannon distance of a feature's values in two splits.
 
     Attributes:
-      name: The feature; `label` for the label.
+      name: The feature, or the label.
       distance: In [0, 1]: 0 where both hold the same shares, 1 where they share no value.
       by_chance: What so few rows of one distribution would show on average.
     """
@@ -28,17 +28,25 @@ class Divergence:
     by_chance: float
 
     @property
+    def limit(self) -> float:
+        """Twice what chance makes, and large enough to matter."""
+        return max(0.05, 2 * self.by_chance)
+
+    @property
     def surprising(self) -> bool:
-        """Whether it is more than chance and large enough to matter."""
-        return self.distance > max(0.05, 2 * self.by_chance)
+        """Whether it is above the limit."""
+        return self.distance > self.limit
 
 
-def divergences(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Divergence]:
+def divergences(
+    left: Mapping[str, Any], right: Mapping[str, Any], label: str = "label"
+) -> list[Divergence]:
     """Returns the distance of each feature, and of the label, the largest first.
 
     Args:
       left: The statistics of a split, as `statistics.json` has them.
       right: Those of another one.
+      label: What to call the label.
     """
     found = []
     for name, entry in left["features"].items():
@@ -46,7 +54,7 @@ def divergences(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[Diver
         if other is not None and (one := cells(entry)) and (two := cells(other)):
             found.append(_divergence(name, one, two))
     if "label_counts" in left and "label_counts" in right:
-        found.append(_divergence("label", left["label_counts"], right["label_counts"]))
+        found.append(_divergence(label, left["label_counts"], right["label_counts"]))
     return sorted(found, key=lambda entry: -entry.distance)
 
 

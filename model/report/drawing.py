@@ -42,7 +42,7 @@ _CONFIG: dict[str, Any] = {
         "labelFontSize": 12,
         "orient": "top",
         "title": None,
-        "columnPadding": 30,
+        "columnPadding": 20,
     },
     "text": {"color": "var(--ink)", "fontSize": 12},
     "bar": {"color": FIRST},

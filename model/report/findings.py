@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from skewless.model.metrics.names import LOWER_IS_BETTER
+from skewless.model.metrics.names import LOWER_IS_BETTER, main_metric
 from skewless.model.report.divergence import divergences
-from skewless.model.report.run_charts import main_metric, surely_worse
+from skewless.model.report.run_charts import surely_worse
 from skewless.model.report.sources import Records, Run
 from skewless.schemas.spec.features import CategoricalFeature, NumericFeature, TextFeature
 from skewless.schemas.spec.label import BinaryLabel, MulticlassLabel
@@ -41,7 +41,7 @@ def of_records(records: Records) -> list[Finding]:
     if "train" in splits:
         for split in ("eval", "test"):
             if split in splits:
-                found += _differences(splits["train"], splits[split], split)
+                found += _differences(splits["train"], splits[split], split, records.label)
     return sorted(found, key=lambda finding: finding.level != "act")
 
 
@@ -181,9 +181,9 @@ def _label(train: Mapping[str, Any], spec: Spec) -> Iterator[Finding]:
 
 
 def _differences(
-    train: Mapping[str, Any], held: Mapping[str, Any], split: str
+    train: Mapping[str, Any], held: Mapping[str, Any], split: str, label: str
 ) -> Iterator[Finding]:
-    for entry in divergences(train, held):
+    for entry in divergences(train, held, label):
         if entry.surprising:
             yield Finding(
                 "act" if entry.distance > 0.2 else "look",

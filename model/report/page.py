@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from importlib import resources
 from typing import Any
 
+from skewless.model.metrics.names import main_metric
 from skewless.model.report.data_charts import (
     difference_chart,
     frequent_chart,
@@ -17,10 +19,14 @@ from skewless.model.report.data_charts import (
 from skewless.model.report.divergence import divergences
 from skewless.model.report.drawing import Chart, number
 from skewless.model.report.findings import Finding, of_records, of_run
-from skewless.model.report.run_charts import curve_charts, history_charts, main_metric, slice_chart
-from skewless.model.report.sources import Records, Run
+from skewless.model.report.run_charts import (
+    curve_charts,
+    history_charts,
+    importance_chart,
+    slice_chart,
+)
+from skewless.model.report.sources import Records, Run, classes_of
 from skewless.schemas.errors import UsageError
-from skewless.schemas.spec.label import BinaryLabel
 
 __all__ = ["render"]
 
@@ -34,6 +40,7 @@ class Table:
     title: str
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]]
+    sortable: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,10 +82,19 @@ def render(records: Sequence[Records], runs: Sequence[Run]) -> str:
     names = dict.fromkeys([run.name for run in runs] or [entry.spec.name for entry in records])
     return page.render(
         title=", ".join(names),
+        about=_about(records, runs),
+        script=(folder / "page.js").read_text(encoding="utf-8"),
         style=(folder / "page.css").read_text(encoding="utf-8"),
         sections=sections,
         todo=todo,
     )
+
+
+def _about(records: Sequence[Records], runs: Sequence[Run]) -> str:
+    """Says which models and records the page is about, and when it was written."""
+    models = dict.fromkeys([run.spec.name for run in runs] + [its.spec.name for its in records])
+    what = f"{'Model' if len(models) == 1 else 'Models'} {', '.join(models)}"
+    return f"{what}. Written on {datetime.now(timezone.utc):%Y-%m-%d at %H:%M} UTC."
 
 
 def _records(records: Records, place: int, of: int) -> Section:
@@ -115,11 +131,11 @@ def _records(records: Records, place: int, of: int) -> Section:
         tables.append(_shares(splits))
         first = next(iter(splits.values()))
         if first.get("label_counts"):
-            charts.append(label_chart(compared, _classes(records, first)))
+            charts.append(label_chart(compared, classes_of(records), records.label))
         pairs = [(left, right) for left in ("train",) for right in ("eval", "test")]
         for left, right in pairs:
             if left in splits and right in splits:
-                found = divergences(splits[left], splits[right])
+                found = divergences(splits[left], splits[right], records.label)
                 if found:
                     charts.append(difference_chart(found, left, right))
         by_feature = [
@@ -153,15 +169,6 @@ def _feature_charts(splits: dict[str, Any], name: str, records: Records) -> list
     return charts
 
 
-def _classes(records: Records, summary: dict[str, Any]) -> list[str]:
-    if "label_values" in summary:
-        return list(summary["label_values"])
-    counts = summary.get("label_counts", [])
-    if isinstance(records.spec.label, BinaryLabel):
-        return ["negative", "positive"]
-    return [f"class {place}" for place in range(len(counts))]
-
-
 def _shares(splits: dict[str, Any]) -> Table:
     """Returns what of each feature is missing, out of vocabulary and cut, split by split."""
     first = next(iter(splits.values()))["features"]
@@ -178,7 +185,7 @@ def _shares(splits: dict[str, Any]) -> Table:
             _percent(o["truncated_share"]) if o and "truncated_share" in o else "-" for o in others
         ]
         rows.append(tuple(row))
-    return Table("Features", tuple(columns), rows)
+    return Table("Features", tuple(columns), rows, sortable=True)
 
 
 def _run(run: Run, place: int) -> Section:
@@ -190,7 +197,7 @@ def _run(run: Run, place: int) -> Section:
         f"{metrics['examples_per_second']:,.0f} examples a second; batches of {training.batch_size}, "
         f"{training.optimizer} at {training.learning_rate:g}."
     )
-    classes = _classes(run.records, next(iter(run.records.splits.values()), {}))
+    classes = classes_of(run.records)
     parts = [_split_part(run, place, split, classes) for split in splits]
     parts += [_slices_part(run, place, split) for split in run.evaluations]
     if not run.evaluations:
@@ -212,6 +219,8 @@ def _run(run: Run, place: int) -> Section:
 def _split_part(run: Run, place: int, split: str, classes: Sequence[str]) -> Section:
     curves = run.metrics.get("curves", {}).get(split, {})
     tables = []
+    if curves.get("matrix"):
+        tables.append(_matrix(curves["matrix"], classes))
     if curves.get("confusions"):
         confusions: list[tuple[str, ...]] = [
             (classes[c["class"]], classes[c["taken_for"]], f"{c['rows']:,}")
@@ -226,6 +235,20 @@ def _split_part(run: Run, place: int, split: str, classes: Sequence[str]) -> Sec
     )
 
 
+def _matrix(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Table:
+    """Returns the confusion matrix: a row for each class, with the share that is found."""
+    rows = [
+        (
+            f"is {classes[place]}",
+            *(f"{count:,}" for count in counts),
+            f"{counts[place] / sum(counts):.1%}" if sum(counts) else "-",
+        )
+        for place, counts in enumerate(matrix)
+    ]
+    columns = ("", *(f"taken for {name}" for name in classes[: len(matrix)]), "found")
+    return Table("Confusion matrix", columns, rows)
+
+
 def _slices_part(run: Run, place: int, split: str) -> Section:
     evaluation = run.evaluations[split]
     metric = main_metric(evaluation["metrics"])
@@ -235,6 +258,8 @@ def _slices_part(run: Run, place: int, split: str) -> Section:
         for column, entries in evaluation["slices"].items()
         if any(entry.get(metric) is not None for entry in entries)
     ]
+    if evaluation.get("importance"):
+        charts.insert(0, importance_chart(evaluation["importance"]))
     return Section(
         f"run{place}-slices-{split}",
         f"Slices of {split}",

@@ -12,7 +12,7 @@ from skewless.model.report.drawing import FIRST, SECOND, WARNING, Chart, draw, n
 __all__ = [
     "curve_charts",
     "history_charts",
-    "main_metric",
+    "importance_chart",
     "slice_chart",
     "surely_worse",
 ]
@@ -23,12 +23,6 @@ _DIAGONAL = {
 }
 _MOST_SLICES = 15
 _CHANCE, _WORSE = "within chance", "surely worse"
-
-
-def main_metric(metrics: Mapping[str, Any]) -> str:
-    """Returns the metric to judge by: the one least bound to a threshold that there is."""
-    order = ("auc", "accuracy", "rmse", "exact_match", "loss")
-    return next((name for name in order if metrics.get(name) is not None), "loss")
 
 
 def history_charts(history: Sequence[Mapping[str, float]]) -> list[Chart]:
@@ -97,6 +91,39 @@ def curve_charts(curves: Mapping[str, Any], classes: Sequence[str]) -> list[Char
     if "classes" in curves:
         charts.append(_classes(curves["classes"], classes))
     return charts
+
+
+def importance_chart(found: Mapping[str, Any]) -> Chart:
+    """Draws how much the metric worsens when each feature's rows are shuffled, the most first."""
+    metric, shown = found["metric"], found["features"][:20]
+    values = [{**entry, "none": 0} for entry in shown]
+    order = [entry["feature"] for entry in shown]
+    y = {"field": "feature", "sort": order, "title": None}
+    x = {"type": "quantitative", "title": f"{metric} worse by"}
+    declared = {
+        "data": {"values": values},
+        "layer": [
+            {"mark": "bar", "encoding": {"y": y, "x": {"field": "worse", **x}}},
+            {
+                "mark": {"type": "rule", "size": 2, "color": "var(--ink)"},
+                "encoding": {"y": y, "x": {"field": "low", **x}, "x2": {"field": "high"}},
+            },
+        ],
+    }
+    first = shown[0]
+    summary = (
+        f"Most on {first['feature']}: with its values shuffled among {found['rows']:,} rows, "
+        f"{metric} is worse by {first['worse']:.3g}. Features that say the same hide each other."
+    )
+    rows = [(e["feature"], e["worse"], f"{number(e['low'])} to {number(e['high'])}") for e in shown]
+    return draw(
+        "What the model leans on",
+        summary,
+        declared,
+        ("feature", f"{metric} worse by", "of three shuffles"),
+        rows,
+        height=max(90, 22 * len(shown) + 50),
+    )
 
 
 def surely_worse(entry: Mapping[str, Any], metric: str, overall: float, compared: int) -> bool:

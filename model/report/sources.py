@@ -13,10 +13,12 @@ from typing import Any
 from skewless.schemas.errors import DatasetMismatchError, UsageError
 from skewless.schemas.records.layout import MANIFEST, METRICS, REJECTED, SOURCE, SPEC, STATISTICS
 from skewless.schemas.records.manifest import Manifest, load_manifest
+from skewless.schemas.records.records import LABEL
 from skewless.schemas.rows.reasons import kind_as_written
+from skewless.schemas.spec.label import BinaryLabel
 from skewless.schemas.spec.spec import Spec, load
 
-__all__ = ["Reason", "Records", "Run", "open_directories"]
+__all__ = ["Reason", "Records", "Run", "classes_of", "open_directories"]
 
 _MOST_REJECTED_LINES = 200_000
 
@@ -46,7 +48,20 @@ class Records:
         """Statistics by split, those with rows, in the order train, eval, test."""
         found: dict[str, Any] = self.statistics.get("splits", {})
         order = [name for name in ("train", "eval", "test") if name in found]
-        return {name: found[name] for name in order if found[name]["rows"]}
+        return {name: self._named(found[name]) for name in order if found[name]["rows"]}
+
+    @property
+    def label(self) -> str:
+        """What to call the label: by its column."""
+        return "label" if self.spec.label is None else f"{self.spec.label.column} (label)"
+
+    def _named(self, split: dict[str, Any]) -> dict[str, Any]:
+        """Returns a split's statistics with the label's entry, if there is one, by its name."""
+        features = {
+            self.label if name == LABEL else name: entry
+            for name, entry in split["features"].items()
+        }
+        return {**split, "features": features}
 
 
 @dataclass(frozen=True)
@@ -63,6 +78,16 @@ class Run:
     def name(self) -> str:
         """What to call it."""
         return self.path.resolve().name
+
+
+def classes_of(records: Records) -> list[str]:
+    """Returns what to call the label's classes, in the order of their IDs."""
+    summary: dict[str, Any] = next(iter(records.splits.values()), {})
+    if "label_values" in summary:
+        return list(summary["label_values"])
+    if isinstance(records.spec.label, BinaryLabel):
+        return ["negative", "positive"]
+    return [f"class {place}" for place in range(len(summary.get("label_counts", [])))]
 
 
 def open_directories(paths: Sequence[str | Path]) -> tuple[list[Records], list[Run]]:

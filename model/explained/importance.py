@@ -1,0 +1,82 @@
+"""Which features a run's model leans on, over the rows of a split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from skewless.model.exported.transform import Transform, in_own_unit
+from skewless.model.metrics.compute import compute_metrics
+from skewless.model.metrics.importance import permutation_importance
+from skewless.model.metrics.names import main_metric
+from skewless.model.training.records import Records
+from skewless.schemas.errors import UsageError
+from skewless.schemas.records.layout import TRANSFORM
+from skewless.schemas.records.records import NOT_FEATURES, missing_name
+from skewless.schemas.spec.network import Seq2SeqSpec
+from skewless.schemas.spec.spec import Spec
+
+__all__ = ["importance_of_run"]
+
+_BATCH = 1024
+_MOST_ROWS = 20_000
+
+
+def importance_of_run(
+    model: keras.Model, spec: Spec, records: Records, split: str, run_directory: Path
+) -> dict[str, Any]:
+    """Returns the importance of each feature by permutation, on the first rows of a split.
+
+    Returns:
+      {"metric", "rows", "features": as `permutation_importance` gives them}.
+
+    Raises:
+      UsageError: If the model generates sequences.
+    """
+    if isinstance(spec.model, Seq2SeqSpec):
+        raise UsageError("--importance: a model that generates sequences has no such figure")
+    features, truth, weights = _rows(records, split)
+    transform = Transform(spec, run_directory / TRANSFORM)
+    call = tf.function(lambda batch: model(batch, training=False), reduce_retracing=True)
+
+    def metrics(shuffled: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        predicted = [
+            call({name: tf.constant(values[at : at + _BATCH]) for name, values in shuffled.items()})
+            for at in range(0, len(truth), _BATCH)
+        ]
+        labels, outputs = in_own_unit(spec, transform, truth, np.concatenate(predicted))
+        assert spec.label is not None
+        return compute_metrics(spec.label, labels, outputs, weights)
+
+    metric = main_metric(metrics(features))
+    entries = {
+        name: [name, *({missing_name(name)} & set(features))]
+        for name in features
+        if not name.startswith("__")
+    }
+    found = permutation_importance(
+        lambda shuffled: float(metrics(shuffled)[metric]), features, entries, metric
+    )
+    return {"metric": metric, "rows": len(truth), "features": found}
+
+
+def _rows(
+    records: Records, split: str
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
+    """Returns features, labels and weights of the first rows, in memory."""
+    batches = records.in_order(split, batch_size=_BATCH).take(_MOST_ROWS // _BATCH)
+    parts = list(batches.as_numpy_iterator())
+    features = {
+        name: np.concatenate([part[0][name] for part in parts])
+        for name in parts[0][0]
+        if name not in NOT_FEATURES
+    }
+    truth, *weights = (
+        np.concatenate(list(values)) for values in list(zip(*parts, strict=True))[1:]
+    )
+    return features, truth, weights[0] if weights else None

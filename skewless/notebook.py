@@ -1,0 +1,68 @@
+"""The report's charts in a notebook: drawn where what draws them is installed, left out elsewhere."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from skewless.schemas.errors import SkewlessError
+
+if TYPE_CHECKING:
+    from skewless.model.report.drawing import Chart
+
+__all__ = ["records_charts", "run_charts"]
+
+# The report's colours, for a page that is not the report's and may be light or dark.
+_STYLE = (
+    "--ink:currentColor;--line:#8c959f;--grid:#8c959f55;--panel:transparent;"
+    "--first:#3b76b3;--second:#c8642a;--warning:#c0266e;"
+    "display:flex;flex-wrap:wrap;gap:1rem"
+)
+
+
+def run_charts(directory: str | Path) -> str:
+    """Returns a run's loss, its other metric by epoch and its curves on eval, as HTML; or ""."""
+    from skewless.model.report.run_charts import curve_charts, history_charts
+    from skewless.model.report.sources import classes_of, open_directories
+
+    try:
+        _, (run,) = open_directories([directory])
+        curves = run.metrics.get("curves", {})
+        shown = next((split for split in ("eval", "test") if split in curves), "eval")
+        charts = history_charts(run.metrics.get("history", []))
+        charts += curve_charts(curves.get(shown, {}), classes_of(run.records))
+    except SkewlessError:
+        return ""
+    return _figures(charts)
+
+
+def records_charts(directory: str | Path) -> str:
+    """Returns the label's classes and how far the splits are apart, as HTML; or ""."""
+    from skewless.model.report.data_charts import difference_chart, label_chart
+    from skewless.model.report.divergence import divergences
+    from skewless.model.report.sources import classes_of, open_directories
+
+    try:
+        (records,), _ = open_directories([directory])
+        splits = records.splits
+        compared = {name: splits[name] for name in list(splits)[:2]}
+        charts = []
+        if splits and next(iter(splits.values())).get("label_counts"):
+            charts.append(label_chart(compared, classes_of(records), records.label))
+        if len(compared) == 2:
+            one, two = compared.values()
+            found = divergences(one, two, records.label)
+            charts += [difference_chart(found, *compared)] if found else []
+    except SkewlessError:
+        return ""
+    return _figures(charts)
+
+
+def _figures(charts: list[Chart]) -> str:
+    drawn = "".join(
+        f'<figure style="margin:0;max-width:23rem"><b>{html.escape(chart.title)}</b>{chart.svg}'
+        f"<figcaption>{html.escape(chart.summary)}</figcaption></figure>"
+        for chart in charts
+    )
+    return f'<div style="{_STYLE}">{drawn}</div>' if drawn else ""
