@@ -294,6 +294,10 @@ def test_arguments_take_uris(uri: str) -> None:
         assert here.input == ["s3://x"]
     assert given.records == f"{uri}/a"
     assert held(fetched(f"{uri}/b")) == NEW
+    given = argparse.Namespace(output=f"{uri}/c", overwrite=False, dry_run=True, cache=None)
+    with at_hand("preprocess", given) as here:
+        assert not Path(here.output).exists()
+    assert [path for path in stored(uri) if path.startswith("c/")] == []
     for command, name in (("stream", "output"), ("train", "follow"), ("serve", "token_file")):
         with (
             pytest.raises(UsageError, match=f"--{name.replace('_', '-')} memory://.*not taken yet"),

@@ -163,14 +163,20 @@ def test_what_a_store_refuses_is_told_before_any_work(s3: dict[str, str], tmp_pa
         assert "cannot be written: not permitted" in told("s3://bucket/x", **variables)
 
 
-def records_of(directory: Path) -> dict[str, Counter[bytes]]:
+def records_of(directory: Path) -> dict[str, Counter[tuple[tuple[str, str], ...]]]:
     """Returns the records of each split, whatever their order."""
     import tensorflow as tf
 
     found = {}
     for split in ("train", "eval", "test"):
         shards = [str(path) for path in directory.glob(f"{split}/*.tfrecord*")]
-        found[split] = Counter(tf.data.TFRecordDataset(shards).as_numpy_iterator())
+        serialized = tf.data.TFRecordDataset(shards).as_numpy_iterator()
+        # Serialized, the same record may have its entries in another order.
+        examples = map(tf.train.Example.FromString, serialized)
+        found[split] = Counter(
+            tuple(sorted((name, str(entry)) for name, entry in example.features.feature.items()))
+            for example in examples
+        )
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from skewless.schemas.errors import UsageError
 from skewless.schemas.storage.fetched import fetched, fetched_file
-from skewless.schemas.storage.leaving import leaving, leaving_file
+from skewless.schemas.storage.leaving import leaving, leaving_file, stand_in
 from skewless.schemas.storage.location import as_path, is_uri
 from skewless.schemas.storage.mirrored import mirrored
 
@@ -66,16 +66,14 @@ def at_hand(command: str, known: argparse.Namespace) -> Iterator[argparse.Namesp
 
 def _output(command: str, here: argparse.Namespace, stack: contextlib.ExitStack) -> str:
     if getattr(here, "dry_run", False):
-        return here.output
+        return str(stand_in(here.output))  # Nothing will be written.
     if command in _LEAVE_FILE:
         return str(stack.enter_context(leaving_file(here.output)))
     if command in _LEAVE_DIRECTORY:
-        following = getattr(here, "follow", None) is not None
-        if following:
-            _local_only("output", here.output)
+        if getattr(here, "follow", None) is not None:
+            return _local_only("output", here.output)
         resumable = command == "train"
-        overwrite = bool(here.overwrite)
-        left = leaving(here.output, overwrite=overwrite, resumable=resumable)
+        left = leaving(here.output, overwrite=here.overwrite, resumable=resumable)
         return str(stack.enter_context(left))
     return here.output
 
