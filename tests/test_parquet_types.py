@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import decimal
+import io
 import uuid
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyarrow.parquet import encryption
 
 from skewless.beam_pipelines.init import guess_spec
 from skewless.beam_pipelines.init.sample import take_sample
 from skewless.beam_pipelines.rows.read_rows import rows_of
 from skewless.beam_pipelines.sources import plan, read
+from skewless.beam_pipelines.sources.formats.parquet_encryption import _Compact, _holds
 from skewless.beam_pipelines.sources.formats.parquet_reader import open_parquet
 from skewless.schemas.errors import DataError
 from skewless.schemas.spec.spec import Spec, parse
@@ -256,3 +262,73 @@ def test_a_footer_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
         open_parquet(str(path)),
     ):
         pass
+
+
+def test_row_groups_that_hold_fewer_rows_than_they_say_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(
+        pa.table({"a": list(range(24))}), path, compression="none", write_statistics=False
+    )
+    raw = path.read_bytes()
+    length = int.from_bytes(raw[-8:-4], "little")
+    footer = raw[-8 - length : -8]
+    # ColumnMetaData's num_values, the second 24 of the footer, made none.
+    place = footer.index(b"\x16" + bytes([48]), footer.index(b"\x16" + bytes([48])) + 1)
+    damaged = footer[: place + 1] + bytes([0]) + footer[place + 2 :]
+    path.write_bytes(raw[: -8 - length] + damaged + raw[-8:])
+    spec = spec_of({"a": {"type": "numeric"}})
+    (unit,) = plan([str(path)], spec)
+    with pytest.raises(DataError, match="say that they hold 24 rows, and hold 0"):
+        list(read(unit, spec))
+
+
+class _Keys(encryption.KmsClient):
+    """Wraps a key by nothing: what is tested is who has none."""
+
+    def wrap_key(self, key_bytes: bytes, master_key_identifier: str) -> bytes:
+        return base64.b64encode(key_bytes)
+
+    def unwrap_key(self, wrapped_key: bytes, master_key_identifier: str) -> bytes:
+        return base64.b64decode(wrapped_key)
+
+
+def test_encrypted_columns_behind_a_plain_footer_are_refused(tmp_path: Path) -> None:
+    """pyarrow ends the process when it is asked for such a column's size."""
+    table = pa.table({"a": list(range(24)), "secret": [f"s{at}" for at in range(24)]})
+    config = encryption.EncryptionConfiguration(
+        footer_key="footer", column_keys={"column": ["secret"]}, plaintext_footer=True
+    )
+    factory = encryption.CryptoFactory(lambda _: _Keys())
+    keys = factory.file_encryption_properties(encryption.KmsConnectionConfig(), config)
+    for properties, groups in ((keys, 24), (keys, 5), (None, 5)):
+        path = tmp_path / f"{groups}-{properties is None}.parquet"
+        pq.write_table(table, path, encryption_properties=properties, row_group_size=groups)
+        if properties is None:
+            with open_parquet(str(path)):
+                continue
+        with pytest.raises(DataError, match="columns of it are encrypted"), open_parquet(str(path)):
+            pass
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.sampled_from(["int64", "string", "bool", "list", "map", "struct"]), min_size=1, max_size=6),
+    st.integers(0, 20),
+)  # fmt: skip
+def test_any_plain_footer_is_walked_to_its_end(kinds: list[str], rows: int) -> None:
+    values = {
+        "int64": 1, "string": "a", "bool": True, "list": [1], "map": [("a", 1)], "struct": {"a": 1},
+    }  # fmt: skip
+    types = {"map": pa.map_(pa.string(), pa.int64())}
+    table = pa.table(
+        {
+            f"{kind}{at}": pa.array([values[kind]] * rows, types.get(kind))
+            for at, kind in enumerate(kinds)
+        }
+    )
+    written = io.BytesIO()
+    pq.write_table(table, written, row_group_size=7)
+    raw = written.getvalue()
+    footer = _Compact(raw[-8 - int.from_bytes(raw[-8:-4], "little") : -8])
+    assert not _holds(footer, (4, 1, 8))
+    assert footer._at == len(footer._data)

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from skewless.beam_pipelines.sources.formats.parquet_encryption import has_encrypted_columns
 from skewless.beam_pipelines.sources.formats.parquet_footer import row_bytes
 from skewless.beam_pipelines.sources.streams import open_raw
 from skewless.beam_pipelines.sources.units import RawBatch, WorkUnit, clipped
@@ -30,7 +31,8 @@ def open_parquet(file: str) -> Iterator[pq.ParquetFile]:
     """Opens a Parquet file on any filesystem.
 
     Raises:
-      DataError: If the file is not Parquet, its footer is damaged, or a column's name is not UTF-8.
+      DataError: If the file is not Parquet, its footer is damaged, a column's name is not UTF-8, or
+        columns are encrypted.
     """
     with open_raw(file) as raw:
         try:
@@ -44,6 +46,10 @@ def open_parquet(file: str) -> Iterator[pq.ParquetFile]:
             raise DataError(
                 f"{file}: the name of a column is not UTF-8 ({error.object!r}); rename it"
             ) from error
+        if has_encrypted_columns(raw):
+            raise DataError(
+                f"{file}: columns of it are encrypted; write the file without encryption"
+            )
         footer = parquet.metadata
         held = sum(footer.row_group(group).num_rows for group in range(footer.num_row_groups))
         if held != footer.num_rows:
@@ -69,7 +75,8 @@ def read_parquet(
       size: About how many bytes of a batch, at most.
 
     Raises:
-      DataError: If a row group cannot be decoded: Parquet has no smaller sound piece.
+      DataError: If a row group cannot be decoded (Parquet has no smaller sound piece), or holds other
+        than as many rows as it says.
     """
     with open_parquet(unit.file) as file:
         held = set(file.schema_arrow.names)
@@ -92,10 +99,16 @@ def read_parquet(
                 told = listed(bad, 5) or f"cannot be decoded: {error}"
                 raise DataError(f"{where}: {told}; write the file again") from error
             if table is None:
-                return
+                break
             numbers = np.arange(row, row + table.num_rows, dtype=np.int64)
             yield RawBatch(unit, table, numbers, [], _row_as_json(table))
             row += table.num_rows
+        said = sum(file.metadata.row_group(group).num_rows for group in groups)
+        if present and row - unit.first_row != said:
+            raise DataError(
+                f"{unit.file}: row groups {unit.start} to {end - 1} say that they hold {said:,} rows, "
+                f"and hold {row - unit.first_row:,}; the file is damaged, write it again"
+            )
 
 
 def undecodable(unit: WorkUnit, columns: Sequence[str]) -> dict[str, str]:
