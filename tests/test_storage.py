@@ -11,6 +11,7 @@ from typing import Any
 import fsspec
 import pytest
 
+from skewless.model.training.stopped_run import to_resume
 from skewless.schemas.errors import DataError, UsageError
 from skewless.schemas.storage.arguments import at_hand
 from skewless.schemas.storage.fetched import fetched, fetched_file
@@ -157,6 +158,9 @@ def test_what_a_stopped_job_left_is_there_for_one_that_goes_on(uri: str) -> None
 
     with pytest.raises(KeyboardInterrupt):
         stop()
+    (stand_in(uri) / "spec.yaml").write_text("name: shop\n", encoding="utf-8")
+    assert to_resume(uri).startswith(f"{uri} holds a run that has no checkpoint yet")
+    (stand_in(uri) / "spec.yaml").unlink()
     with leaving(uri, resumable=True) as path:
         assert held(path) == OLD
     assert held(fetched(uri)) == OLD

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 from skewless.schemas.records.layout import METRICS, SPEC
+from skewless.schemas.storage.leaving import stand_in
+from skewless.schemas.storage.location import is_uri
 
 __all__ = ["STATE", "to_resume"]
 
@@ -14,7 +16,7 @@ STATE = Path("checkpoints", "state.json")
 
 def to_resume(path: str | Path) -> str:
     """Returns what is left of an unfinished run and how to go on; empty where there is none."""
-    run = Path(path)
+    run = stand_in(path) if is_uri(path) else Path(path)
     if not (run / SPEC).is_file() or (run / METRICS).is_file():
         return ""
     try:

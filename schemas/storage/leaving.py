@@ -25,9 +25,12 @@ from skewless.schemas.storage.published import Publication, put_file
 __all__ = ["leaving", "leaving_file", "stand_in"]
 
 
-def stand_in(uri: str) -> Path:
+def stand_in(uri: str | Path) -> Path:
     """Returns the path that a job writes instead of a URI."""
-    place = Location.of(uri)
+    local = as_path(str(uri))
+    if local is not None:
+        return local
+    place = Location.of(str(uri))
     digest = hashlib.sha256(str(place).encode()).hexdigest()[:32]
     return cache_directory() / "work" / digest / place.name
 
