@@ -226,11 +226,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _left(known: argparse.Namespace) -> str:
     """Returns what a command that did not end leaves to go on with."""
+    if known.command in ("run", "demo"):
+        return _steps_done(known.output)
     if known.command != "train":
         return ""
     from skewless.model.training.stopped_run import to_resume
 
     return to_resume(known.output)
+
+
+def _steps_done(output: str) -> str:
+    """Returns what a command of several steps has left of them; empty for nothing."""
+    try:
+        names = sorted(
+            f"{entry.name}/" if entry.is_dir() else entry.name
+            for entry in os.scandir(output)
+            if not entry.name.startswith(".")
+        )
+    except OSError:
+        return ""
+    if not names:
+        return ""
+    return f"{output} holds {', '.join(names)} of the steps begun; begin anew with --overwrite"
 
 
 def _execute(known: argparse.Namespace, beam_arguments: list[str], command: Command) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skewless.schemas.errors import UsageError
+from skewless.schemas.staged import write_whole
 from skewless.schemas.storage.known_as import as_known
 from skewless.schemas.storage.location import is_uri
 
@@ -120,7 +121,7 @@ def _fitted(
     model = export(run, root / "served", overwrite=overwrite)
     write_report([records.path, run.path], root / "report.html")
     if not (root / _SPEC).exists():
-        (root / _SPEC).write_text(declaration.to_yaml(), "utf-8")
+        write_whole(root / _SPEC, declaration.to_yaml())
     fitted = Fitted(root, records, run, model, run.metrics[split], baselines, split)
     summary = {
         "split": split,
@@ -128,7 +129,7 @@ def _fitted(
         "baselines": baselines,
         "seconds": round(time.monotonic() - begin, 1),
     }
-    (root / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    write_whole(root / "summary.json", json.dumps(summary, indent=2) + "\n")
     return fitted
 
 
@@ -159,7 +160,8 @@ def _declaration(
 
     tell("init", f"a first spec, left at {path}")
     _, text = guess_spec(globs, label)
-    path.write_text(text, encoding="utf-8")
+    # Half of it would be used as it is by the next job.
+    write_whole(path, text)
     return load(path)
 
 

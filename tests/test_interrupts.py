@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from skewless.cli import _left
 from skewless.model.training.stopped_run import to_resume
 
 ROOT = Path(__file__).parent.parent
@@ -181,3 +183,16 @@ def test_resume_is_named_exactly_when_there_is_something_to_resume(
     assert text.startswith(str(tmp_path / "run") if words else "")
     assert text.endswith(words)
     assert bool(text) == bool(words)
+
+
+@pytest.mark.parametrize("command", ["run", "demo"])
+def test_a_command_of_several_steps_names_what_they_left(tmp_path: Path, command: str) -> None:
+    out = tmp_path / "out"
+    known = argparse.Namespace(command=command, output=str(out))
+    assert _left(known) == ""
+    (out / "records").mkdir(parents=True)
+    _write(out / "spec.yaml", "")
+    _write(out / ".summary.json.partial", "")
+    assert _left(known) == (
+        f"{out} holds records/, spec.yaml of the steps begun; begin anew with --overwrite"
+    )
