@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from skewless.model.train import train
 from tests.conftest import DataSet
 from tests.test_preprocess import records_of
+from tests.test_resume import _assert_same
 
 ROOT = Path(__file__).parent.parent
 _SECONDS = 540
@@ -106,3 +108,28 @@ def test_preprocess_asked_to_end_leaves_nothing_and_runs_again(
         Command(*arguments).done()
     assert records_of(output) == records_of(shop.directory)
     assert [path.name for path in output.parent.iterdir()] == ["out"]
+
+
+@pytest.mark.slow
+def test_train_asked_to_end_says_what_is_left_and_resumes(
+    shop: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, epochs = tmp_path / "run", 12
+    state = run / "checkpoints" / "state.json"
+    arguments = ["train", str(shop.directory), "--output", str(run), "--checkpoint-steps", "1"]
+    arguments += ["--epochs", str(epochs)]
+    with _temporary_files_in(tmp_path / "temporary", monkeypatch):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            resume = ["--resume"] if state.exists() else []
+            before = state.read_bytes() if resume else b""
+            command = Command(*arguments, *resume)
+            command.wait_for(lambda: state.exists() and state.read_bytes() != before)  # noqa: B023
+            line = command.ended_by(number)
+            assert line.startswith(
+                f"skewless train: interrupted; {run} holds what was trained up to"
+            )
+            assert line.endswith("go on with --resume")
+            assert not (run / "metrics.json").exists() and not (run / "model.keras").exists()
+        Command(*arguments, "--resume").done()
+    train(shop.directory, tmp_path / "whole", epochs=epochs)
+    _assert_same(tmp_path / "whole", run)
