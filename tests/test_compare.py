@@ -52,6 +52,7 @@ def test_every_arm_has_the_same_budget_and_seeds(compared: tuple[Path, Compariso
     )
 
 
+@pytest.mark.slow
 def test_a_run_gives_what_train_gives_alone(
     compared: tuple[Path, Comparison], shop: DataSet, tmp_path: Path
 ) -> None:
@@ -84,6 +85,7 @@ def test_finished_runs_are_taken_as_they_are(
     assert "holds a run of another spec" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_merge_that_needs_equal_widths_gets_a_projection(shop: DataSet, tmp_path: Path) -> None:
     result = compare(shop.directory, tmp_path / "out", VARIED, seeds=1, epochs=1)
     models = [RunDirectory.open(arm.runs[0]).spec.model for arm in result.arms]

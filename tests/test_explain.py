@@ -193,6 +193,7 @@ def test_other_labels(name: str, tmp_path: Path) -> None:
     assert list(colour.raw) == ["eye colour"]
 
 
+@pytest.mark.slow
 def test_pieces_and_tokens_cut_and_padded_at_the_start(tmp_path: Path) -> None:
     pytest.importorskip("tensorflow_text")
     from skewless.model.export import export

@@ -280,6 +280,7 @@ def test_records_of_another_run(shop_run: Path, shop: DataSet, tmp_path: Path) -
         export(shop_run, tmp_path / "served", records_directory=records)
 
 
+@pytest.mark.slow
 def test_the_proof_compares_predictions(shop_run: Path, tmp_path: Path) -> None:
     report = export(shop_run, tmp_path / "served")
     assert report is not None

@@ -149,6 +149,7 @@ def test_a_killed_process_goes_on_to_the_same_weights(
     assert_same(whole, run, training=False)
 
 
+@pytest.mark.slow
 def test_an_ended_run_takes_up_what_finished_later(
     shop: DataSet, whole: Path, tmp_path: Path
 ) -> None:
@@ -182,6 +183,7 @@ def test_waits_for_a_window_to_finish(shop: DataSet, tmp_path: Path) -> None:
     assert [entry["pane"] for entry in metrics["history"]] == ["window=2026-01-01T01:00:00Z"]
 
 
+@pytest.mark.slow
 def test_a_window_of_another_transform_stops_the_run_before_it(
     shop: DataSet, tmp_path: Path
 ) -> None:

@@ -112,6 +112,7 @@ def test_every_old_row_keeps_its_ids_but_where_its_token_was_unknown(
     assert found > 0
 
 
+@pytest.mark.slow
 def test_growing_without_anything_new_leaves_the_same_transform(
     shop: DataSet, tmp_path: Path
 ) -> None:

@@ -74,6 +74,7 @@ def test_a_spec_whose_function_is_given_no_column_is_refused() -> None:
         spec_of("sound", features={})
 
 
+@pytest.mark.slow
 def test_a_vocabulary_file_called_as_a_features_is_refused(tmp_path: Path) -> None:
     rows = "".join(f"r{row},{'ab'[row % 2]},{row % 3},\n" for row in range(40))
     (tmp_path / "rows.csv").write_text("id,word,size,list\n" + rows)

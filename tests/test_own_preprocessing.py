@@ -99,6 +99,7 @@ def test_what_is_declared_is_as_without_it(
         np.testing.assert_array_equal(values.numpy()[order[1]], with_own[name].numpy()[order[0]])
 
 
+@pytest.mark.slow
 def test_its_outputs_are_inputs_of_the_model_and_are_served(
     source: Path, records: Path, tmp_path: Path
 ) -> None:

@@ -145,6 +145,7 @@ def _numbered(rows: list[Row]) -> list[Row]:
     return [{"id": f"r{place}", **row} for place, row in enumerate([*rows, *fixed])]
 
 
+@pytest.mark.slow
 def test_ties_and_cuts_are_stock(tmp_path: Path) -> None:
     rows = [
         {"text": f"w{place} é{place % 7} same", "user": f"u{place % 9}", "age": float(place)}

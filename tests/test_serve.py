@@ -623,6 +623,7 @@ def test_requests_in_flight_are_answered_when_it_stops(shop_model: Path, tmp_pat
             httpx.get(f"{server.url}/healthz")
 
 
+@pytest.mark.slow
 def test_slow_requests_end_with_the_timeout(shop_model: Path, tmp_path: Path) -> None:
     batching = tmp_path / "batching.txt"
     batching.write_text("max_batch_size { value: 8 } batch_timeout_micros { value: 600000000 }")
@@ -643,6 +644,7 @@ def test_slow_requests_end_with_the_timeout(shop_model: Path, tmp_path: Path) ->
         assert post(server, "predict", eight).status_code == 200
 
 
+@pytest.mark.slow
 def test_more_than_may_wait_is_refused(shop_model: Path, tmp_path: Path) -> None:
     batching = tmp_path / "batching.txt"
     batching.write_text(

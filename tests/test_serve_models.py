@@ -196,6 +196,7 @@ def test_a_client_changes_the_list(server: Server, shop_model: Path, tmp_path: P
     assert "1 model(s) did not become available: {name: late" in caught.value.details()
 
 
+@pytest.mark.slow
 def test_the_list_follows_its_file(shop_model: Path, tmp_path: Path) -> None:
     root = numbered(shop_model, tmp_path / "shop", 1, 2)
     path = tmp_path / "models.txt"

@@ -175,6 +175,7 @@ def test_multiclass(served: dict[str, Path]) -> None:
     assert "regress" not in tf.saved_model.load(str(root / "served")).signatures
 
 
+@pytest.mark.slow
 def test_declared_classes_keep_their_order(served: dict[str, Path]) -> None:
     root = served["integers"]
     classified = call(root, "classify", inputs=serialized(root))

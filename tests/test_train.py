@@ -87,6 +87,7 @@ def test_a_loss_that_is_not_finite_stops_training(shop: DataSet, tmp_path: Path)
     assert not (tmp_path / "run" / "metrics.json").exists()
 
 
+@pytest.mark.slow
 def test_constant_predictions_are_warned_of(
     shop: DataSet, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -36,7 +36,7 @@ EXPECTED: dict[str, tuple[int, str, str, float]] = {
     "vector_category": (3_000, "parquet", "r2", 0.85),
     "two_vectors_multiply": (4_000, "csv", "auc", 0.80),
 }
-QUICK = ("gender_location_age", "two_vectors_regression")
+QUICK = ("gender_location_age",)
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,7 @@ def test_a_part_of_the_input_is_not_enough(shop: DataSet, shop_model: Path, tmp_
     assert "give --input all the files" in str(report)
 
 
+@pytest.mark.slow
 def test_records_of_another_transform(shop_model: Path, tmp_path: Path) -> None:
     source = shop_csv(tmp_path / "other.csv", rows=60, seed=2)
     preprocess(parse(SHOP), [str(source)], tmp_path / "other")

@@ -39,7 +39,9 @@ def importance_of_run(
       UsageError: If the model generates sequences.
     """
     if isinstance(spec.model, Seq2SeqSpec):
-        raise UsageError("--importance: a model that generates sequences has no such figure")
+        raise UsageError(
+            "--importance: expected a model that predicts a value, got one that generates sequences; leave it out"
+        )
     features, truth, weights = _rows(records, split)
     transform = Transform(spec, run_directory / TRANSFORM)
     call = tf.function(lambda batch: model(batch, training=False), reduce_retracing=True)

@@ -132,7 +132,9 @@ def _wanted(marker: Marker, inside: str, asked: Location) -> dict[str, FileEntry
         return marker.files
     held = {path for path in marker.files if path.startswith(f"{inside}/")}
     if not held:
-        raise UsageError(f"{asked}: the directory around it holds no folder of that name")
+        raise UsageError(
+            f"{asked}: the directory around it holds no folder of that name; check the URI"
+        )
     around = [inside[:end] for end in range(len(inside)) if inside[end] == "/"]
     beside = {path for path in marker.files if path.rpartition("/")[0] in ("", *around)}
     return {path: marker.files[path] for path in sorted(held | beside)}

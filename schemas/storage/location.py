@@ -90,7 +90,7 @@ class Location:
             importlib.import_module(module)
         except ImportError as error:
             raise UsageError(
-                f"{uri}: {scheme}:// needs {module}, which is not installed: "
+                f"{uri}: {scheme}:// needs {module}, which is not installed; install it: "
                 f"pip install 'skewless[{extra}]'"
             ) from error
         path = re.sub("/+", "/", match["path"]).strip("/")
@@ -152,10 +152,12 @@ def refused(place: Location, doing: str) -> Iterator[None]:
     except SkewlessError:
         raise
     except Exception as error:
-        raise UsageError(f"{place}: cannot be {doing}: {_reason(place, error)}") from error
+        raise UsageError(
+            f"{place}: cannot be {doing}: {_reason_and_remedy(place, error)}"
+        ) from error
 
 
-def _reason(place: Location, error: Exception) -> str:
+def _reason_and_remedy(place: Location, error: Exception) -> str:
     kind = type(error).__name__
     if kind in ("NoCredentialsError", "DefaultCredentialsError", "CredentialUnavailableError"):
         return f"no credentials were found; set {_CREDENTIALS[place.scheme]}"
@@ -166,7 +168,7 @@ def _reason(place: Location, error: Exception) -> str:
         )
     if isinstance(error, FileNotFoundError):
         return f"there is no bucket {place.bucket}, or nothing under that name; check the URI"
-    return f"{kind}: {_line(error)}"
+    return f"{kind}: {_line(error)}; check the URI and the store, then try again"
 
 
 def _line(error: Exception) -> str:

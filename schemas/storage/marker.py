@@ -80,7 +80,7 @@ class Marker:
         for path in (marker.folder, *files, *marker.folders):
             if path.startswith("/") or "\\" in path or {"", ".", ".."} & set(path.split("/")):
                 raise DataError(
-                    f"{place / _NAME}: names {path!r}, which leads out of the directory"
+                    f"{place / _NAME}: expected paths inside the directory, got {path!r}"
                 )
         return marker
 
