@@ -16,6 +16,7 @@ __all__ = [
     "FEATURE_NAME",
     "CategoricalFeature",
     "Feature",
+    "HasIds",
     "Kind",
     "NumericFeature",
     "RegexTokenizer",
@@ -81,7 +82,31 @@ class RegexTokenizer(Declared):
 Tokenizer = Literal["words", "whitespace", "characters", "subword"] | RegexTokenizer
 
 
-class _Column(Declared):
+class HasIds:
+    """What a feature or a label is asked of its IDs; a kind answers where it differs from these."""
+
+    @property
+    def own_vocabulary(self) -> Vocabulary | None:
+        """The vocabulary that it declares, whether its own or shared, if it is looked up in one."""
+        return None
+
+    @property
+    def learns_pieces(self) -> bool:
+        """Whether its vocabulary is of pieces that are learned, and not of what is counted."""
+        return False
+
+    @property
+    def unknown_ids(self) -> int:
+        """How many IDs, from 2 on, are those of values outside the vocabulary."""
+        return 0
+
+    @property
+    def fixed_ids(self) -> int | None:
+        """How many IDs there are from 2 on, whatever the data; None where a vocabulary says."""
+        return None
+
+
+class _Column(Declared, HasIds):
     """What every kind of feature is asked; a kind answers where it differs from these."""
 
     column: str | None = None
@@ -131,26 +156,6 @@ class _Column(Declared):
     def quantile_buckets(self) -> int:
         """Into how many buckets of equally many rows its numbers are cut; 1 for not at all."""
         return 1
-
-    @property
-    def own_vocabulary(self) -> Vocabulary | None:
-        """The vocabulary that it declares, whether its own or shared, if it is looked up in one."""
-        return None
-
-    @property
-    def learns_pieces(self) -> bool:
-        """Whether its vocabulary is of pieces that are learned, and not of what is counted."""
-        return False
-
-    @property
-    def unknown_ids(self) -> int:
-        """How many IDs, from 2 on, are those of values outside the vocabulary."""
-        return 0
-
-    @property
-    def fixed_ids(self) -> int | None:
-        """How many IDs there are from 2 on, whatever the data; None where a vocabulary says."""
-        return None
 
 
 class TextFeature(_Column):

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from skewless.schemas.rows.label_values import label_text
 from skewless.schemas.spec.declared import Declared
-from skewless.schemas.spec.features import Tokenizer, Vocabulary
+from skewless.schemas.spec.features import HasIds, Tokenizer, Vocabulary
 from skewless.schemas.spec.sizes import Generated, Ids, Width
 
 __all__ = [
@@ -28,29 +28,14 @@ __all__ = [
 ]
 
 
-class _Label(Declared):
+class _Label(Declared, HasIds):
     column: str
     """The column it is read from."""
-
-    @property
-    def own_vocabulary(self) -> Vocabulary | None:
-        """The vocabulary of tokens, of a text to generate; classes are named elsewhere."""
-        return None
-
-    @property
-    def learns_pieces(self) -> bool:
-        """Never: a text to generate has a vocabulary of what is counted."""
-        return False
 
     @property
     def unknown_ids(self) -> int:
         """How many IDs, from 2 on, are those of values outside the vocabulary."""
         return 1
-
-    @property
-    def fixed_ids(self) -> int | None:
-        """None: the number of classes or tokens depends on the data."""
-        return None
 
 
 class BinaryLabel(_Label):
