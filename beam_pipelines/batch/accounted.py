@@ -78,9 +78,7 @@ def splits_of(files: Sequence[tuple[str, Part]]) -> dict[str, SplitEntry]:
     shards: dict[str, list[Shard]] = {split: [] for split in SPLITS}
     for path, part in files:
         if part.kind == "records":
-            shards[part.split].append(
-                Shard(path=path, rows=part.rows, bytes=part.bytes, sha256=part.sha256)
-            )
+            shards[part.split].append(part.as_shard(path))
     return {
         split: SplitEntry(
             rows=sum(shard.rows for shard in found),

@@ -55,8 +55,7 @@ def described(job: StagedJob, outcome: Outcome, accounted: Accounted, clock: Lap
 
 def write_manifest(job: StagedJob, manifest: Manifest) -> None:
     """Writes the manifest, after all that it names."""
-    text = manifest.model_dump_json(indent=2) + "\n"
-    (job.staging / MANIFEST).write_text(text, encoding="utf-8")
+    (job.staging / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
 
 
 def _write_statistics(job: StagedJob, statistics: Mapping[str, SplitStatistics]) -> None:

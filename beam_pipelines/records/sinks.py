@@ -25,6 +25,7 @@ from apache_beam.io.filesystems import FileSystems
 from skewless.beam_pipelines.records.encoding import RecordEncoder
 from skewless.beam_pipelines.sources import Rejected
 from skewless.schemas.records.layout import RAW, REJECTED
+from skewless.schemas.records.manifest import Shard
 from skewless.schemas.records.records import FILE, KEY, ROW
 
 __all__ = [
@@ -69,6 +70,10 @@ class Part:
     rows: int
     bytes: int = 0
     sha256: str = ""
+
+    def as_shard(self, path: str) -> Shard:
+        """Returns the manifest's entry of a file of records that lies at `path` of the directory."""
+        return Shard(path=path, rows=self.rows, bytes=self.bytes, sha256=self.sha256)
 
 
 def make_sink_folders(directory: str | Path) -> None:

@@ -94,11 +94,7 @@ def seal_pane(
     written = _write_rows(job, staging, opened, keep)
     _account(written.rows, started(window), pane.pane)
     placed = place(written.parts, staging, {"records": ".tfrecord", "rejected": ".jsonl"})
-    shards = tuple(
-        Shard(path=path, rows=part.rows, bytes=part.bytes, sha256=part.sha256)
-        for path, part in placed
-        if part.kind == "records"
-    )
+    shards = tuple(part.as_shard(path) for path, part in placed if part.kind == "records")
     manifest = _manifest(job, pane, written, shards)
     (staging / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return pane

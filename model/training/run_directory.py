@@ -78,8 +78,7 @@ class RunDirectory:
         path = path.absolute()
         with staging_beside(path) as staging:
             shutil.copytree(records.root / TRANSFORM, staging / TRANSFORM)
-            manifest = records.manifest.model_dump_json(indent=2) + "\n"
-            (staging / MANIFEST).write_text(manifest, encoding="utf-8")
+            (staging / MANIFEST).write_text(records.manifest.to_json(), encoding="utf-8")
             if (records.directory / STATISTICS).is_file():
                 shutil.copy2(records.directory / STATISTICS, staging / STATISTICS)
             (staging / SPEC).write_text(spec.to_yaml(), encoding="utf-8")

@@ -83,6 +83,10 @@ class Manifest(_Entry):
     runner: str = ""
     versions: dict[str, str] = {}
 
+    def to_json(self) -> str:
+        """Returns the file's text."""
+        return self.model_dump_json(indent=2) + "\n"
+
 
 def load_manifest(directory: str | Path) -> Manifest:
     """Reads the manifest of a records directory.
