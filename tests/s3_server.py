@@ -31,7 +31,8 @@ class Faulty:
             return [b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"]
         kind = self._random.random() / self._share if self._share else 1.0
         if kind < 0.5:
-            environ["wsgi.input"].read()
+            # No more: the stream goes on for as long as the client keeps the connection.
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             start("503 Slow Down", [("Content-Type", "application/xml")])
             return [b"<Error><Code>ServiceUnavailable</Code><Message>injected</Message></Error>"]
         if kind < 0.75:
