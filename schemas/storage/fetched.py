@@ -18,14 +18,13 @@ from pathlib import Path
 
 from skewless.schemas.errors import DataError, UsageError
 from skewless.schemas.records.manifest import file_sha256
-from skewless.schemas.staged import staged
+from skewless.schemas.staged import staging_beside
 from skewless.schemas.storage.known_as import note_copy
-from skewless.schemas.storage.location import Location, as_path, is_uri, refused
+from skewless.schemas.storage.location import TRANSFERS, Location, as_path, is_uri, refused
 from skewless.schemas.storage.marker import FileEntry, Marker, read_marker
 
 __all__ = ["adopt", "cache_directory", "fetched", "fetched_file", "place_file"]
 
-_DOWNLOADS = 8
 _TRIES = 3
 
 
@@ -150,7 +149,7 @@ def _fetch(folder: Location, wanted: dict[str, FileEntry], copy: Path) -> str | 
             return path
         return None
 
-    with ThreadPoolExecutor(_DOWNLOADS) as pool:
+    with ThreadPoolExecutor(TRANSFERS) as pool:
         return next((path for path in pool.map(fetch, wanted) if path is not None), None)
 
 
@@ -172,10 +171,7 @@ def _fetch_one(place: Location, entry: FileEntry, copy: Path) -> None:
 
 def place_file(copy: Path, write: Callable[[Path], object], sha256: str | None = None) -> bool:
     """Writes a file beside its place and renames it, unless it has another hash; returns whether."""
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    with staged(
-        copy.with_name(f".{copy.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.partial")
-    ) as partial:
+    with staging_beside(copy) as partial:
         write(partial)
         if sha256 is not None and file_sha256(partial) != sha256:
             return False

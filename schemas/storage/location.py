@@ -11,7 +11,7 @@ import functools
 import importlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from urllib.parse import unquote
 
 from skewless.schemas.errors import SkewlessError, UsageError, nearest
 
-__all__ = ["Location", "as_path", "is_uri", "refused"]
+__all__ = ["TRANSFERS", "Location", "as_path", "is_uri", "names_in", "refused", "version_of"]
 
+# Files sent or fetched at a time.
+TRANSFERS = 8
 _URI = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<path>.*)", re.DOTALL)
 # By scheme: the module that fsspec needs for it, and our extra that brings it.
 _IMPLEMENTED = {
@@ -137,6 +139,27 @@ def _system(scheme: str) -> Any:
     if scheme == "s3" and "AWS_MAX_ATTEMPTS" not in os.environ:
         options["config_kwargs"] = {"retries": {"mode": "standard", "max_attempts": _ATTEMPTS}}
     return fsspec.filesystem(scheme, **options)
+
+
+def names_in(place: Location) -> list[str]:
+    """Returns the names of what lies right inside a location; none where there is nothing.
+
+    Raises:
+      Exception: What the store's library raises (`refused` tells it).
+    """
+    place.system.invalidate_cache()
+    try:
+        found = place.system.ls(place.path, detail=False)
+    except FileNotFoundError:
+        return []
+    # Object stores may list the folder itself.
+    paths = [path.strip("/") for path in found]
+    return [path.rpartition("/")[2] for path in paths if path != place.path]
+
+
+def version_of(entry: Mapping[str, Any]) -> Any | None:
+    """Returns what tells an object from the same written again, of its fsspec entry, if it has one."""
+    return next((entry[name] for name in ("generation", "ETag", "etag") if entry.get(name)), None)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from skewless.schemas.errors import DataError
-from skewless.schemas.storage.location import Location
+from skewless.schemas.storage.location import Location, version_of
 
 __all__ = ["FileEntry", "Marked", "Marker", "put_marker", "read_marker"]
 
@@ -161,7 +161,9 @@ def _version(place: Location) -> Any:
     found = place.system.info(place.path)
     if found["type"] != "file":
         raise FileNotFoundError(str(place))
-    return next(found[name] for name in ("generation", "ETag", "etag") if found.get(name))
+    version = version_of(found)
+    assert version is not None, f"{place}: a store without versions has no conditional put"
+    return version
 
 
 def _put_s3(place: Location, text: bytes, version: Any) -> None:

@@ -13,11 +13,16 @@ from pathlib import Path
 from skewless.schemas.storage.fetched import place_file
 from skewless.schemas.storage.known_as import note_copy
 from skewless.schemas.storage.leaving import stand_in
-from skewless.schemas.storage.location import Location, as_path, is_uri, refused
+from skewless.schemas.storage.location import (
+    TRANSFERS,
+    Location,
+    as_path,
+    is_uri,
+    names_in,
+    refused,
+)
 
 __all__ = ["mirrored"]
-
-_TRANSFERS = 8
 
 
 @contextlib.contextmanager
@@ -37,7 +42,7 @@ def mirrored(path: str | Path) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     note_copy(folder, str(place))
     with refused(place, "read"):
-        there = _names(place)
+        there = {name for name in names_in(place) if not name.startswith(".")}
 
     def fetch(name: str) -> None:
         source = place / name
@@ -47,25 +52,15 @@ def mirrored(path: str | Path) -> Iterator[Path]:
         target = place / name
         target.system.put_file(str(folder / name), target.path)
 
-    with refused(place, "read"), ThreadPoolExecutor(_TRANSFERS) as pool:
+    with refused(place, "read"), ThreadPoolExecutor(TRANSFERS) as pool:
         list(pool.map(fetch, sorted(there - _entries(folder))))
     with refused(place, "written"):
         probe = place / ".writable"
         probe.system.pipe_file(probe.path, b"")
     yield folder
-    with refused(place, "written"), ThreadPoolExecutor(_TRANSFERS) as pool:
+    with refused(place, "written"), ThreadPoolExecutor(TRANSFERS) as pool:
         list(pool.map(put, sorted(_entries(folder) - there)))
 
 
 def _entries(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
-
-
-def _names(place: Location) -> set[str]:
-    place.system.invalidate_cache()
-    try:
-        found = place.system.ls(place.path, detail=False)
-    except FileNotFoundError:
-        return set()
-    names = {path.rstrip("/").rpartition("/")[2] for path in found}
-    return {name for name in names if not name.startswith(".")}

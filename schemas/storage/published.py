@@ -15,7 +15,7 @@ from pathlib import Path
 
 from skewless.schemas.errors import UsageError
 from skewless.schemas.records.manifest import file_sha256
-from skewless.schemas.storage.location import Location, refused
+from skewless.schemas.storage.location import TRANSFERS, Location, names_in, refused
 from skewless.schemas.storage.marker import FileEntry, Marked, Marker, put_marker, read_marker
 
 __all__ = ["Publication", "put_file"]
@@ -23,7 +23,6 @@ __all__ = ["Publication", "put_file"]
 _ATTEMPT = "attempt-"
 # The first object of an attempt; proves that we may write, and says when the attempt began.
 _BEGUN = ".begun"
-_UPLOADS = 8
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -50,7 +49,7 @@ class Publication:
         if before is not None and not overwrite:
             raise UsageError(f"{root}: is finished already; add --overwrite to replace it")
         with refused(root, "read"):
-            strangers = [name for name in _names(root) if not name.startswith(_ATTEMPT)]
+            strangers = [name for name in names_in(root) if not name.startswith(_ATTEMPT)]
         if before is None and strangers:
             raise UsageError(
                 f"{root}: is not empty and has no manifest.json of ours, so it is not ours to "
@@ -78,7 +77,7 @@ class Publication:
             if path.is_dir() and not any(path.iterdir())
         )
         with refused(self.root, "written"):
-            with ThreadPoolExecutor(_UPLOADS) as pool:
+            with ThreadPoolExecutor(TRANSFERS) as pool:
                 entries = dict(
                     zip(files, pool.map(self._upload, files, files.values()), strict=True)
                 )
@@ -139,19 +138,8 @@ def _hidden(path: Path, directory: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(directory).parts)
 
 
-def _names(root: Location) -> list[str]:
-    root.system.invalidate_cache()
-    try:
-        found = root.system.ls(root.path, detail=False)
-    except FileNotFoundError:
-        return []
-    # Object stores may list the folder itself.
-    paths = [path.strip("/") for path in found]
-    return [path.rpartition("/")[2] for path in paths if path != root.path]
-
-
 def _attempts(root: Location) -> list[str]:
-    return [name for name in _names(root) if name.startswith(_ATTEMPT)]
+    return [name for name in names_in(root) if name.startswith(_ATTEMPT)]
 
 
 def _remove(place: Location) -> None:

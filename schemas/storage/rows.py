@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from skewless.schemas.storage.location import Location, as_path, is_uri, refused
+from skewless.schemas.storage.location import Location, as_path, is_uri, refused, version_of
 
 __all__ = ["input_files", "input_path", "open_input", "size_and_version"]
 
@@ -59,7 +59,4 @@ def size_and_version(place: Location) -> tuple[int, str]:
     """
     place.system.invalidate_cache()
     entry = place.system.info(place.path)
-    version = next(
-        (entry[name] for name in ("generation", "ETag", "etag") if entry.get(name)), None
-    )
-    return int(entry["size"]), str(version or place.system.modified(place.path))
+    return int(entry["size"]), str(version_of(entry) or place.system.modified(place.path))
