@@ -26,6 +26,7 @@ BASH = blocks("bash")
 SHORTER = {
     r"--rows \d+": "--rows 600",
     r"--seeds \d+": "--seeds 2 --epochs 1",
+    r"--merge (\w+),[\w,]*(,\w+)": r"--merge \1\2",
     r"--follow windows": "--follow windows --idle-timeout 1",
 }
 

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from skewless.model.training import callbacks
+from skewless.model.training.checkpoints import Progress
+from skewless.schemas.progress import Status
 from tests.conftest import DataSet
 from tests.terminal import on_a_terminal
 
@@ -66,6 +69,26 @@ def test_a_pipe_and_a_dumb_terminal_get_plain_lines(tmp_path: Path) -> None:
     ]
     assert written.split("\r\n")[:3] == lines
     assert piped.stderr.splitlines() == lines
+
+
+def test_time_left_is_told_of_many_short_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Status] = []
+    clock = [0.0]
+    monkeypatch.setattr(callbacks.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(callbacks.ProgressLine, "is_due", True)
+    monkeypatch.setattr(callbacks.ProgressLine, "tell", lambda self, status: told.append(status))
+    progress = Progress()
+    teller = callbacks.TellProgress(progress, steps=4, epochs=50, batch_size=8)
+    for epoch in range(6):
+        progress.epoch = epoch
+        teller.on_epoch_begin(epoch)
+        for batch in range(4):
+            clock[0] += 30.0 if (epoch, batch) == (0, 0) else 0.5  # The first step traces.
+            teller.on_train_batch_end(batch, {"loss": 0.5})
+        teller.on_epoch_end(epoch)
+    assert told[3].seconds_left is None  # Too early to say.
+    assert told[-1].seconds_left == pytest.approx((50 * 4 - 6 * 4) * 0.5)
+    assert str(told[-1]) == "epoch 6/50: 32 rows, 16 rows/s, 12%, 1 min 28 s left, loss 0.5000"
 
 
 @pytest.mark.slow

@@ -92,6 +92,7 @@ class TellProgress(keras.callbacks.Callback):
         self._progress = progress
         self._steps, self._epochs, self._batch_size = steps, epochs, batch_size
         self._line = ProgressLine()
+        self._first: tuple[float, int] | None = None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Starts the clock."""
@@ -99,19 +100,22 @@ class TellProgress(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Tells when it is time."""
+        now = time.monotonic()
+        done = self._progress.epoch * self._steps + self._progress.step + batch + 1
+        if self._first is None:
+            self._first = now, done
         if not self._line.is_due:
             return
-        seconds = time.monotonic() - self._begun
-        rate = (batch + 1) * self._batch_size / seconds
-        done = self._progress.epoch * self._steps + self._progress.step + batch + 1
+        rate = (batch + 1) * self._batch_size / (now - self._begun)
         total = self._epochs * self._steps
+        first, before = self._first
         status = Status(
             stage=f"epoch {self._progress.epoch + 1}/{self._epochs}",
             rows=(self._progress.step + batch + 1) * self._batch_size,
             rows_per_second=rate,
             share=done / total,
-            # Of the rate of this epoch, and without the evaluations, which are few rows.
-            seconds_left=seconds_left(seconds, (batch + 1) / (batch + 1 + total - done)),
+            # Without the first step, which traces; with the evaluations between epochs.
+            seconds_left=seconds_left(now - first, (done - before) / max(1, total - before)),
             note=f"loss {(logs or {}).get('loss', float('nan')):.4f}",
         )
         self._line.tell(status)
