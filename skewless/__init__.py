@@ -20,6 +20,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from skewless.first_spec import guess
     from skewless.frames import TableLike
     from skewless.from_table import Fitted, fit
     from skewless.own_models import inputs, towers
@@ -39,6 +40,7 @@ __all__ = [
     "TableLike",
     "export",
     "fit",
+    "guess",
     "inputs",
     "load",
     "open_model",
@@ -51,6 +53,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "first_spec": ("guess",),
     "from_table": ("Fitted", "fit"),
     "frames": ("TableLike",),
     "own_models": ("inputs", "towers"),

@@ -266,7 +266,9 @@ def _execute(known: argparse.Namespace, beam_arguments: list[str], command: Comm
 
 def _module(known: argparse.Namespace, command: Command) -> str:
     """Returns what does the command; `inspect` is done by the side that its directory is of."""
-    if known.command == "inspect" and os.path.isfile(os.path.join(known.records, "saved_model.pb")):
+    from skewless.schemas.records.layout import SAVED_MODEL
+
+    if known.command == "inspect" and os.path.isfile(os.path.join(known.records, SAVED_MODEL)):
         return "skewless.model.explain"
     return command.module
 

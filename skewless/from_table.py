@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skewless.schemas.errors import UsageError
+from skewless.schemas.records.layout import SPEC
 from skewless.schemas.staged import write_whole
 from skewless.schemas.storage.known_as import as_known
 from skewless.schemas.storage.location import is_uri
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Fitted", "execute", "fit", "options"]
 
-_SPEC = "spec.yaml"
 # What is shown first, of those that a label has: name, and whether less is better.
 _HEADLINES = {"auc": False, "accuracy": False, "rmse": True, "mae": True, "token_accuracy": False}
 
@@ -120,8 +120,8 @@ def _fitted(
     tell("export", "with the transform inside, proved on raw rows")
     model = export(run, root / "served", overwrite=overwrite)
     write_report([records.path, run.path], root / "report.html")
-    if not (root / _SPEC).exists():
-        write_whole(root / _SPEC, declaration.to_yaml())
+    if not (root / SPEC).exists():
+        write_whole(root / SPEC, declaration.to_yaml())
     fitted = Fitted(root, records, run, model, run.metrics[split], baselines, split)
     summary = {
         "split": split,
@@ -144,7 +144,7 @@ def _declaration(
     from skewless.records import declared
     from skewless.schemas.spec.spec import load
 
-    path = root / _SPEC
+    path = root / SPEC
     if spec is None and path.exists():
         tell("init", f"{path} is there and is used as it is; delete it to have it guessed anew")
         spec = path
@@ -156,12 +156,11 @@ def _declaration(
                 f"or delete {path} to have it guessed anew"
             )
         return found
-    from skewless.beam_pipelines.init import guess_spec
+    from skewless.first_spec import guessed
 
     tell("init", f"a first spec, left at {path}")
-    _, text = guess_spec(globs, label)
     # Half of it would be used as it is by the next job.
-    write_whole(path, text)
+    write_whole(path, guessed(globs, label))
     return load(path)
 
 

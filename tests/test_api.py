@@ -194,29 +194,77 @@ def test_a_row_that_does_not_fit_is_named(shop_model: Path) -> None:
         sk.open_model(shop_model).predict(pd.DataFrame({"age": ["31", "old"]}))
 
 
-@pytest.mark.slow
-def test_own_names_beside_and_tf_keras_are_left_alone(shop_model: Path, tmp_path: Path) -> None:
-    """A folder with a `model.py` and a `schemas.py` of its own, as where a notebook lies."""
-    for name in ("model", "schemas", "beam_pipelines", "demo"):
+# Tests that use tf.Transform itself have it set in this process.
+OUTSIDE = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
+SKEWLESS = str(Path(sys.executable).parent / "skewless")
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Path:
+    """A folder with modules of its own, as where a notebook lies: none of them is to be loaded."""
+    for name in ("model", "schemas", "beam_pipelines", "demo", "records", "run"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('not this one')\n", encoding="utf-8")
+    (tmp_path / "rows.csv").write_text("name,age,rating\nann,3,1\nbob,4,0\n", encoding="utf-8")
+    return tmp_path
+
+
+def said(command: list[str], folder: Path) -> str:
+    """Returns what a command prints that ends well."""
+    done = subprocess.run(
+        command, cwd=folder, env=OUTSIDE, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("door", [[SKEWLESS], [sys.executable, "-m", "skewless"]], ids=len)
+def test_commands_are_found_beside_own_names(door: list[str], desk: Path) -> None:
+    assert said([*door, "--help"], desk).startswith("usage: skewless")
+    # Its options stand in a module beside the job's.
+    assert "--model-name" in said([*door, "serve", "--help"], desk)
+
+
+def test_all_that_is_offered_loads_beside_own_names_and_leaves_tf_keras_alone(desk: Path) -> None:
     code = (
-        "import os, skewless as sk, pandas as pd, sys\n"
-        "assert 'tensorflow' not in sys.modules and 'apache_beam' not in sys.modules\n"
+        "import os, sys, skewless as sk\n"
+        "assert all(getattr(sk, name) for name in sk.__all__)\n"
+        "spec = sk.parse({'name': 'own', 'features': {'age': {'type': 'numeric'}}})\n"
+        "print(spec.name, 'TF_USE_LEGACY_KERAS' in os.environ)\n"
+        "print(*sorted({'apache_beam', 'keras', 'model', 'tensorflow'} & set(sys.modules)))\n"
+    )
+    assert said([sys.executable, "-c", code], desk) == "own False\n\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("door", [[SKEWLESS], [sys.executable, "-m", "skewless"]], ids=len)
+def test_a_job_is_done_beside_own_names(door: list[str], desk: Path) -> None:
+    said([*door, "init", "rows.csv", "--label", "rating", "-o", "own.yaml"], desk)
+    assert sk.load(desk / "own.yaml").label == sk.guess(desk / "rows.csv", "rating").label
+
+
+@pytest.mark.slow
+def test_tf_keras_is_left_alone_by_what_loads_the_jobs(shop_model: Path, desk: Path) -> None:
+    code = (
+        "import os, sys, skewless as sk, pandas as pd\n"
+        "sk.guess('rows.csv', 'rating')\n"
+        "assert 'skewless.beam_pipelines' in sys.modules\n"
+        "assert 'TF_USE_LEGACY_KERAS' not in os.environ, 'set by guess'\n"
         f"model = sk.open_model({str(shop_model)!r})\n"
         "model.predict(pd.DataFrame({'text': ['good']}))\n"
-        "assert 'skewless.beam_pipelines' in sys.modules\n"
-        "assert 'TF_USE_LEGACY_KERAS' not in os.environ, 'set'\n"
+        "assert 'TF_USE_LEGACY_KERAS' not in os.environ, 'set by predict'\n"
         "import tensorflow as tf\n"
         "print(tf.keras.__version__)\n"
     )
-    # Tests that use tf.Transform itself have it set in this process.
-    outside = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=outside,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.startswith("3."), done.stderr
+    assert said([sys.executable, "-c", code], desk).startswith("3.")
+
+
+def test_a_guess_is_that_of_init_and_is_left_where_asked(table: pa.Table, tmp_path: Path) -> None:
+    path = tmp_path / "guess.yaml"
+    spec = sk.guess(table, "rating", output=path)
+    assert spec.label is not None
+    assert spec.label.column == "rating"
+    assert sk.load(path) == spec
+    assert "#" in path.read_text(encoding="utf-8")
+    with pytest.raises(sk.SkewlessError, match="is there already"):
+        sk.guess(table, "rating", output=path)
+    assert [found.name for found in tmp_path.iterdir()] == ["guess.yaml"]
