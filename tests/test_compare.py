@@ -33,6 +33,7 @@ def compared(shop: DataSet, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     return output, result
 
 
+@pytest.mark.slow
 def test_every_arm_has_the_same_budget_and_seeds(compared: tuple[Path, Comparison]) -> None:
     output, result = compared
     assert [arm.name for arm in result.arms] == ["concatenate", "multiply"]
@@ -64,6 +65,7 @@ def test_a_run_gives_what_train_gives_alone(
     assert last.best_epochs[1] == 1 + losses.index(min(losses))
 
 
+@pytest.mark.slow
 def test_finished_runs_are_taken_as_they_are(
     compared: tuple[Path, Comparison], shop: DataSet, capsys: pytest.CaptureFixture[str]
 ) -> None:
