@@ -43,7 +43,9 @@ setup(
         "skewless.schemas.examples",
         "skewless.schemas.records",
         "skewless.schemas.rows",
+        "skewless.schemas.rows.times",
         "skewless.schemas.spec",
+        "skewless.schemas.spec.kinds",
         "skewless.schemas.storage",
     ],
     package_data={

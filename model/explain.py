@@ -22,17 +22,19 @@ from skewless.model.explained.row import Explanation, FeatureExplanation, Step
 from skewless.model.exported.served_model import ServedModel
 from skewless.schemas.errors import UsageError, nearest
 from skewless.schemas.records.id_contract import MISSING_ID, PADDING_ID
-from skewless.schemas.records.records import LABEL, missing_name
+from skewless.schemas.records.records import LABEL, missing_name, numbers_name
 from skewless.schemas.records.vocabulary_file import file_table
 from skewless.schemas.rows.json_rows import canonical_rows
 from skewless.schemas.rows.prepare import prepare
 from skewless.schemas.rows.raw_columns import raw_columns
 from skewless.schemas.rows.row_encoding import sparse_tensors
+from skewless.schemas.rows.times.words import as_iso
 from skewless.schemas.rows.tokenizers import piece_tokenizer
 from skewless.schemas.spec.features import (
     CategoricalFeature,
     Feature,
     TextFeature,
+    TimestampFeature,
 )
 from skewless.schemas.spec.label import (
     BinaryLabel,
@@ -122,6 +124,8 @@ def _tokens(served: ServedModel, row: Row) -> dict[str, np.ndarray]:
             table = file_table(str(served.words.vocabulary_path(name)))
             values = piece_tokenizer(table).tokenize(values.flat_values).merge_dims(0, 1)
             found[name] = values.numpy()
+        elif isinstance(spec.features[name], TimestampFeature):
+            found[name] = np.array([as_iso(time).encode() for time in values[0].numpy().tolist()])
         else:
             found[name] = np.atleast_1d(values[0].numpy())
     return found
@@ -145,7 +149,8 @@ def _explained(
     if feature.is_sequence:
         assert ids is not None
         mask = tuple((ids != PADDING_ID).tolist())
-    entries = [name, *([missing_name(name)] if missing_name(name) in seen else [])]
+    beside = (missing_name(name), numbers_name(name))
+    entries = [name, *(entry for entry in beside if entry in seen)]
     encoder = feature.encoder
     return FeatureExplanation(
         name=name,
@@ -177,9 +182,14 @@ def _steps(
       served: Gives the IDs' meaning.
       name: The feature.
       feature: Its declaration.
-      tokens: [tokens] bytes, all of them; or [1], the number that was put into a bucket.
+      tokens: [tokens] bytes, all of them; or [1], the number that was put into a bucket; or
+        the time that has parts.
       ids: [length] int64, cut and padded.
     """
+    if isinstance(feature, TimestampFeature):
+        meanings = [(int(value), served.words.of(name, int(value))) for value in ids]
+        time = _text(tokens[0]) or None
+        return tuple(Step(time, value, seen.kind, seen.text) for value, seen in meanings)
     first, offset = 0, 0
     if isinstance(feature, TextFeature | CategoricalFeature) and feature.is_sequence:
         kept = min(len(tokens), len(ids))
@@ -199,6 +209,8 @@ def _steps(
 
 
 def _is_missing(feature: Feature, tokens: np.ndarray) -> bool:
+    if isinstance(feature, TimestampFeature):
+        return not tokens[0]
     if feature.is_number:
         return not np.isfinite(tokens).any()
     return not any(tokens.tolist())

@@ -75,6 +75,16 @@ _BUCKETS = st.fixed_dictionaries(
         lambda embedding: {**document, "embedding": embedding}
     )
 )
+_TIMES = st.fixed_dictionaries(
+    {"type": st.just("timestamp"), "trend": st.just(True)},
+    optional={
+        "parts": st.lists(st.sampled_from(["hour", "week", "month"]), unique=True, min_size=1),
+        "age_from": st.sampled_from(["newest", "Owner"]),
+        "unit": st.sampled_from(["auto", "s", "ms", "us", "ns"]),
+        "indicator": st.booleans(),
+        "cyclic": st.booleans(),
+    },
+)
 # The label's column starts with a capital: no feature, whose names are lower case, reads it.
 _LABELS = st.one_of(
     st.just({"column": "L", "type": "binary"}),
@@ -94,7 +104,7 @@ _SPLITS = st.sampled_from(
 @st.composite
 def specs(draw: st.DrawFn) -> dict[str, Any]:
     """Documents of towers over one to five features of any kind."""
-    kinds = st.one_of(_TEXTS, _CATEGORIES, _LISTS, _HASHED, _NUMBERS, _BUCKETS)
+    kinds = st.one_of(_TEXTS, _CATEGORIES, _LISTS, _HASHED, _NUMBERS, _BUCKETS, _TIMES)
     document: dict[str, Any] = {
         "name": draw(st.text(_CHARACTERS, min_size=1, max_size=9)),
         "features": draw(st.dictionaries(_NAMES, kinds, min_size=1, max_size=5)),

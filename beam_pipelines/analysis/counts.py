@@ -30,8 +30,9 @@ from skewless.schemas.records.records import LABEL
 from skewless.schemas.records.vocabulary_file import write_vocabulary
 from skewless.schemas.records.vocabulary_names import vocabulary_asset
 from skewless.schemas.rows.prepare import Prepared
+from skewless.schemas.rows.times.entries import measured_times
 from skewless.schemas.rows.tokenizers import cuts_at_spaces, tokenize
-from skewless.schemas.spec.features import TextFeature
+from skewless.schemas.spec.features import TextFeature, TimestampFeature
 from skewless.schemas.spec.label import (
     MulticlassLabel,
     MultilabelLabel,
@@ -92,6 +93,7 @@ class Reduction:
             for name, vocabulary in counted_vocabularies(spec).items()
         }
         self._numbers = tuple(_numbers(spec))
+        self._features = spec.features
         # Texts that are wanted as pieces.
         self.uncut = frozenset(
             member
@@ -112,7 +114,11 @@ class Reduction:
                 f"{_COUNTS}/{name}": counts,
             }
         for name in self._numbers:
-            batch[f"{_VALUES}/{name}"] = prepared[name]
+            feature = self._features.get(name)
+            values = prepared[name]
+            if isinstance(feature, TimestampFeature):
+                values = measured_times(feature, values)
+            batch[f"{_VALUES}/{name}"] = values
         return batch
 
 
@@ -187,7 +193,7 @@ def counted_vocabularies(spec: Spec) -> dict[str, CountedVocabulary]:
 def _numbers(spec: Spec) -> dict[str, int]:
     """Returns the width of each numeric feature, or label, of which constants are needed."""
     widths = {
-        name: feature.width for name, feature in spec.features.items() if feature.needs_constants
+        name: feature.measured for name, feature in spec.features.items() if feature.needs_constants
     }
     if isinstance(spec.label, RegressionLabel) and spec.label.scale == "z_score":
         widths[LABEL] = 1

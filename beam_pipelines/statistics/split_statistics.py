@@ -13,7 +13,8 @@ from skewless.beam_pipelines.statistics.distribution import id_distribution, num
 from skewless.beam_pipelines.statistics.numeric_summary import NumericSummary, SummaryCoder
 from skewless.beam_pipelines.statistics.pattern_counts import MOST_BINS, bins_allowed
 from skewless.schemas.records.id_contract import FIRST_ID, MISSING_ID, PADDING_ID
-from skewless.schemas.records.records import LABEL, tokens_name
+from skewless.schemas.records.records import LABEL, time_name, tokens_name
+from skewless.schemas.spec.features import TimestampFeature
 from skewless.schemas.spec.label import MulticlassLabel, RegressionLabel
 from skewless.schemas.spec.spec import Spec
 
@@ -21,6 +22,9 @@ __all__ = ["IdStatistics", "SplitStatistics", "merge_statistics", "number_column
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _LONGEST = 10_000
+# What the statistics of times count: a float32 holds the time of day to the minute or so.
+DAYS = "days since 1970-01-01"
+_DAY, _NO_TIME = 86_400_000_000, np.iinfo(np.int64).min
 
 
 def _add(left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -104,6 +108,8 @@ class SplitStatistics:
                 read = feature.columns_read(name)
                 for entry, column in zip(feature.statistics_names(name), read, strict=True):
                     self._add_numbers(entry, columns.column(column), most)
+            elif isinstance(feature, TimestampFeature):
+                self._add_times(name, outputs[time_name(name)], most)
             else:
                 tokens = outputs.get(tokens_name(name)) if feature.is_sequence else None
                 self.ids.setdefault(name, IdStatistics()).add(outputs[name], tokens)
@@ -117,6 +123,10 @@ class SplitStatistics:
         if name not in self.numbers:
             self.numbers[name] = NumericSummary.bounded(most_bins)
         self.numbers[name].add(values)
+
+    def _add_times(self, name: str, times: np.ndarray, most_bins: int) -> None:
+        days = np.where(times == _NO_TIME, np.nan, times / _DAY).astype(np.float32)
+        self.numbers.setdefault(name, NumericSummary.bounded(most_bins)).add(days)
 
     def _add_label(
         self, spec: Spec, columns: pa.RecordBatch, outputs: Mapping[str, np.ndarray]
@@ -199,10 +209,22 @@ class SplitStatistics:
                 "quantile_error": numbers.patterns.relative_error,
                 "distribution": number_distribution(numbers),
             }
+            if isinstance(spec.features.get(name), TimestampFeature):
+                # New rows are later than those before: that is no drift.
+                del features[name]["distribution"]
+                features[name] |= {"unit": DAYS, **_first_and_last(numbers)}
         entry: dict[str, Any] = {"rows": self.rows, "features": features}
         if len(self.label_counts):
             entry["label_counts"] = self.label_counts.tolist()
         return entry
+
+
+def _first_and_last(days: NumericSummary) -> dict[str, Any]:
+    """Returns the earliest and the latest day as ISO 8601."""
+    if not days.count:
+        return {"earliest": None, "latest": None}
+    first, last = np.floor([days.low, days.high]).astype("datetime64[D]").astype(str)
+    return {"earliest": str(first), "latest": str(last)}
 
 
 def number_columns(spec: Spec) -> list[str]:

@@ -20,14 +20,24 @@ from skewless.beam_pipelines.transform.numeric import NumericConstants, standard
 from skewless.beam_pipelines.transform.own_function import check_own_function, own_function
 from skewless.beam_pipelines.transform.vocabulary_files import VocabularyFiles
 from skewless.schemas.records.id_contract import FIRST_ID, MISSING_ID
-from skewless.schemas.records.records import LABEL, WEIGHT, missing_name, tokens_name
+from skewless.schemas.records.records import (
+    LABEL,
+    WEIGHT,
+    missing_name,
+    numbers_name,
+    time_name,
+    tokens_name,
+)
 from skewless.schemas.rows.prepare import RawTensors, prepare
 from skewless.schemas.rows.raw_tensors import dense_numbers
+from skewless.schemas.rows.times.entries import part_entries, time_numbers
+from skewless.schemas.rows.times.parsing import NO_TIME
 from skewless.schemas.rows.tokenizers import check_regex
 from skewless.schemas.spec.features import (
     CategoricalFeature,
     NumericFeature,
     TextFeature,
+    TimestampFeature,
     of_kind,
 )
 from skewless.schemas.spec.spec import Spec
@@ -172,10 +182,29 @@ def _squeeze(values: tf.Tensor, feature: NumericFeature) -> tf.Tensor:
     return values if feature.columns or feature.length else values[:, 0]
 
 
+def _timestamp(
+    name: str, feature: TimestampFeature, times: tf.Tensor, learned: _Learned
+) -> Outputs:
+    """Returns part IDs ([batch, parts] int64) with numbers beside them, or all as numbers."""
+    numbers = time_numbers(feature, times, learned.numbers.get(name))
+    outputs: Outputs = {time_name(name): times[:, 0]}
+    if feature.has_part_ids:
+        outputs[name] = part_entries(feature, times[:, 0])
+        if feature.numbers:
+            outputs[numbers_name(name)] = numbers
+    else:
+        parts = [part_entries(feature, times[:, 0])] if feature.parts else []
+        outputs[name] = tf.concat([*parts, numbers], axis=1)
+    if feature.indicator:
+        outputs[missing_name(name)] = tf.cast(tf.equal(times[:, 0], NO_TIME), tf.float32)
+    return outputs
+
+
 # By kind of feature: its name, its declaration, what `prepare` gives of it, and what was learned,
 # to record entries.
 _TRANSFORMS: dict[type, Callable[[str, Any, Any, _Learned], Outputs]] = {
     TextFeature: _ids,
     CategoricalFeature: _ids,
     NumericFeature: _numeric,
+    TimestampFeature: _timestamp,
 }

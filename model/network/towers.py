@@ -16,12 +16,13 @@ from skewless.model.network.layers import AnyMask, ClearPadding, OneHot, Padding
 from skewless.model.network.merges import merge_members, merge_steps
 from skewless.schemas.errors import DatasetMismatchError
 from skewless.schemas.records.manifest import FeatureEntry
-from skewless.schemas.records.records import NOT_FEATURES, missing_name
+from skewless.schemas.records.records import NOT_FEATURES, missing_name, numbers_name
 from skewless.schemas.spec.encoders import Pooling
 from skewless.schemas.spec.features import (
     CategoricalFeature,
     NumericFeature,
     TextFeature,
+    TimestampFeature,
     of_kind,
 )
 from skewless.schemas.spec.network import Group, TowersSpec
@@ -124,12 +125,29 @@ def _id_tower(
     return encode_steps(feature.encoder or _MEAN, steps, mask, name)
 
 
+def _time_tower(
+    name: str, feature: TimestampFeature, entry: FeatureEntry, inputs: Mapping[str, Tensor]
+) -> Tensor:
+    vectors = [inputs[name]]
+    if feature.has_part_ids:
+        steps = _embedded(name, feature, entry, inputs[name])
+        vectors = [keras.layers.Flatten(name=layer_name("flatten", name))(steps)]
+        if feature.numbers:
+            vectors.append(inputs[numbers_name(name)])
+    if feature.indicator:
+        vectors.append(_column(inputs[missing_name(name)]))
+    if len(vectors) == 1:
+        return vectors[0]
+    return keras.layers.Concatenate(name=layer_name("time", name))(vectors)
+
+
 # By kind of feature: its name, its declaration, its entry of the manifest, and all inputs, to
 # [batch, width].
 _TOWERS: dict[type, Callable[[str, Any, FeatureEntry, Mapping[str, Tensor]], Tensor]] = {
     TextFeature: _id_tower,
     CategoricalFeature: _id_tower,
     NumericFeature: _number_tower,
+    TimestampFeature: _time_tower,
 }
 
 

@@ -34,6 +34,7 @@ from skewless.schemas.spec.features import (
     CategoricalFeature,
     NumericFeature,
     TextFeature,
+    TimestampFeature,
 )
 from skewless.schemas.spec.spec import Spec
 
@@ -183,6 +184,8 @@ def _hint(feature: Any, separator: str | None, width: int) -> str:
     several = "" if separator is None else f", several parted by {separator!r}"
     if isinstance(feature, NumericFeature):
         return f"{width} numbers{several}" if width > 1 else "number"
+    if isinstance(feature, TimestampFeature):
+        return "date and time such as 2026-03-01T12:30:00+01:00, or a number counted from 1970"
     kind = "whole number" if feature.dtype == "int64" else "value"
     return f"{kind}{several}"
 

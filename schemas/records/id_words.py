@@ -20,13 +20,23 @@ from skewless.schemas.records.manifest import FeatureEntry
 from skewless.schemas.records.records import LABEL
 from skewless.schemas.records.vocabulary_file import read_vocabulary
 from skewless.schemas.records.vocabulary_names import vocabulary_file
+from skewless.schemas.rows.times.words import id_word
+from skewless.schemas.spec.features import TimestampFeature
 from skewless.schemas.spec.label import MulticlassLabel, MultilabelLabel, SequenceLabel
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["IdKind", "IdWords", "Meaning"]
 
 IdKind = Literal[
-    "padding", "missing", "out of vocabulary", "bucket", "vocabulary", "class", "number", "mark"
+    "padding",
+    "missing",
+    "out of vocabulary",
+    "bucket",
+    "part",
+    "vocabulary",
+    "class",
+    "number",
+    "mark",
 ]
 
 
@@ -88,6 +98,8 @@ class IdWords:
             return Meaning("missing", "(missing)")
         if declared is None:
             return Meaning("number", str(value))
+        if isinstance(declared, TimestampFeature):
+            return Meaning("part", id_word(declared.parts, value - FIRST_ID))
         if declared.fixed_ids is not None:
             kind = "quantile" if declared.is_number else "hash"
             text = f"({kind} bucket {value - FIRST_ID} of {declared.fixed_ids})"

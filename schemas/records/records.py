@@ -30,8 +30,10 @@ __all__ = [
     "WEIGHT",
     "is_diagnostic",
     "missing_name",
+    "numbers_name",
     "parse_rows",
     "record_feature_spec",
+    "time_name",
     "tokens_name",
 ]
 
@@ -48,6 +50,7 @@ ROW = "__row__"
 LABEL_MEAN = "__label_mean__"
 LABEL_SCALE = "__label_scale__"
 _TOKENS = "__tokens__"
+_TIME = "__time__"
 
 
 def missing_name(feature: str) -> str:
@@ -63,9 +66,19 @@ def tokens_name(feature: str) -> str:
     return f"{_TOKENS}{feature}"
 
 
+def numbers_name(feature: str) -> str:
+    """Returns the record name of the numbers that a time has beside the IDs of its parts."""
+    return f"__numbers__{feature}"
+
+
+def time_name(feature: str) -> str:
+    """Returns the transform's output with a time's microseconds, for statistics only."""
+    return f"{_TIME}{feature}"
+
+
 def is_diagnostic(name: str) -> bool:
     """Whether a transform output is not written to records."""
-    return name.startswith(_TOKENS) or name in (LABEL_MEAN, LABEL_SCALE)
+    return name.startswith((_TOKENS, _TIME)) or name in (LABEL_MEAN, LABEL_SCALE)
 
 
 def record_feature_spec(manifest: Manifest) -> dict[str, tf.io.FixedLenFeature]:

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from skewless.schemas.rows.csv_format import UTF_8, CsvFormat, codec_of
 from skewless.schemas.rows.raw_columns import RawColumn
 from skewless.schemas.rows.reasons import Reason
+from skewless.schemas.rows.times.columns import in_microseconds, not_times
 from skewless.schemas.rows.written_numbers import plain_numbers
 from skewless.schemas.spec.spec import Spec
 
@@ -28,6 +29,15 @@ __all__ = ["Faults", "canonical", "canonical_type", "shown", "without_missing"]
 _LARGEST = float(np.finfo(np.float32).max)
 # Of an integer of 64 bits, less one.
 _MOST_DIGITS = 18
+_TIME_WANTED = {
+    unit: "expected a time in the years 1 to 9999, as ISO 8601 (2026-03-01T12:30:00+01:00) or as "
+    f"a number of {counted} since 1970"
+    for unit, counted in {
+        "auto": "seconds to nanoseconds", "s": "seconds", "ms": "milliseconds",
+        "us": "microseconds", "ns": "nanoseconds",
+    }.items()
+}  # fmt: skip
+_TIME_REMEDY = "; write it so, or name it in missing_values if it means no value"
 Faults = dict[int, str]
 
 
@@ -152,11 +162,14 @@ def _scalars(
     textual = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     if textual and not _is_utf8(raw):
         raw, bad = _decoded(raw.cast(pa.large_binary()), UTF_8)
+    if column.time_unit is not None:
+        raw = in_microseconds(raw)
     if not textual and (column.kind == "string" or not _is_number(kind)):
         raw, bad = _as_text(raw)
         textual = True
     if column.kind == "string":
-        return raw.cast(pa.string()), bad
+        texts = raw.cast(pa.string())
+        return (texts, bad) if column.time_unit is None else _times(texts, column, spec, bad)
     if textual:
         raw = without_missing(raw.cast(pa.string()), spec.missing_values)
         if written is not None and not written.plain_numbers:
@@ -164,6 +177,17 @@ def _scalars(
             bad = {**unread, **bad}
     parsed, more = (_integers if column.kind == "int64" else _numbers)(raw, textual)
     return parsed, {**more, **bad}
+
+
+def _times(texts: pa.Array, column: RawColumn, spec: Spec, bad: Faults) -> tuple[pa.Array, Faults]:
+    """Returns texts as they are, with faults where one is no time."""
+    assert column.time_unit is not None
+    held = without_missing(texts, spec.missing_values)
+    unread = {
+        int(at): Reason(_TIME_WANTED[column.time_unit], shown(held[int(at)].as_py()), _TIME_REMEDY)
+        for at in not_times(held, column.time_unit)
+    }
+    return texts, {**unread, **bad}
 
 
 def _is_number(kind: pa.DataType) -> bool:

@@ -13,12 +13,14 @@ import tensorflow as tf
 
 from skewless.schemas.records.records import LABEL
 from skewless.schemas.rows.raw_tensors import dense_numbers, dense_strings, ragged_strings
+from skewless.schemas.rows.times.parsing import parse_times
 from skewless.schemas.rows.tokenizers import between_spaces, clean_values, stripped, tokenize
 from skewless.schemas.spec.features import (
     CategoricalFeature,
     Feature,
     NumericFeature,
     TextFeature,
+    TimestampFeature,
     of_kind,
 )
 from skewless.schemas.spec.label import Label, MultilabelLabel, RegressionLabel, SequenceLabel
@@ -41,7 +43,7 @@ def prepare(spec: Spec, inputs: RawTensors, uncut: Collection[str] = ()) -> Prep
     Returns:
       [batch, (tokens)] string for texts and lists of categories, without empty ones; [batch]
       string for a single category or class, empty where missing; [batch, width] float32 for
-      numbers, clipped, NaN where missing.
+      numbers, clipped, NaN where missing; [batch, columns] int64 microseconds for times.
     """
     prepared: Prepared = {}
     for name, feature in spec.features.items():
@@ -91,10 +93,19 @@ def _numbers(name: str, feature: NumericFeature, spec: Spec, inputs: RawTensors)
     return tf.where(present, values, float("nan"))
 
 
+def _times(name: str, feature: TimestampFeature, spec: Spec, inputs: RawTensors) -> tf.Tensor:
+    columns = [
+        parse_times(clean_values(dense_strings(inputs[column]), spec.missing_values), feature.unit)
+        for column in feature.columns_read(name)
+    ]
+    return tf.stack(columns, axis=1)
+
+
 _PREPARED: dict[type, Callable[[str, Any, Spec, RawTensors], tf.RaggedTensor | tf.Tensor]] = {
     TextFeature: _tokens,
     CategoricalFeature: _categories,
     NumericFeature: _numbers,
+    TimestampFeature: _times,
 }
 
 

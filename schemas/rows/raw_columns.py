@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from skewless.schemas.spec.features import Kind
+from skewless.schemas.spec.kinds.column import TimeUnit
 from skewless.schemas.spec.label import MultilabelLabel, RegressionLabel
 from skewless.schemas.spec.spec import Spec
 
@@ -31,6 +32,7 @@ class RawColumn:
       width: Numbers a row must hold if it holds any; 1 unless a numeric list.
       required: Whether a row without a value is rejected.
       role: `feature`, `label` or `weight`; only features are asked for when serving.
+      time_unit: What numbers count, where it holds times as text or numbers; else None.
     """
 
     name: str
@@ -39,6 +41,7 @@ class RawColumn:
     width: int = 1
     required: bool = False
     role: Literal["feature", "label", "weight"] = "feature"
+    time_unit: TimeUnit | None = None
 
 
 def raw_columns(spec: Spec, *, serving: bool = False) -> dict[str, RawColumn]:
@@ -60,6 +63,7 @@ def raw_columns(spec: Spec, *, serving: bool = False) -> dict[str, RawColumn]:
                 multivalued=feature.multivalued or bool(known and known.multivalued),
                 width=max(width, known.width if known else 1),
                 required=feature.required or bool(known and known.required),
+                time_unit=feature.time_unit or (known.time_unit if known else None),
             )
     if serving:
         return columns

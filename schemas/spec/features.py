@@ -1,4 +1,4 @@
-"""Feature kinds: one frozen, validated type each for text, categories and numbers."""
+"""Feature kinds: one frozen, validated type each for text, categories, numbers and times."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from skewless.schemas.spec.declared import Declared
 from skewless.schemas.spec.encoders import Encoder
-from skewless.schemas.spec.sizes import Buckets, Count, Grams, Ids, Steps, Width
+from skewless.schemas.spec.kinds.column import Column, HasIds, Kind
+from skewless.schemas.spec.kinds.timestamp import TimestampFeature
+from skewless.schemas.spec.kinds.vocabulary import Vocabulary
+from skewless.schemas.spec.sizes import Buckets, Grams, Ids, Steps, Width
 
 __all__ = [
     "FEATURE_NAME",
@@ -21,48 +24,15 @@ __all__ = [
     "NumericFeature",
     "RegexTokenizer",
     "TextFeature",
+    "TimestampFeature",
     "Tokenizer",
     "Vocabulary",
     "of_kind",
 ]
 
-Kind = Literal["string", "int64", "float32"]
 Entry = TypeVar("Entry")
 # Names of features name files of vocabularies, parts of graphs and entries of records.
 FEATURE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,199}\Z")
-
-
-class Vocabulary(Declared):
-    """Which values get an ID of their own; counted on the training split only.
-
-    Exactly one of: counted here (`max_size`, `min_count`), read from `file` (one entry a line,
-    in ID order), or `shared_with` another feature (counted over both).
-    """
-
-    max_size: Count | None = None
-    """At most so many entries, the most frequent ones; without it all."""
-    min_count: Count = 1
-    """Entries seen less often in the training split are left out."""
-    file: str | None = None
-    """A file of entries, one a line, in ID order, instead of counting."""
-    shared_with: str | None = None
-    """The feature whose vocabulary this one shares; it is counted over both."""
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Vocabulary:
-        if self.file and self.shared_with:
-            raise ValueError("'file' and 'shared_with' exclude each other; keep one")
-        counted = {"max_size", "min_count"} & self.model_fields_set
-        if (
-            (self.file or self.shared_with)
-            and counted
-            and (self.max_size, self.min_count) != (None, 1)
-        ):
-            other = "file" if self.file else "shared_with"
-            raise ValueError(
-                f"{sorted(counted)[0]!r} has no effect beside {other!r}; remove one of them"
-            )
-        return self
 
 
 class RegexTokenizer(Declared):
@@ -82,83 +52,7 @@ class RegexTokenizer(Declared):
 Tokenizer = Literal["words", "whitespace", "characters", "subword"] | RegexTokenizer
 
 
-class HasIds:
-    """What a feature or a label is asked of its IDs; a kind answers where it differs from these."""
-
-    @property
-    def own_vocabulary(self) -> Vocabulary | None:
-        """The vocabulary that it declares, whether its own or shared, if it is looked up in one."""
-        return None
-
-    @property
-    def learns_pieces(self) -> bool:
-        """Whether its vocabulary is of pieces that are learned, and not of what is counted."""
-        return False
-
-    @property
-    def unknown_ids(self) -> int:
-        """How many IDs, from 2 on, are those of values outside the vocabulary."""
-        return 0
-
-    @property
-    def fixed_ids(self) -> int | None:
-        """How many IDs there are from 2 on, whatever the data; None where a vocabulary says."""
-        return None
-
-
-class _Column(Declared, HasIds):
-    """What every kind of feature is asked; a kind answers where it differs from these."""
-
-    column: str | None = None
-    """The column it is read from; the feature's name if not given."""
-    required: bool = False
-    """Rejects rows without a value."""
-
-    def columns_read(self, name: str) -> tuple[str, ...]:
-        """Returns the columns that a feature of this name reads."""
-        return (self.column or name,)
-
-    def statistics_names(self, name: str) -> tuple[str, ...]:
-        """Returns what each of its columns is called in `statistics.json`."""
-        return (name,)
-
-    @property
-    def kind(self) -> Kind:
-        """What a value of its columns is."""
-        return "string"
-
-    @property
-    def multivalued(self) -> bool:
-        """Whether a row's value may be several."""
-        return False
-
-    @property
-    def is_sequence(self) -> bool:
-        """Whether it becomes a padded sequence of IDs, [batch, length] int64."""
-        return False
-
-    @property
-    def is_number(self) -> bool:
-        """Whether its values are numbers, and statistics those of numbers."""
-        return False
-
-    @property
-    def width(self) -> int:
-        """The numbers that a row holds; 1 where values are no numbers."""
-        return 1
-
-    @property
-    def needs_constants(self) -> bool:
-        """Whether its transform holds constants of the training split's numbers."""
-        return False
-
-    @property
-    def quantile_buckets(self) -> int:
-        """Into how many buckets of equally many rows its numbers are cut; 1 for not at all."""
-        return 1
-
-
-class TextFeature(_Column):
+class TextFeature(Column):
     """Free text, as a padded sequence of token IDs: [batch, length] int64."""
 
     type: Literal["text"] = "text"
@@ -218,7 +112,7 @@ class TextFeature(_Column):
         return self
 
 
-class CategoricalFeature(_Column):
+class CategoricalFeature(Column):
     """One value a row ([batch] int64), or up to `length` of them ([batch, length] int64).
 
     With `hash_buckets` there is no vocabulary: an ID is 2 + hash(value) mod hash_buckets.
@@ -306,7 +200,7 @@ class CategoricalFeature(_Column):
         return self.hash_buckets
 
 
-class NumericFeature(_Column):
+class NumericFeature(Column):
     """Numbers, scaled ([batch, width] float32) or as quantile buckets ([batch] int64)."""
 
     type: Literal["numeric"] = "numeric"
@@ -402,7 +296,10 @@ class NumericFeature(_Column):
         return self.buckets
 
 
-Feature = Annotated[TextFeature | CategoricalFeature | NumericFeature, Field(discriminator="type")]
+Feature = Annotated[
+    TextFeature | CategoricalFeature | NumericFeature | TimestampFeature,
+    Field(discriminator="type"),
+]
 
 
 def of_kind(table: Mapping[type, Entry], feature: Feature) -> Entry:

@@ -11,6 +11,7 @@ from skewless.schemas.errors import nearest
 from skewless.schemas.records.id_contract import FIRST_ID
 from skewless.schemas.spec.declared import Declared
 from skewless.schemas.spec.encoders import Dense, Encoder, Flatten, Rate
+from skewless.schemas.spec.kinds.timestamp import TimestampFeature
 from skewless.schemas.spec.sizes import BatchRows, Beams, Layers, Passes, Seed, Width
 
 __all__ = [
@@ -165,6 +166,8 @@ def _group_problems(path: str, group: Group, members: Sequence[Any]) -> Iterator
 
 def _vector_width(feature: Any) -> int | None:
     """Returns the width of a tower of one step; None where only the data tells."""
+    if isinstance(feature, TimestampFeature):
+        return feature.vector_width
     if feature.is_number and feature.fixed_ids is None:
         if isinstance(feature.encoder, Dense):
             return feature.encoder.units

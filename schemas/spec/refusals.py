@@ -18,7 +18,7 @@ __all__ = ["in_words"]
 
 Location = tuple[int | str, ...]
 
-_UNION_TAGS = frozenset({"text", "categorical", "numeric", "towers", "seq2seq"})
+_UNION_TAGS = frozenset({"text", "categorical", "numeric", "timestamp", "towers", "seq2seq"})
 # What else a union of words takes, by the prefix of the other branch's error.
 _OTHERWISE = {
     "float": "a number",

@@ -1,0 +1,1 @@
+"""Times: texts and numbers to microseconds, and microseconds to calendar parts, in TensorFlow."""

@@ -1,0 +1,1 @@
+"""What every kind of feature is made of, and kinds with a module of their own."""

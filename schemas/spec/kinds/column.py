@@ -1,0 +1,99 @@
+"""What every kind of feature is asked, whatever it is; a kind answers where it differs."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from skewless.schemas.spec.declared import Declared
+from skewless.schemas.spec.kinds.vocabulary import Vocabulary
+
+__all__ = ["Column", "HasIds", "Kind", "TimeUnit"]
+
+Kind = Literal["string", "int64", "float32"]
+TimeUnit = Literal["auto", "s", "ms", "us", "ns"]
+
+
+class HasIds:
+    """What a feature or a label is asked of its IDs; a kind answers where it differs from these."""
+
+    @property
+    def own_vocabulary(self) -> Vocabulary | None:
+        """The vocabulary that it declares, whether its own or shared, if it is looked up in one."""
+        return None
+
+    @property
+    def learns_pieces(self) -> bool:
+        """Whether its vocabulary is of pieces that are learned, and not of what is counted."""
+        return False
+
+    @property
+    def unknown_ids(self) -> int:
+        """How many IDs, from 2 on, are those of values outside the vocabulary."""
+        return 0
+
+    @property
+    def fixed_ids(self) -> int | None:
+        """How many IDs there are from 2 on, whatever the data; None where a vocabulary says."""
+        return None
+
+
+class Column(Declared, HasIds):
+    """What every kind of feature is asked; a kind answers where it differs from these."""
+
+    column: str | None = None
+    """The column it is read from; the feature's name if not given."""
+    required: bool = False
+    """Rejects rows without a value."""
+
+    def columns_read(self, name: str) -> tuple[str, ...]:
+        """Returns the columns that a feature of this name reads."""
+        return (self.column or name,)
+
+    def statistics_names(self, name: str) -> tuple[str, ...]:
+        """Returns what each of its columns is called in `statistics.json`."""
+        return (name,)
+
+    @property
+    def kind(self) -> Kind:
+        """What a value of its columns is."""
+        return "string"
+
+    @property
+    def multivalued(self) -> bool:
+        """Whether a row's value may be several."""
+        return False
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether it becomes a padded sequence of IDs, [batch, length] int64."""
+        return False
+
+    @property
+    def is_number(self) -> bool:
+        """Whether its values are numbers, and statistics those of numbers."""
+        return False
+
+    @property
+    def width(self) -> int:
+        """The numbers that a row holds; 1 where values are no numbers."""
+        return 1
+
+    @property
+    def needs_constants(self) -> bool:
+        """Whether its transform holds constants of the training split's numbers."""
+        return False
+
+    @property
+    def measured(self) -> int:
+        """How many numbers of a row those constants are of."""
+        return self.width if self.needs_constants else 0
+
+    @property
+    def time_unit(self) -> TimeUnit | None:
+        """What numbers count, where its columns hold times; None where they do not."""
+        return None
+
+    @property
+    def quantile_buckets(self) -> int:
+        """Into how many buckets of equally many rows its numbers are cut; 1 for not at all."""
+        return 1
