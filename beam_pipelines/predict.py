@@ -22,6 +22,7 @@ from skewless.beam_pipelines.batch.predictor import PLACES, PREDICTING, Predict
 from skewless.beam_pipelines.records.outcome import Outcome, leave_outcome, taken_outcome
 from skewless.beam_pipelines.records.sinks import make_sink_folders
 from skewless.beam_pipelines.records.write_rows import ACCOUNTS, PARTS
+from skewless.beam_pipelines.running.beam_internals import job_pipeline
 from skewless.beam_pipelines.running.job_progress import Tally, Watch
 from skewless.beam_pipelines.running.local_runner import (
     BeamOptions,
@@ -114,7 +115,7 @@ def _predicted(job: Planned, model: Path, staging: Path, format: str) -> Outcome
     make_sink_folders(staging)
     tally = Tally(str(staging / "progress"))
     predict = Predict(job.spec, str(model), str(staging), format, tally)
-    with Watch(tally, job.units, [PREDICTING]), beam.Pipeline(options=job.options) as pipeline:
+    with Watch(tally, job.units, [PREDICTING]), job_pipeline(job.options) as pipeline:
         written = (
             pipeline
             | "WorkUnits" >> beam.Create(job.units)

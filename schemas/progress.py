@@ -1,8 +1,9 @@
-"""Progress of long work: one live line on a terminal, plain lines elsewhere.
+"""Progress of long work: one live line on a terminal or in a notebook, plain lines elsewhere.
 
 On a terminal rich draws the line (and leaves out colours where NO_COLOR asks for that,
-https://no-color.org); it is imported when the first line is drawn. Where standard error is no
-terminal, or `TERM=dumb`, a log line comes every ten seconds. `--quiet` tells neither.
+https://no-color.org); it is imported when the first line is drawn. In a notebook it is a bar in the
+output of its cell. Where standard error is no terminal, or `TERM=dumb`, a log line comes every ten
+seconds. `--quiet` tells none.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from skewless.schemas.notebook_bar import NotebookBar, in_notebook
 
 __all__ = ["ProgressLine", "Status", "duration", "is_live", "seconds_left"]
 
@@ -87,10 +90,13 @@ class ProgressLine:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Begins; `clock` gives seconds, from anywhere."""
         self._clock = clock
-        self._live = is_live()
-        self._every = _LIVE_SECONDS if self._live else _PLAIN_SECONDS
+        self._live: NotebookBar | _TerminalBar | None = None
+        if in_notebook():
+            self._live = NotebookBar()
+        elif is_live():
+            self._live = _TerminalBar()
+        self._every = _PLAIN_SECONDS if self._live is None else _LIVE_SECONDS
         self._last = clock()
-        self._bar: Any = None
 
     def __enter__(self) -> ProgressLine:
         return self
@@ -108,30 +114,38 @@ class ProgressLine:
         if not self.is_due:
             return
         self._last = self._clock()
-        if not self._live:
+        if self._live is None:
             _LOGGER.info("%s", status)
-            return
-        if self._bar is None:
-            self._bar = _started_bar()
-        task = self._bar.task_ids[0]
-        self._bar.update(
-            task,
-            description=status.stage,
-            total=None if status.share is None else 1.0,
-            completed=status.share or 0.0,
-            told=_beside(status),
-        )
+        else:
+            self._live.tell(status.stage, str(status), status.share)
 
     def close(self) -> None:
         """Takes the live line away; work that goes on may tell again."""
+        if self._live is not None:
+            self._live.close()
+
+
+class _TerminalBar:
+    """Rich's bar, on standard error."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def tell(self, stage: str, line: str, share: float | None) -> None:
+        if self._bar is None:
+            self._bar = _started_bar()
+        self._bar.update(
+            self._bar.task_ids[0],
+            description=stage,
+            total=None if share is None else 1.0,
+            completed=share or 0.0,
+            told=line.removeprefix(f"{stage}: "),
+        )
+
+    def close(self) -> None:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
-
-
-def _beside(status: Status) -> str:
-    """Returns what stands beside the bar."""
-    return str(status).removeprefix(f"{status.stage}: ")
 
 
 def _started_bar() -> Any:

@@ -30,6 +30,7 @@ from skewless.beam_pipelines.records.write_rows import (
     WRITING,
     WriteRows,
 )
+from skewless.beam_pipelines.running.beam_internals import job_pipeline
 from skewless.beam_pipelines.running.job_progress import Tally, Watch
 from skewless.beam_pipelines.transform.fitted_transform import check_fitted
 from skewless.beam_pipelines.transform.graph import write_transform_graph
@@ -101,7 +102,7 @@ def _stages(job: StagedJob) -> list[str]:
 
 def _apply(job: StagedJob) -> Outcome:
     """Writes rows by the transform that lies in the staging directory."""
-    with beam.Pipeline(options=job.planned.options) as pipeline:
+    with job_pipeline(job.planned.options) as pipeline:
         work, duplicates = _work(job, pipeline)
         fitted = str(job.transform / TRANSFORM_FN)
         saved_model = pipeline | "FittedTransform" >> beam.Create([fitted])
@@ -111,7 +112,7 @@ def _apply(job: StagedJob) -> Outcome:
 
 def _fit_and_apply(job: StagedJob) -> Outcome:
     """Analyses the training rows, builds the transform and writes rows by it."""
-    with beam.Pipeline(options=job.planned.options) as pipeline:
+    with job_pipeline(job.planned.options) as pipeline:
         work, duplicates = _work(job, pipeline)
         constants, counted = _analysed(job, work, duplicates)
         saved_model = constants | "WriteTransform" >> beam.Map(
@@ -131,7 +132,7 @@ def _fit_with_transform_and_apply(job: StagedJob) -> Outcome:
     input before it has made it.
     """
     spec, options = job.planned.spec, job.planned.options
-    with beam.Pipeline(options=options) as pipeline:
+    with job_pipeline(options) as pipeline:
         work, duplicates = _work(job, pipeline)
         constants, counted = _analysed(job, work, duplicates)
         leave_outcome(pipeline, job.staging, constants=constants, counted=counted)
@@ -139,7 +140,7 @@ def _fit_with_transform_and_apply(job: StagedJob) -> Outcome:
     found = analysed.constants
     assert found is not None
     temporary = str(job.staging / TEMPORARY)
-    with beam.Pipeline(options=options) as pipeline, tft_beam.Context(temp_dir=temporary):
+    with job_pipeline(options) as pipeline, tft_beam.Context(temp_dir=temporary):
         work, duplicates = _work(job, pipeline)
         _ = work | "AnalyseWithTransform" >> AnalyseWithTransform(
             spec, found, str(job.transform), duplicates

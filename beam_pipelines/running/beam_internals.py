@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
+from apache_beam import pipeline as beam_pipeline
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability import common_urns, python_urns
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
 from apache_beam.runners.worker import sdk_worker
+from apache_beam.utils import interactive_utils
 
 __all__ = [
     "Stable",
+    "job_pipeline",
     "keep_every_element",
     "known_options",
     "print_no_tracebacks",
@@ -37,6 +41,25 @@ class Stable(beam.ParDo):
         payload.requires_stable_input = True
         context.add_requirement(common_urns.requirements.REQUIRES_STABLE_INPUT.urn)
         return urn, payload
+
+
+@contextlib.contextmanager
+def job_pipeline(options: PipelineOptions) -> Iterator[beam.Pipeline]:
+    """Gives the pipeline of a job, which runs as the context ends: in a notebook as anywhere.
+
+    In a notebook Beam (2.77) loads its interactive half for each transform, to name it by its cell:
+    a second and more, an error where pandas is 3 or later, and a temporary directory that stays.
+    """
+    homes = (interactive_utils, beam_pipeline)
+    before = [home.is_in_ipython for home in homes]
+    for home in homes:
+        home.is_in_ipython = _no_notebook
+    try:
+        with beam.Pipeline(options=options) as pipeline:
+            yield pipeline
+    finally:
+        for home, was in zip(homes, before, strict=True):
+            home.is_in_ipython = was
 
 
 def known_options() -> set[str]:
@@ -69,6 +92,10 @@ def start_workers_by(pipeline_proto: Any, command: str) -> None:
     for environment in pipeline_proto.components.environments.values():
         if environment.urn == python_urns.SUBPROCESS_SDK:
             environment.payload = command.encode()
+
+
+def _no_notebook() -> bool:
+    return False
 
 
 def _nothing(*_: Any, **__: Any) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
+from skewless.beam_pipelines.running.beam_internals import job_pipeline
 from skewless.beam_pipelines.running.checked_file import (
     json_section,
     read_checked,
@@ -200,7 +201,7 @@ def _write(
     units = plan([f"train={path}" for path in files], job.spec)
     outcome = Path(job.directory) / PENDING / "round"
     outcome.parent.mkdir(parents=True, exist_ok=True)
-    with beam.Pipeline(options=completed_options(options, units=len(units))) as pipeline:
+    with job_pipeline(completed_options(options, units=len(units))) as pipeline:
         segments = (
             pipeline
             | "WorkUnits" >> beam.Create(units)

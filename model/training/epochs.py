@@ -117,6 +117,7 @@ class Epochs:
                 self._tensorboard,
             ],
             verbose=0,
+            shuffle=False,  # The batches are; Keras warns that it leaves them alone.
         )
 
     def _keep_best(self, watched: float) -> None:
