@@ -14,6 +14,7 @@ setup(
         "skewless.beam_pipelines.batch",
         "skewless.beam_pipelines.init",
         "skewless.beam_pipelines.init.delimited",
+        "skewless.beam_pipelines.init.kinds",
         "skewless.beam_pipelines.records",
         "skewless.beam_pipelines.rows",
         "skewless.beam_pipelines.running",

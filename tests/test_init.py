@@ -109,7 +109,7 @@ EXPECTED = {
     "tags": "categories",
     "age": "number",
     "amount": "number",
-    "seen_on": "date",
+    "seen_on": "time",
     "token": "near-unique",
     "version": "constant",
     "nothing": "empty",

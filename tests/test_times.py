@@ -15,6 +15,8 @@ import tensorflow as tf
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from skewless.beam_pipelines.init.features import guess_feature
+from skewless.beam_pipelines.init.profile import profile
 from skewless.beam_pipelines.inspect_records import meaning
 from skewless.schemas import parse
 from skewless.schemas.errors import SpecError
@@ -236,3 +238,24 @@ def test_records_hold_parts_ages_and_the_trend(tmp_path: Path) -> None:
 def test_what_a_spec_may_not_say_of_a_time(declared: dict, text: str) -> None:
     with pytest.raises(SpecError, match=re.escape(text)):
         parse({"name": "t", "features": {"at": {"type": "timestamp", **declared}}})
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "parts"),
+    [
+        ("born", [f"{1950 + place % 50}-0{1 + place % 9}-11" for place in range(90)], ["weekday", "month"]),
+        ("opened", [f"2026-03-0{1 + place % 9}T{place % 24:02}:00Z" for place in range(90)], ["hour"]),
+        ("opened", [f"2026-03-0{1 + place % 9}" for place in range(90)], []),
+        ("created_utc", [str(1_400_000_000 + place * 600_000) for place in range(90)], ["hour", "weekday", "month"]),
+        ("price", [str(1_400_000_000 + place * 600_000) for place in range(90)], None),
+        ("created_at", [str(place * 600_000) for place in range(90)], None),
+        ("day", [f"{1 + place % 12:02}/{1 + place % 28:02}/2026" for place in range(90)], None),
+    ],
+)  # fmt: skip
+def test_init_proposes_times(name: str, values: list[str], parts: list[str] | None) -> None:
+    guess = guess_feature(profile(name, pa.array(values), len(values), ()))
+    if parts is None:
+        assert guess.kind in ("number", "date", "near-unique")
+    else:
+        assert guess.feature == {"type": "timestamp", "parts": parts, "trend": True}
+        parse({"name": "t", "features": {name: guess.feature}})

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from skewless.beam_pipelines.init.kinds.times import time_feature
 from skewless.beam_pipelines.init.profile import Profile
 from skewless.beam_pipelines.init.vocabulary import (
     Vocabulary,
@@ -19,7 +20,7 @@ from skewless.beam_pipelines.init.vocabulary import (
 __all__ = ["Guess", "Kind", "guess_feature", "is_identifier", "left_out"]
 
 Kind = Literal[
-    "text", "category", "identifier", "categories", "number", "numbers",
+    "text", "category", "identifier", "categories", "number", "numbers", "time",
     "key", "label", "split", "near-unique", "constant", "empty", "date", "unreadable",
     "leak", "duplicate", "unexamined",
 ]  # fmt: skip
@@ -70,9 +71,14 @@ def guess_feature(profile: Profile) -> Guess:
         value = next(iter(profile.counts))
         if not profile.missing_share:
             return left_out(name, "constant", f"every row holds {value[:40]!r}")
-    if profile.share_of_dates > 0.95:
+    dates = profile.share_of_dates > 0.95
+    if (dates or profile.share_of_numbers > 0.99) and (time := time_feature(profile)) is not None:
+        return Guess(name, "time", f"{time[1]}{_missing(profile)}", time[0])
+    if dates:
         return left_out(
-            name, "date", "dates are read as text; make numbers of them (days since, month, hour)"
+            name,
+            "date",
+            "dates, but not as ISO 8601 (2026-03-01), which alone says what is the month",
         )
     if profile.share_of_numbers > 0.99:
         return _number(profile)

@@ -5,12 +5,12 @@ The training split is bars, the split it is compared with dots.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from skewless.model.report.divergence import Divergence
-from skewless.model.report.drawing import FIRST, SECOND, WARNING, Chart, draw, number
+from skewless.model.report.drawing import FIRST, SECOND, WARNING, Chart, day, draw, number
 
 __all__ = ["difference_chart", "frequent_chart", "histogram_chart", "label_chart", "length_chart"]
 
@@ -24,14 +24,16 @@ def histogram_chart(splits: Splits, name: str) -> Chart:
     found = {split: entry["features"][name]["histogram"] for split, entry in splits.items()}
     first = next(iter(splits.values()))["features"][name]
     quantiles = first["quantiles"]
+    # Of times the figures are days.
+    what, say = ("day", day) if "earliest" in first else ("value", number)
     summary = (
-        f"From {number(first['min'])} to {number(first['max'])}, median "
-        f"{number(quantiles['0.5'])}; half of the values between {number(quantiles['0.25'])} and "
-        f"{number(quantiles['0.75'])}."
+        f"From {say(first['min'])} to {say(first['max'])}, median "
+        f"{say(quantiles['0.5'])}; half of the values between {say(quantiles['0.25'])} and "
+        f"{say(quantiles['0.75'])}."
     )
     edges = next(iter(found.values()))["edges"]
     counts = {split: histogram["counts"] for split, histogram in found.items()}
-    return _Bins("value", edges, counts).drawn(f"{name}: values", summary)
+    return _Bins(what, edges, counts, say).drawn(f"{name}: {what}s", summary)
 
 
 def length_chart(splits: Splits, name: str, length: int | None) -> Chart:
@@ -152,15 +154,17 @@ class _Bins:
       what: What is counted, in a word.
       edges: [bins + 1] of them, rising.
       counts: [bins] rows of each, by split.
+      say: Writes an edge.
     """
 
     what: str
     edges: Sequence[float]
     counts: Mapping[str, Sequence[int]]
+    say: Callable[[float], str] = number
 
     def range(self, place: int) -> str:
         """Returns where the bin at `place` begins and ends, in words."""
-        return f"{number(self.edges[place])} to {number(self.edges[place + 1])}"
+        return f"{self.say(self.edges[place])} to {self.say(self.edges[place + 1])}"
 
     def drawn(self, title: str, summary: str, rules: Sequence[Mapping[str, Any]] = ()) -> Chart:
         """Draws bars of the first split, dots of the second, and layers over both."""
@@ -213,7 +217,7 @@ class _Bins:
         bars = len(self.edges) - 1
         step = max(1, -(-bars // 4))
         ticks = list(range(0, bars + 1, step))
-        texts = ", ".join(f"'{number(self.edges[place])}'" for place in ticks)
+        texts = ", ".join(f"'{self.say(self.edges[place])}'" for place in ticks)
         return {
             "field": "from",
             "type": "quantitative",

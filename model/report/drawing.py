@@ -8,14 +8,18 @@ those who do not see it, and its numbers as a table.
 from __future__ import annotations
 
 import html
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from skewless.schemas.errors import UsageError
 
-__all__ = ["FIRST", "SECOND", "WARNING", "Chart", "draw", "number"]
+__all__ = ["FIRST", "SECOND", "WARNING", "Chart", "day", "draw", "number"]
+
+_EPOCH = date(1970, 1, 1).toordinal()
 
 FIRST, SECOND, WARNING = "var(--first)", "var(--second)", "var(--warning)"
 WIDTH = 330
@@ -116,6 +120,11 @@ def number(value: float | None) -> str:
     if value == int(value) and abs(value) < 1e12:
         return f"{int(value):,}"
     return f"{value:,.1f}" if abs(value) >= 1_000 else f"{value:.4g}"
+
+
+def day(days: float | None) -> str:
+    """Returns days since 1970 as a date."""
+    return "-" if days is None else str(date.fromordinal(_EPOCH + math.floor(days)))
 
 
 def _cell(value: Any) -> str:

@@ -1,0 +1,74 @@
+"""Columns of times: told by how they are written, or of numbers by their name and range too."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import tensorflow as tf
+
+from skewless.beam_pipelines.init.profile import Profile
+from skewless.schemas.rows.times.calendar import DAY, part_of
+from skewless.schemas.rows.times.parsing import NO_TIME, parse_times
+from skewless.schemas.rows.times.words import as_iso
+
+__all__ = ["time_feature", "time_range"]
+
+_NAME = re.compile(
+    r"(^|_|[a-z])(time|times?tamp|date|datetime|at|on|ts|utc|epoch|created|updated|modified|posted"
+    r"|started|ended|when)(_?(utc|ms|us|ns|s|sec|seconds|millis))?$",
+    re.IGNORECASE,
+)
+# Numbers are times if all lie between 1990 and 2100: few other quantities do.
+_FROM, _UNTIL = 7_305 * DAY, 47_482 * DAY
+_VALUES = 50_000
+# What makes a part worth telling: its cycle is seen this often.
+_TWO_WEEKS, _YEAR = 14 * DAY, 365 * DAY
+
+
+def time_feature(profile: Profile) -> tuple[dict[str, Any], str] | None:
+    """Returns the declaration of a column of times, and from what it follows; None if it is none."""
+    numbers = profile.share_of_numbers > 0.99
+    if numbers and not (_NAME.search(profile.name) and profile.distinct > 20):
+        return None
+    times = _times(profile)
+    known = times[times != NO_TIME]
+    if len(known) < 0.99 * len(times) or not len(known):
+        return None
+    if numbers and not ((known >= _FROM) & (known < _UNTIL)).all():
+        return None
+    first, last = int(known.min()), int(known.max())
+    values = tf.constant(known, tf.int64)
+    # Of dates alone, every hour is the first.
+    hours = len(np.unique(part_of("hour", values).numpy()))
+    parts = [
+        *(["hour"] if hours > 1 else []),
+        *(["weekday"] if last - first >= _TWO_WEEKS else []),
+        *(["month"] if last - first >= _YEAR else []),
+    ]
+    feature: dict[str, Any] = {"type": "timestamp", "parts": parts, "trend": True}
+    if profile.missing_share >= 0.01:
+        feature["indicator"] = True
+    why = f"{'numbers since 1970: ' if numbers else ''}{time_range(first, last)}"
+    unread = len(times) - len(known)
+    if unread:
+        why += f"; {unread:,} values are no times: preprocess rejects their rows"
+    return feature, why
+
+
+def time_range(first: int, last: int) -> str:
+    """Returns in words from when to when times lie, both microseconds since 1970."""
+    return f"{as_iso(first)[:16]} to {as_iso(last)[:16]}".replace("T00:00", "")
+
+
+def _times(profile: Profile) -> np.ndarray:
+    """Returns [values] int64 of values spread over the sample."""
+    values = profile.flat
+    places = np.unique(np.linspace(0, len(values) - 1, min(len(values), _VALUES)).astype(np.int64))
+    texts = pc.utf8_trim_whitespace(values.take(places))
+    times: np.ndarray = parse_times(
+        tf.constant(texts.to_numpy(zero_copy_only=False), tf.string)
+    ).numpy()
+    return times
