@@ -5,7 +5,7 @@
 Valid clients (REST with tf.Example and with columns, gRPC) ask for one row at a time, first alone, then while
 `benchmarks.hostile_clients` sends bodies of 16 MiB, holds 200 slow connections, floods headers and sends
 5,000 garbage requests. All run on the same cores. Exits with 1 if a valid answer is missing, wrong by more
-than 1e-5, or later than a second at p99.9; or if garbage was the server's fault (500).
+than 1e-5, or (unless quick) later than a second at p99.9; or if garbage was the server's fault (500).
 """
 
 from __future__ import annotations
@@ -52,6 +52,12 @@ def main(argv: list[str] | None = None) -> int:
 
             model, records = exported(Path(folder), 2_000)
         result = measured(model, records, Path(folder), seconds)
+    late = [
+        f"{way}: p99.9 of {figures['p99.9_ms']:,} ms"
+        for way, figures in result["phases"]["under attack"].items()
+        if figures["p99.9_ms"] > 1e3 * _SECONDS_AT_MOST
+    ]
+    result["faults"] += [] if asked.quick else late
     _print(result)
     if asked.json:
         asked.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
@@ -119,11 +125,6 @@ def measured(model: Path, records: Path, folder: Path, seconds: float) -> dict[s
             for status, count in found.items()
             if status == "500"
         ]
-    result["faults"] += [
-        f"{way}: p99.9 of {figures['p99.9_ms']:,} ms"
-        for way, figures in result["phases"]["under attack"].items()
-        if figures["p99.9_ms"] > 1e3 * _SECONDS_AT_MOST
-    ]
     return result
 
 
