@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skewless.model.verify import RawRows
+    from skewless.schemas.spared_imports import Library
 
 __all__ = ["COMMANDS", "main", "rows_of_input", "silent_standard_error"]
 
@@ -58,14 +59,18 @@ class Command:
       module: Offers `execute(arguments)`; with `beam`, `execute(arguments, beam_arguments)`.
       examples: Two command lines.
       beam: Whether options it does not know are Beam's.
+      libraries: What its modules import of the slow ones, in the order to load them.
     """
 
     help: str
     module: str
     examples: tuple[str, str]
     beam: bool = False
+    libraries: tuple[Library, ...] = ()
 
 
+_BEAM: tuple[Library, ...] = ("tensorflow", "apache_beam")
+_KERAS: tuple[Library, ...] = ("tensorflow", "keras")
 COMMANDS = {
     "init": Command(
         "a first spec, guessed from the data",
@@ -74,6 +79,7 @@ COMMANDS = {
             "skewless init reviews.csv --label rating -o reviews.yaml",
             "skewless init 'data/*.parquet' --label clicked --json",
         ),
+        libraries=_BEAM,
     ),
     "preprocess": Command(
         "rows to TFRecords, transform graph and manifest",
@@ -83,6 +89,7 @@ COMMANDS = {
             "skewless preprocess adult.yaml --input train.csv --input test=test.csv --output records",
         ),
         beam=True,
+        libraries=_BEAM,
     ),
     "inspect": Command(
         "records in words, what an ID means; one row through a model",
@@ -91,11 +98,13 @@ COMMANDS = {
             "skewless inspect records --split eval -n 3",
             """skewless inspect served --row '{"title": "Great thing", "price": 12.5}'""",
         ),
+        libraries=("tensorflow",),
     ),
     "train": Command(
         "train the declared model from records",
         "skewless.model.train",
         ("skewless train records --output run", "skewless train records --output run --resume"),
+        libraries=_KERAS,
     ),
     "compare": Command(
         "merges, or values of any key, over several seeds at the same budget",
@@ -104,6 +113,7 @@ COMMANDS = {
             "skewless compare records --merge concatenate,average,cross --set model.projection=32",
             "skewless compare records --vary features.title.encoder=mean,gru --seeds 5 --json",
         ),
+        libraries=_KERAS,
     ),
     "evaluate": Command(
         "metrics of a run on a split, whole and by slice",
@@ -112,6 +122,7 @@ COMMANDS = {
             "skewless evaluate run --records records --split test",
             "skewless evaluate run --records records --slice country --slice age",
         ),
+        libraries=_KERAS,
     ),
     "export": Command(
         "a self-contained SavedModel with the transform inside",
@@ -120,6 +131,7 @@ COMMANDS = {
             "skewless export run --output served",
             "skewless export run --output served --records /moved/records",
         ),
+        libraries=_KERAS,
     ),
     "verify": Command(
         "prove that what is served is what was trained",
@@ -128,6 +140,7 @@ COMMANDS = {
             "skewless verify served --records records --input 'data/*.csv'",
             "skewless verify served --records records",
         ),
+        libraries=(*_KERAS, "apache_beam"),
     ),
     "predict": Command(
         "predictions for files of raw rows",
@@ -137,6 +150,7 @@ COMMANDS = {
             "skewless predict served --input 'new/*.jsonl' --output predictions --format jsonl",
         ),
         beam=True,
+        libraries=_BEAM,
     ),
     "serve": Command(
         "TensorFlow Serving's REST and gRPC interfaces, and a page",
@@ -145,6 +159,7 @@ COMMANDS = {
             "skewless serve served --port 8501",
             "skewless serve versions --model-name reviews --batching-parameters-file batching.txt",
         ),
+        libraries=("tensorflow",),
     ),
     "stream": Command(
         "rows as they come in to windows of TFRecords",
@@ -155,6 +170,7 @@ COMMANDS = {
             "--output windows --runner=FlinkRunner --checkpointing_interval=5000",
         ),
         beam=True,
+        libraries=_BEAM,
     ),
     "report": Command(
         "one HTML page on records and runs",
@@ -171,6 +187,7 @@ COMMANDS = {
             "skewless run reviews.csv --label rating -o reviews",
             "skewless run 'data/*.parquet' --spec reviews.yaml -o reviews --overwrite",
         ),
+        libraries=(*_KERAS, "apache_beam"),
     ),
     "completion": Command(
         "completion of commands, options and files for a shell",
@@ -184,6 +201,7 @@ COMMANDS = {
         "all of it on generated product reviews",
         "skewless.demo",
         ("skewless demo", "skewless demo --output /tmp/demo --rows 50000"),
+        libraries=(*_KERAS, "apache_beam"),
     ),
 }
 
@@ -251,9 +269,12 @@ def _steps_done(output: str) -> str:
 
 
 def _execute(known: argparse.Namespace, beam_arguments: list[str], command: Command) -> int:
+    from skewless.schemas.spared_imports import load_spared
+
     if known.command == "completion":
         return _completion(known)
     with silent_standard_error(known.verbose), _no_garbage_collection():
+        load_spared(command.libraries, clouds=_may_reach_clouds(known, beam_arguments))
         module = importlib.import_module(_module(known, command))
     if command.beam:
         code: int = module.execute(known, beam_arguments)
@@ -262,6 +283,14 @@ def _execute(known: argparse.Namespace, beam_arguments: list[str], command: Comm
     else:
         code = module.execute(known)
     return code
+
+
+def _may_reach_clouds(known: argparse.Namespace, beam_arguments: Sequence[str]) -> bool:
+    """Whether an argument is a URI, or says anything to Beam that is not of a local job."""
+    words = [*map(str, vars(known).values()), *beam_arguments]
+    return any("://" in word for word in words) or any(
+        word.startswith("--") and not word.startswith("--direct_") for word in beam_arguments
+    )
 
 
 def _module(known: argparse.Namespace, command: Command) -> str:
