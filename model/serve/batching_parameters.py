@@ -21,20 +21,22 @@ __all__ = ["BatchingParameters", "load"]
 
 @dataclass(frozen=True)
 class BatchingParameters:
-    """How requests are put together; the defaults are TensorFlow Serving's.
+    """How requests are put together; the defaults are TensorFlow Serving's but for the threads.
 
     Attributes:
       max_batch_size: Rows of a batch at most; a request of more is computed in parts.
       batch_timeout_micros: How long a request may wait for others while a thread is free.
       max_enqueued_batches: Batches that may wait; what comes then is refused as UNAVAILABLE.
-      num_batch_threads: Batches computed at the same time.
+      num_batch_threads: Batches computed at the same time. TensorFlow Serving's default is the
+        processors; here it is half of them, since taking requests in and writing answers wants the
+        others, and fewer threads compute larger batches (docs/performance.md has figures).
       allowed_batch_sizes: Sizes that batches are padded to; empty for any.
     """
 
     max_batch_size: int = 1000
     batch_timeout_micros: int = 0
     max_enqueued_batches: int = 10
-    num_batch_threads: int = os.cpu_count() or 1
+    num_batch_threads: int = max(1, (os.cpu_count() or 1) // 2)
     allowed_batch_sizes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
