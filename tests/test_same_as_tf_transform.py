@@ -19,12 +19,19 @@ import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tensorflow_transform import impl_helper
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
 from skewless.beam_pipelines.running.local_runner import pipeline_options
+from skewless.beam_pipelines.transform.constants import Constants
+from skewless.beam_pipelines.transform.numeric import constants_of
+from skewless.beam_pipelines.transform.preprocessing_fn import make_preprocessing_fn
 from skewless.schemas import parse
+from skewless.schemas.records.constants import load_numbers
+from skewless.schemas.rows.raw_columns import raw_feature_spec
 from skewless.schemas.rows.tokenizers import clean_values, tokenize
 from skewless.schemas.spec.features import TextFeature
+from tests.conftest import DataSet
 from tests.transform_rows import transform_rows
 
 LENGTH, WORDS, MIN_COUNT = 5, 12, 2
@@ -165,3 +172,44 @@ def test_any_text_gives_stock_vocabularies_and_records(
     rows: list[Row], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     _same(_numbered(json.loads(json.dumps(rows))), tmp_path_factory.mktemp("same"))
+
+
+def test_tf_transform_reads_what_is_written(shop: DataSet) -> None:
+    """Our writer leaves what tf.Transform's own would: its loader takes the graph and the schema."""
+    directory = str(shop.directory / "transform")
+    output = tft.TFTransformOutput(directory)
+    columns = raw_feature_spec(shop.spec)
+    texts = {
+        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"good thing"]))
+        for name, column in columns.items()
+        if column.dtype == tf.string
+    }
+    rows = [tf.train.Example(features=tf.train.Features(feature=texts)), tf.train.Example()]
+    raw = tf.io.parse_example([row.SerializeToString() for row in rows], columns)
+    loaded = tf.saved_model.load(output.transform_savedmodel_dir).transform_fn(raw)
+    theirs = output.transform_raw_features(raw)
+    for name, value in loaded.items():
+        np.testing.assert_array_equal(theirs[name].numpy(), value.numpy(), err_msg=name)
+    assert set(output.transformed_feature_spec()) == set(loaded)
+    found = {name: entry.dtype for name, entry in output.transformed_feature_spec().items()}
+    assert found == {name: value.dtype for name, value in loaded.items()}
+
+
+def test_the_schema_of_the_outputs_is_tf_transforms(shop: DataSet, tmp_path: Path) -> None:
+    spec, written = shop.spec, shop.directory / "transform"
+    assets = written / "transform_fn" / "assets"
+    vocabularies = {path.name: str(path) for path in assets.iterdir()}
+    constants = Constants(vocabularies, constants_of(load_numbers(written)))
+    features = raw_feature_spec(spec)
+    impl_helper.analyze_in_place(
+        make_preprocessing_fn(spec, constants),
+        force_tf_compat_v1=False,
+        feature_specs=features,
+        type_specs={
+            name: tf.SparseTensorSpec([None, None], feature.dtype)
+            for name, feature in features.items()
+        },
+        transform_output_path=str(tmp_path),
+    )
+    schema = Path("transformed_metadata", "schema.pbtxt")
+    assert (tmp_path / schema).read_text() == (written / schema).read_text()

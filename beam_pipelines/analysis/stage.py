@@ -8,11 +8,8 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-import tensorflow_transform.beam as tft_beam
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
-from tensorflow_metadata.proto.v0 import schema_pb2
-from tfx_bsl.tfxio import tensor_adapter
 
 from skewless.beam_pipelines.analysis.cache import AnalysisCache, UnitCounts
 from skewless.beam_pipelines.analysis.counts import Analysis, AnalysisTotals
@@ -94,6 +91,11 @@ class AnalyseWithTransform(beam.PTransform):
         self._duplicates = duplicates
 
     def expand(self, units: beam.PCollection) -> beam.PCollection:
+        # Two seconds that jobs without a function of their own need not pay.
+        import tensorflow_transform.beam as tft_beam
+        from tensorflow_metadata.proto.v0 import schema_pb2
+        from tfx_bsl.tfxio import tensor_adapter
+
         rows = units | "ReadTrainingRows" >> beam.FlatMap(
             _training_rows, self._spec, self._duplicates
         )

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import apache_beam as beam
-import tensorflow_transform.beam as tft_beam
 from apache_beam.pvalue import AsSingleton
 
 from skewless.beam_pipelines.analysis.cache import AnalysisCache
@@ -131,6 +130,8 @@ def _fit_with_transform_and_apply(job: StagedJob) -> Outcome:
     In one pipeline with its analysis, Beam's local runner waits for the writing stage's side
     input before it has made it.
     """
+    import tensorflow_transform.beam as tft_beam
+
     spec, options = job.planned.spec, job.planned.options
     with job_pipeline(options) as pipeline:
         work, duplicates = _work(job, pipeline)

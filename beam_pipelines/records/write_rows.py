@@ -24,7 +24,7 @@ from skewless.beam_pipelines.running.tagged import tagged
 from skewless.beam_pipelines.sources import WorkUnit
 from skewless.beam_pipelines.sources.place import tells_its_place
 from skewless.beam_pipelines.statistics.split_statistics import SplitStatistics
-from skewless.beam_pipelines.transform.graph import TransformGraph
+from skewless.beam_pipelines.transform.graph import TransformGraph, opened_graph
 from skewless.schemas.rows.reasons import kind_of
 from skewless.schemas.spec.spec import Spec
 from skewless.schemas.spec.splits import SPLITS
@@ -68,7 +68,7 @@ class WriteRows(beam.DoFn):
     ) -> Iterator[Any]:
         """Writes one unit."""
         if self._graph is None or self._graph[0] != saved_model:
-            self._graph = (saved_model, TransformGraph(self._spec, saved_model))
+            self._graph = (saved_model, opened_graph(self._spec, saved_model))
         graph = self._graph[1]
         account = UnitAccount(unit.order, unit.file)
         sampled = 0

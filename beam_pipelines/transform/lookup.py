@@ -89,10 +89,11 @@ def wordpieces(words: tf.RaggedTensor, path: str) -> tf.RaggedTensor:
     return words.with_flat_values(tf.strings.split(joined, " ")).merge_dims(1, 2)
 
 
-class _PieceTable:
+class _PieceTable(tf.Module):
     """A table that maps a word to its pieces, joined by spaces, which no word contains."""
 
     def __init__(self, path: tf.Tensor) -> None:
+        super().__init__()
         self._table = file_table(path)
         self._tokenizer = piece_tokenizer(self._table)
 

@@ -9,9 +9,8 @@ import os
 
 import pyarrow as pa
 import tensorflow as tf
-import tensorflow_transform as tft
 
-from skewless.beam_pipelines.transform.graph import TransformGraph
+from skewless.beam_pipelines.transform.graph import opened_graph
 from skewless.schemas.errors import DatasetMismatchError
 from skewless.schemas.records.id_contract import FIRST_ID, first_vocabulary_id
 from skewless.schemas.records.layout import ASSETS, TRANSFORM_FN
@@ -43,7 +42,7 @@ def record_entries(spec: Spec, transform_directory: str) -> dict[str, FeatureEnt
     Raises:
       DatasetMismatchError: If the transform is not one of this spec.
     """
-    graph = TransformGraph(spec, os.path.join(transform_directory, TRANSFORM_FN))
+    graph = opened_graph(spec, os.path.join(transform_directory, TRANSFORM_FN), last_use=True)
     empty = pa.RecordBatch.from_pylist([], schema=list_schema(spec))
     try:
         outputs = graph(empty)
@@ -87,6 +86,8 @@ def _sizes(spec: Spec, name: str, directory: str) -> tuple[int | None, int | Non
         assert isinstance(spec.label, SequenceLabel)
         return size, first_vocabulary_id(spec.label.oov_buckets) + size + 2
     if feature is None:  # An output of the escape hatch: as far as tf.Transform knows it.
+        import tensorflow_transform as tft
+
         schema = tft.TFTransformOutput(directory).transformed_metadata.schema
         domains = {entry.name: entry.int_domain for entry in schema.feature}
         domain = domains.get(name)

@@ -1,6 +1,7 @@
 """What is used of tf.Transform beyond its public interface, as it was read in 1.21.
 
-Read this before another version is pinned.
+Read this before another version is pinned. It is imported where it is used: a spec without a function
+of its own needs none of it, and it takes two seconds.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
-from tensorflow_transform import impl_helper, tf_utils
 
-__all__ = ["looked_up", "traced", "write_without_data"]
+from skewless.schemas.rows.saved_graph import looked_up_here
+
+__all__ = ["looked_up", "traced"]
 
 
 def looked_up(make_table: Callable[[tf.Tensor], Any], path: str, keys: tf.Tensor) -> tf.Tensor:
@@ -21,6 +23,11 @@ def looked_up(make_table: Callable[[tf.Tensor], Any], path: str, keys: tf.Tensor
     tf.Transform's own construction lifts the table out of the function; made in the graph it would
     be read from its file anew at every call.
     """
+    values = looked_up_here(make_table, path, keys)
+    if values is not None:
+        return values
+    from tensorflow_transform import tf_utils
+
     with tf.init_scope():
         asset = tf.constant(path)
     values, _ = tf_utils.construct_and_lookup_table(make_table, asset, keys)
@@ -31,29 +38,7 @@ def traced(
     function: Callable[[Any], Mapping[str, tf.Tensor]], specs: Mapping[str, tf.SparseTensorSpec]
 ) -> None:
     """Traces a preprocessing function as tf.Transform does before it analyses anything."""
+    from tensorflow_transform import impl_helper
+
     with tempfile.TemporaryDirectory(prefix="skewless-preprocessing-") as directory:
         impl_helper.trace_preprocessing_function(function, specs, False, directory)
-
-
-def write_without_data(
-    function: Callable[[Any], Mapping[str, tf.Tensor]],
-    features: Mapping[str, tf.io.VarLenFeature],
-    directory: str,
-) -> None:
-    """Writes the graph of a preprocessing function without analysers, which needs no data.
-
-    Args:
-      function: Takes a SparseTensor for each of `features`.
-      features: By column.
-      directory: Left with `transform_fn/` and `transformed_metadata/`.
-    """
-    impl_helper.analyze_in_place(
-        function,
-        force_tf_compat_v1=False,
-        feature_specs=features,
-        type_specs={
-            name: tf.SparseTensorSpec([None, None], feature.dtype)
-            for name, feature in features.items()
-        },
-        transform_output_path=directory,
-    )
