@@ -15,8 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from skewless.schemas.records.vocabulary_file import NO_ENTRIES
-
 __all__ = [
     "Counts",
     "KnownPieces",
@@ -51,7 +49,9 @@ class KnownPieces:
 
     def __init__(self, pieces: Sequence[bytes]) -> None:
         self.pieces = list(pieces)
-        keys = tf.constant(self.pieces or [NO_ENTRIES], tf.string)
+        if not self.pieces:
+            return
+        keys = tf.constant(self.pieces, tf.string)
         self._table = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(keys, tf.range(tf.size(keys, tf.int64))),
             default_value=-1,
@@ -65,11 +65,10 @@ class KnownPieces:
           occur; [unique] int64, how often.
         """
         size = len(self.pieces)
-        places = (
-            self._table.lookup(pieces)
-            if size
-            else tf.fill(tf.shape(pieces), tf.constant(-1, tf.int64))
-        )
+        if not size:
+            unique, _, counts = tf.unique_with_counts(pieces, out_idx=tf.int64)
+            return tf.zeros([0], tf.int64), unique, counts
+        places = self._table.lookup(pieces)
         known = tf.math.bincount(
             tf.cast(places + 1, tf.int32), minlength=size + 1, maxlength=size + 1, dtype=tf.int64
         )[1:]

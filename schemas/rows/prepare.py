@@ -12,7 +12,13 @@ from typing import Any
 import tensorflow as tf
 
 from skewless.schemas.records.records import LABEL
-from skewless.schemas.rows.raw_tensors import dense_numbers, dense_strings, ragged_strings
+from skewless.schemas.rows.raw_tensors import (
+    dense_numbers,
+    dense_strings,
+    ragged_strings,
+    stacked_numbers,
+    stacked_strings,
+)
 from skewless.schemas.rows.times.parsing import parse_times
 from skewless.schemas.rows.tokenizers import between_spaces, clean_values, stripped, tokenize
 from skewless.schemas.spec.features import (
@@ -28,6 +34,9 @@ from skewless.schemas.spec.spec import Spec
 
 __all__ = ["Prepared", "RawTensors", "prepare"]
 
+# How many features of one kind are worth stacking, and how many of them one operation takes: one
+# operation is one thread.
+_ALIKE_AT_LEAST, _ALIKE_AT_MOST = 8, 32
 RawTensors = Mapping[str, tf.SparseTensor]
 Prepared = dict[str, tf.RaggedTensor | tf.Tensor]
 
@@ -45,8 +54,10 @@ def prepare(spec: Spec, inputs: RawTensors, uncut: Collection[str] = ()) -> Prep
       string for a single category or class, empty where missing; [batch, width] float32 for
       numbers, clipped, NaN where missing; [batch, columns] int64 microseconds for times.
     """
-    prepared: Prepared = {}
+    prepared: Prepared = _alike(spec, inputs)
     for name, feature in spec.features.items():
+        if name in prepared:
+            continue
         if name in uncut:
             prepared[name] = between_spaces(_text(name, feature, spec, inputs))
         else:
@@ -54,6 +65,39 @@ def prepare(spec: Spec, inputs: RawTensors, uncut: Collection[str] = ()) -> Prep
     if spec.label is not None:
         prepared[LABEL] = _label(spec.label, inputs[spec.label.column])
     return prepared
+
+
+def _alike(spec: Spec, inputs: RawTensors) -> Prepared:
+    """Returns the features that many others are like, prepared together.
+
+    Those are single categories, and numbers of one column that are not clipped.
+    """
+    categories: list[tuple[str, str]] = []
+    numbers: list[tuple[str, str]] = []
+    for name, feature in spec.features.items():
+        if isinstance(feature, CategoricalFeature) and not feature.multivalued:
+            categories += [(name, column) for column in feature.columns_read(name)]
+        elif isinstance(feature, NumericFeature) and feature.width == 1 and feature.clip is None:
+            numbers += [(name, column) for column in feature.columns_read(name)]
+    prepared: Prepared = {}
+    for group in _groups(categories):
+        texts = stacked_strings([inputs[column] for _, column in group])
+        cleaned = tf.unstack(clean_values(texts, spec.missing_values), len(group))
+        prepared |= {name: values for (name, _), values in zip(group, cleaned, strict=True)}
+    for group in _groups(numbers):
+        values = stacked_numbers([inputs[column] for _, column in group])
+        values = tf.where(tf.math.is_finite(values), values, float("nan"))
+        # As columns, [batch, 1] each.
+        apart = tf.split(tf.transpose(values), len(group), axis=1)
+        prepared |= {name: number for (name, _), number in zip(group, apart, strict=True)}
+    return prepared
+
+
+def _groups(alike: list[tuple[str, str]]) -> list[list[tuple[str, str]]]:
+    """Cuts many into groups, which run side by side; few are not worth it."""
+    if len(alike) < _ALIKE_AT_LEAST:
+        return []
+    return [alike[first : first + _ALIKE_AT_MOST] for first in range(0, len(alike), _ALIKE_AT_MOST)]
 
 
 def _tokens(name: str, feature: TextFeature, spec: Spec, inputs: RawTensors) -> tf.RaggedTensor:
