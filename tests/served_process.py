@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,8 +78,13 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(model: Path | None, folder: Path, *options: str) -> Iterator[Server]:
-    """Runs `skewless serve` until the block ends; without a model the options name some."""
+def serving(
+    model: Path | None, folder: Path, *options: str, modules: Sequence[Path] = ()
+) -> Iterator[Server]:
+    """Runs `skewless serve` until the block ends; without a model the options name some.
+
+    Modules in the folders `modules` come before others of their names.
+    """
     log_path = folder / f"server-{time.monotonic_ns()}.log"
     positional = [] if model is None else [str(model)]
     with log_path.open("w") as log:
@@ -87,7 +92,7 @@ def serving(model: Path | None, folder: Path, *options: str) -> Iterator[Server]
             [sys.executable, "-m", "skewless", "serve", *positional,
              "--port", "0", "--grpc-port", "0", *options],
             cwd=ROOT, stdout=log, stderr=subprocess.STDOUT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, [*modules, ROOT]))},
         )  # fmt: skip
         server = Server(process, log_path)
         try:

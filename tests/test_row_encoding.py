@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -82,3 +84,20 @@ def test_sparse_tensors_and_examples_agree() -> None:
         np.testing.assert_array_equal(tensor.values, parsed[name].values)
         np.testing.assert_array_equal(tensor.dense_shape, parsed[name].dense_shape)
         assert tensor.dtype == parsed[name].dtype
+
+
+def test_rows_are_encoded_alike_where_tfx_bsl_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import tensorflow as tf
+
+    whole = [canonical().slice(start) for start in (0, 1)] + [canonical().select(["x"])]
+    encoded = [examples(rows, SPEC) for rows in whole]
+    monkeypatch.setitem(sys.modules, "tfx_bsl.coders.example_coder", None)
+    for rows, by_tfx_bsl in zip(whole, encoded, strict=True):
+        here, there = (
+            [tf.train.Example.FromString(text).features for text in texts]
+            for texts in (examples(rows, SPEC), by_tfx_bsl)
+        )
+        # As text: NaN is not itself.
+        assert list(map(str, here)) == list(map(str, there))

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 __all__ = ["examples", "list_batch", "list_schema", "sparse_arrays", "sparse_tensors"]
 
 _TYPES = {"string": pa.large_binary(), "int64": pa.int64(), "float32": pa.float32()}
+_LISTS = {
+    pa.large_binary(): "bytes_list",
+    pa.int64(): "int64_list",
+    pa.float32(): "float_list",
+}
 
 
 def list_schema(spec: Spec, *, serving: bool = False) -> pa.Schema:
@@ -99,12 +104,27 @@ def sparse_tensors(
 
 def examples(columns: pa.RecordBatch, spec: Spec, *, serving: bool = True) -> list[bytes]:
     """Returns each row as a serialized tf.Example, as the exported model takes it."""
-    from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
-
-    encoded: list[bytes] = RecordBatchToExamplesEncoder().encode(
-        list_batch(columns, spec, serving=serving)
-    )
+    batch = list_batch(columns, spec, serving=serving)
+    try:
+        from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
+    except ModuleNotFoundError:  # A host that only serves.
+        return _encoded_singly(batch)
+    encoded: list[bytes] = RecordBatchToExamplesEncoder().encode(batch)
     return encoded
+
+
+def _encoded_singly(batch: pa.RecordBatch) -> list[bytes]:
+    """Returns what tfx-bsl's encoder does, a value at a time: for the few rows of a form."""
+    from tensorflow.core.example.example_pb2 import Example
+
+    rows = [Example() for _ in range(batch.num_rows)]
+    for name, array in zip(batch.schema.names, batch.columns, strict=True):
+        kind = _LISTS[array.type.value_type]
+        for row, values in zip(rows, array.to_pylist(), strict=True):
+            entry = getattr(row.features.feature[name], kind)
+            entry.SetInParent()  # A missing value is an empty list of its kind.
+            entry.value.extend(values)
+    return [row.SerializeToString() for row in rows]
 
 
 def _lengths_and_values(array: pa.Array) -> tuple[np.ndarray, pa.Array]:
