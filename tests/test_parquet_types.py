@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import datetime
 import decimal
 import io
@@ -14,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pyarrow.parquet import encryption
 
@@ -22,7 +23,11 @@ from skewless.beam_pipelines.init import guess_spec
 from skewless.beam_pipelines.init.sample import take_sample
 from skewless.beam_pipelines.rows.read_rows import rows_of
 from skewless.beam_pipelines.sources import plan, read
-from skewless.beam_pipelines.sources.formats.parquet_encryption import _Compact, _holds
+from skewless.beam_pipelines.sources.formats.parquet_encryption import (
+    _Compact,
+    _holds,
+    has_encrypted_columns,
+)
 from skewless.beam_pipelines.sources.formats.parquet_reader import open_parquet
 from skewless.schemas.errors import DataError
 from skewless.schemas.spec.spec import Spec, parse
@@ -332,3 +337,31 @@ def test_any_plain_footer_is_walked_to_its_end(kinds: list[str], rows: int) -> N
     footer = _Compact(raw[-8 - int.from_bytes(raw[-8:-4], "little") : -8])
     assert not _holds(footer, (4, 1, 8))
     assert footer._at == len(footer._data)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.sampled_from([b"\x1c\x1c", b"\x19\x1c", b"\x4c", b"\x00"]), st.binary(max_size=4)
+        ),
+        max_size=12,
+    )
+)
+@example([b"\x1c\x1c" * 3_000])
+@example([b"\x4c\x19\xfc\xff\xff"])
+def test_a_footer_of_any_bytes_is_walked_or_said_to_be_damaged(parts: list[bytes]) -> None:
+    footer = b"".join(parts)
+    with contextlib.suppress(ValueError):
+        has_encrypted_columns(io.BytesIO(footer + len(footer).to_bytes(4, "little") + b"PAR1"))
+
+
+def test_a_footer_ends_where_pyarrow_says_that_it_does(tmp_path: Path) -> None:
+    path = tmp_path / "odd.parquet"
+    pq.write_table(pa.table({"a": [1, 2]}), path)
+    raw = path.read_bytes()
+    length = int.from_bytes(raw[-8:-4], "little")
+    # An end with a delta, and what looks like a value that is cut off behind it.
+    footer = raw[-8 - length : -9] + b"\x30\x1c\x1c\xf9\xfc\xff"
+    path.write_bytes(raw[: -8 - length] + footer + len(footer).to_bytes(4, "little") + b"PAR1")
+    with open_parquet(str(path)) as file:
+        assert file.read().to_pydict() == {"a": [1, 2]}

@@ -20,16 +20,26 @@ _PATH = (4, 1, 8)
 _MAY_BE = re.compile(rb"(?:[\x1c\x2c\x3c\x4c\x5c\x6c\x7c\x8c]|\x0c\x10)[\x00\x1c\x2c]")
 # An end is four bytes of length and "PAR1".
 _END = 8
-_TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = 1, 2, 3, 7, 8, 9, 10, 11, 12
+_STOP, _TRUE, _FALSE, _BYTE = 0, 1, 2, 3
+_DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = 7, 8, 9, 10, 11, 12
 
 
 def has_encrypted_columns(file: BinaryIO) -> bool:
-    """Returns whether a Parquet file that pyarrow has opened has a plain footer and encrypted columns."""
+    """Returns whether a Parquet file that pyarrow has opened has a plain footer and encrypted columns.
+
+    Raises:
+      ValueError: If the footer ends within a value, or nests deeper than any that is written.
+    """
     file.seek(-_END, os.SEEK_END)
     length = int.from_bytes(file.read(4), "little")
     file.seek(-_END - length, os.SEEK_END)
     footer = file.read(length)
-    return bool(_MAY_BE.search(footer)) and _holds(_Compact(footer), _PATH)
+    if not _MAY_BE.search(footer):
+        return False
+    try:
+        return _holds(_Compact(footer), _PATH)
+    except (IndexError, RecursionError) as error:
+        raise ValueError("the footer ends within a value") from error
 
 
 def _holds(footer: _Compact, path: tuple[int, ...]) -> bool:
@@ -55,8 +65,11 @@ class _Compact:
     def fields(self) -> Iterator[tuple[int, int]]:
         """Yields number and kind of each field of a struct; the caller reads or skips its value."""
         field = 0
-        while head := self._byte():
+        while True:
+            head = self._byte()
             delta, kind = head >> 4, head & 15
+            if kind == _STOP:  # With any delta, as pyarrow reads it.
+                return
             if delta:
                 field += delta
             else:

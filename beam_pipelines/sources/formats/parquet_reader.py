@@ -46,7 +46,11 @@ def open_parquet(file: str) -> Iterator[pq.ParquetFile]:
             raise DataError(
                 f"{file}: the name of a column is not UTF-8 ({error.object!r}); rename it"
             ) from error
-        if has_encrypted_columns(raw):
+        try:
+            encrypted = has_encrypted_columns(raw)
+        except ValueError as error:
+            raise DataError(f"{file}: {error}; the file is damaged, write it again") from error
+        if encrypted:
             raise DataError(
                 f"{file}: columns of it are encrypted; write the file without encryption"
             )
