@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from skewless.model.explain import explain
+from skewless.model.serve.form import fields_of
+from skewless.model.serve.models.servable import Servable
 from tests.conftest import SHOP
 from tests.served_process import Server, serving
 from tests.test_serve import refused
@@ -41,6 +45,41 @@ def test_the_page_asks_for_the_columns_of_the_spec(server: Server) -> None:
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
     assert "unsafe" not in policy
     assert not re.findall(r'(?:src|href)="(?:https?:)?//', response.text)
+
+
+def test_the_example_row_and_known_values_are_what_the_statistics_hold(
+    server: Server, shop_model: Path
+) -> None:
+    text = html.unescape(server.http.get("/").text)
+    row = dict(re.findall(r'name="(\w+)"[^>]*? data-example="([^"]*)"', text))
+    statistics = json.loads((shop_model / "assets.extra/statistics.json").read_text("utf-8"))
+    frequent = {
+        name: [entry["value"] for entry in found["frequent"]]
+        for name, found in statistics["features"].items()
+        if "frequent" in found
+    }
+    assert row["user"] == frequent["user"][0]
+    assert row["tags"].split("|") == frequent["tags"][:2]
+    assert row["text"].split() == frequent["text"][:6]
+    assert float(row["age"]) == pytest.approx(statistics["features"]["age"]["quantiles"]["0.5"])
+    assert "parted by '|', such as " + ", ".join(frequent["tags"][:5]) in text
+    answer = server.http.post("/explain", json={"row": row | {"tags": row["tags"].split("|")}})
+    assert answer.status_code == 200, answer.text
+    assert not [feature for feature in answer.json()["features"] if feature["missing"]]
+
+
+def test_without_statistics_known_values_come_from_the_vocabulary(
+    shop_model: Path, tmp_path: Path
+) -> None:
+    servable = Servable(shop_model, 1)
+    with_them = {field.column: field for field in fields_of(servable)}
+    elsewhere = replace(servable.model, directory=tmp_path)
+    servable.model = elsewhere
+    fields = {field.column: field for field in fields_of(servable)}
+    assert set(fields["user"].suggestions) >= set(with_them["user"].suggestions[:2])
+    assert 0 < len(fields["user"].suggestions) <= 50
+    assert fields["age"].example == ""
+    assert fields["text"].example
 
 
 def test_an_explanation_is_that_of_inspect(server: Server, shop_model: Path) -> None:
@@ -158,6 +197,16 @@ def test_a_wrong_value_and_a_server_that_is_gone_are_told(
     tab.get_by_role("button", name="Predict").click()
     tab.get_by_role("alert").filter(has_text="did not answer").wait_for()
     tab.close()
+
+
+@pytest.mark.browser
+def test_a_person_takes_the_example_row(tab: Any) -> None:
+    tab.get_by_role("button", name="Example row").click()
+    assert tab.get_by_label("user", exact=True).input_value()
+    assert tab.evaluate("document.activeElement.type") == "submit"
+    tab.keyboard.press("Enter")
+    tab.locator("#found").wait_for()
+    assert "(missing)" not in tab.locator("#moved").inner_text()
 
 
 @pytest.mark.browser

@@ -142,6 +142,17 @@ form.addEventListener("reset", () => {
   form.querySelector("input, textarea").focus();
 });
 
+document.getElementById("example").addEventListener("click", () => {
+  latest++;
+  found.hidden = true;
+  refused.textContent = "";
+  for (const field of form.querySelectorAll("input, textarea")) field.value = field.dataset.example;
+  said.className = "";
+  said.textContent = "Filled in with an example row; Predict sends it.";
+  button.removeAttribute("aria-disabled");
+  button.focus();
+});
+
 form.addEventListener("keydown", event => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
 });

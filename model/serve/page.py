@@ -9,12 +9,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import json
 import weakref
-from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import resources
-from typing import Any
 
 import jinja2
 from starlette.requests import Request
@@ -22,48 +18,18 @@ from starlette.responses import HTMLResponse, Response
 
 from skewless.model.explain import explain
 from skewless.model.serve.exchange import Bodies, Endpoint
+from skewless.model.serve.form import fields_of
 from skewless.model.serve.models.registry import Models
 from skewless.model.serve.models.servable import Servable
 from skewless.model.serve.models.versions import Versions
 from skewless.model.serve.reading.json_documents import dumps, loads
 from skewless.model.serve.status import ServingError
 from skewless.schemas.errors import DataError, UsageError
-from skewless.schemas.records.layout import EXTRA, STATISTICS
-from skewless.schemas.rows.raw_columns import raw_columns
-from skewless.schemas.spec.features import (
-    CategoricalFeature,
-    NumericFeature,
-    TextFeature,
-    TimestampFeature,
-)
-from skewless.schemas.spec.spec import Spec
 
 __all__ = ["explanations", "page"]
 
-_SUGGESTIONS = 50
 # Explaining is Python's work for the most part; more at a time would only slow predictions down.
 _AT_A_TIME = 1
-
-
-@dataclass(frozen=True)
-class Field:
-    """One column that a person may fill in.
-
-    Attributes:
-      column: Its name in a row.
-      features: The features that read it, where their names differ from it.
-      kind: `text`, `value` or `number`.
-      separator: What values of a list are parted by; None where there is one value.
-      hint: What to type.
-      suggestions: Frequent values.
-    """
-
-    column: str
-    features: str
-    kind: str
-    separator: str | None
-    hint: str
-    suggestions: tuple[str, ...]
 
 
 def page(models: Models) -> Endpoint:
@@ -103,7 +69,7 @@ def page(models: Models) -> Endpoint:
                 model=versions.name,
                 version=servable.version,
                 signatures=sorted(servable.model.graph.signatures),
-                fields=list(_fields(servable)),
+                fields=list(fields_of(servable)),
                 style=style,
                 script=script,
             )
@@ -147,66 +113,6 @@ def _asked(models: Models, request: Request) -> Versions:
     if versions is None:
         raise ServingError("NOT_FOUND", f"Could not find any versions of model {name}")
     return versions
-
-
-def _fields(servable: Servable) -> Iterator[Field]:
-    spec = servable.model.spec
-    frequent = _frequent(servable)
-    for name, column in raw_columns(spec, serving=True).items():
-        readers = [
-            feature
-            for feature, declared in spec.features.items()
-            if name in declared.columns_read(feature)
-        ]
-        declared = spec.features[readers[0]]
-        separator = None
-        if column.multivalued:
-            separator = getattr(declared, "separator", None) or ","
-        yield Field(
-            column=name,
-            features=", ".join(reader for reader in readers if reader != name),
-            kind=_kind(declared),
-            separator=separator,
-            hint=_hint(declared, separator, column.width),
-            suggestions=frequent.get(readers[0], ()) if column.kind == "string" else (),
-        )
-
-
-def _kind(feature: Any) -> str:
-    if isinstance(feature, TextFeature):
-        return "text"
-    return "number" if isinstance(feature, NumericFeature) else "value"
-
-
-def _hint(feature: Any, separator: str | None, width: int) -> str:
-    if isinstance(feature, TextFeature):
-        return f"text, of which {feature.length} tokens are read"
-    several = "" if separator is None else f", several parted by {separator!r}"
-    if isinstance(feature, NumericFeature):
-        return f"{width} numbers{several}" if width > 1 else "number"
-    if isinstance(feature, TimestampFeature):
-        return "date and time such as 2026-03-01T12:30:00+01:00, or a number counted from 1970"
-    kind = "whole number" if feature.dtype == "int64" else "value"
-    return f"{kind}{several}"
-
-
-def _frequent(servable: Servable) -> dict[str, tuple[str, ...]]:
-    """Returns the commonest values of categorical features, as the training records had them."""
-    path = servable.model.directory / EXTRA / STATISTICS
-    if not path.is_file():
-        return {}
-    features = json.loads(path.read_text(encoding="utf-8"))["features"]
-    return {
-        name: tuple(str(entry["value"]) for entry in features[name]["frequent"][:_SUGGESTIONS])
-        for name, feature in _declared(servable.model.spec)
-        if "frequent" in features.get(name, {}) and not feature.multivalued
-    }
-
-
-def _declared(spec: Spec) -> Iterator[tuple[str, CategoricalFeature]]:
-    for name, feature in spec.features.items():
-        if isinstance(feature, CategoricalFeature):
-            yield name, feature
 
 
 def _file(name: str) -> str:
