@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from skewless.beam_pipelines import arguments
 from skewless.beam_pipelines.analysis.cache import AnalysisCache
+from skewless.beam_pipelines.analysis.time_edges import with_time_edges
 from skewless.beam_pipelines.batch.accounted import accounted
 from skewless.beam_pipelines.batch.description import described, write_manifest
 from skewless.beam_pipelines.batch.pipelines import StagedJob, fitted_and_written
@@ -85,6 +87,8 @@ def preprocess(
     job = planned(spec, inputs, options)
     clock.end("plan")
     with OutputDirectory(output, overwrite=overwrite, marker=MANIFEST) as directory:
+        spec = with_time_edges(spec, job.units, job.options, directory.staging)
+        job = replace(job, spec=spec)
         shards = ShardFormat(shard_bytes, compression, rows_per_record)
         kept = AnalysisCache(cache, spec) if cache is not None else None
         staged = StagedJob(job, fit, directory.staging, shards, kept)

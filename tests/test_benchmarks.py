@@ -75,6 +75,7 @@ def test_split_is_the_pipelines() -> None:
         keys=pa.array(keys, pa.string()),
         hashed=None,
         named=None,
+        times=None,
         forced=None,
     )
     texts = [key.encode() for key in keys]

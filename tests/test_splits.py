@@ -28,7 +28,7 @@ KEYS = pa.array([f"row-{number}" for number in range(20_000)])
 
 
 def assigned(split: Split, keys: pa.Array = KEYS, **other: object) -> np.ndarray:
-    given_columns = {"hashed": None, "named": None, "forced": None, **other}
+    given_columns = {"hashed": None, "named": None, "times": None, "forced": None, **other}
     return assign_splits(split, keys=keys, **given_columns)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skewless.beam_pipelines.analysis.grow import tell_growth
+from skewless.beam_pipelines.batch.leaks import tell_leaks
 from skewless.beam_pipelines.batch.pipelines import StagedJob
 from skewless.beam_pipelines.records.accounting import account, check_rejected
 from skewless.beam_pipelines.records.outcome import Outcome
@@ -105,6 +106,8 @@ def tell_found(job: StagedJob, outcome: Outcome, splits: Mapping[str, SplitEntry
     if job.fit.transform is None and not splits["train"].shards:
         raise DataError("no row fell into the training split; check split and --input")
     _tell_labels(job.planned.spec, outcome)
+    if any(unit.split is None for unit in job.planned.units):
+        tell_leaks(job.planned.spec, outcome.statistics)
 
 
 def _tell_labels(spec: Spec, outcome: Outcome) -> None:

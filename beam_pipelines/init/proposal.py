@@ -31,6 +31,11 @@ NO_KEY = (
     "another, and rows given twice are counted twice. If a column names rows, declare it: `key: NAME`"
 )
 
+_AS_IN_USE = (
+    "{0}: rows have times, and the split is by chance; split: {{time: {0}, train: 0.8, eval: 0.1, "
+    "test: 0.1}} would test on the newest rows, as a model in use is"
+)
+
 
 @dataclass(frozen=True)
 class Proposal:
@@ -98,6 +103,9 @@ def propose(sample: Sample, label: str | None, source: str) -> Proposal:
     warnings += sample.seen
     if key is None and split is None:
         warnings.append(NO_KEY)
+    times = [guess.column for guess in guesses if guess.kind == "time"]
+    if times and split is None:
+        warnings.append(_AS_IN_USE.format(times[0]))
     document = _document(features, decided, key, split, missing, sample, source)
     return Proposal(document, features, omitted, decided, sample, tuple(warnings))
 

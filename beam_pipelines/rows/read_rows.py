@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from skewless.beam_pipelines.rows.assign_splits import assign_splits
+from skewless.beam_pipelines.rows.assign_splits import assign_splits, split_times
 from skewless.beam_pipelines.rows.keys import content_keys
 from skewless.beam_pipelines.rows.validation import validate
 from skewless.beam_pipelines.sources import (
@@ -24,7 +24,7 @@ from skewless.beam_pipelines.sources import (
     written_as,
 )
 from skewless.beam_pipelines.sources.place import at_column
-from skewless.schemas.rows.canonical import canonical
+from skewless.schemas.rows.canonical import canonical, without_missing
 from skewless.schemas.rows.raw_columns import raw_columns
 from skewless.schemas.spec.spec import Spec
 
@@ -152,9 +152,20 @@ def check_rows(batch: RawBatch, spec: Spec, *, serving: bool = False) -> Rows:
             keys=keys,
             hashed=text(spec.split.by),
             named=text(spec.split.column),
+            times=_times(columns, spec) if batch.unit.split is None else None,
             forced=batch.unit.split,
         )
     return Rows(batch.unit, columns, valid.rows, keys, splits, valid.rejected, count)
+
+
+def _times(columns: pa.RecordBatch, spec: Spec) -> np.ndarray | None:
+    """Returns [rows] int64 microseconds of the time that splits, if one does."""
+    if spec.split.time is None:
+        return None
+    unit = wanted_columns(spec)[spec.split.time].time_unit
+    assert unit is not None
+    texts = without_missing(columns.column(spec.split.time).cast(pa.string()), spec.missing_values)
+    return split_times(texts, unit)
 
 
 def _chosen(batch: RawBatch, mask: np.ndarray) -> RawBatch:

@@ -48,7 +48,7 @@ def tell_split_changes(spec: Spec, earlier: Path, what: str) -> None:
 def _differences(before: Spec, now: Spec, identity: str) -> Iterator[str]:
     if before.split != now.split:
         yield f"split was {_split(before)}, is {_split(now)}"
-    hashed = now.split.column is None and now.split.by is None
+    hashed = now.split.is_random
     if hashed and before.key != now.key:
         yield f"key was {before.key or 'none'}, is {now.key or 'none'}"
     elif hashed and now.key is None and identity == "columns":

@@ -142,6 +142,9 @@ def _row_faults(
         for at in np.flatnonzero(~(values >= 0)):
             got = "nothing" if math.isnan(values[at]) else f"{values[at]:g}"
             faults[int(at)] = Reason("expected a weight of 0 or more", got)
+    if name == spec.split.time and batch.unit.split is None:
+        for at in _missing(array, spec.missing_values):
+            faults[int(at)] = "the time that splits rows is missing"
     if name == spec.split.column and batch.unit.split is None:
         trimmed = pc.utf8_trim_whitespace(array)
         known = pc.is_in(trimmed, value_set=pa.array(SPLITS, pa.string()))

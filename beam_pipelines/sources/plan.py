@@ -58,6 +58,9 @@ def wanted_columns(spec: Spec, *, serving: bool = False) -> dict[str, RawColumn]
     for name in row_columns(spec):
         if name not in label:
             columns.setdefault(name, RawColumn(name, "string"))
+    time = None if serving else spec.split.time
+    if time is not None and columns[time].time_unit is None:
+        columns[time] = dataclasses.replace(columns[time], time_unit="auto")
     return columns
 
 
@@ -137,7 +140,7 @@ def _check(
     file: str, names: Sequence[str], spec: Spec, serving: bool, split: SplitName | None
 ) -> None:
     wanted = wanted_columns(spec, serving=serving)
-    excused = {spec.split.column} if serving or split is not None else set()
+    excused = {spec.split.column, spec.split.time} if serving or split is not None else set()
     excused -= set(spec.keep)
     if serving:
         excused |= {spec.split.by} - set(spec.keep)

@@ -37,6 +37,10 @@ def _shaping(spec: Spec) -> dict[str, Any]:
     for declared in (*document["features"].values(), document["label"] or {}):
         for key in _READ_BY_THE_MODEL:
             declared.pop(key, None)
+    if spec.split.time is not None and "train" in document["split"]:
+        # Where shares came to lie follows from the rows.
+        for key in ("eval_from", "test_from"):
+            document["split"].pop(key, None)
     return document
 
 

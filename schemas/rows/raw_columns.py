@@ -82,7 +82,7 @@ def raw_columns(spec: Spec, *, serving: bool = False) -> dict[str, RawColumn]:
 
 def row_columns(spec: Spec) -> tuple[str, ...]:
     """Returns the columns read as text beside the graph's: key, split and kept columns."""
-    wanted = (spec.key, spec.split.by, spec.split.column, *spec.keep)
+    wanted = (spec.key, spec.split.by, spec.split.column, spec.split.time, *spec.keep)
     return tuple(dict.fromkeys(column for column in wanted if column is not None))
 
 

@@ -97,7 +97,9 @@ class Spec(Declared):
         """Returns the digest of what shapes the records: model and training left out."""
         # Only what differs of `csv`: keys that came later leave the digests of older specs alone.
         untold = set(CsvFormat.model_fields) - set(self.csv.told())
-        shaping = self.model_dump_json(exclude={"model": True, "training": True, "csv": untold})
+        # Where shares of time come to lie follows from the rows.
+        declared = self.model_copy(update={"split": self.split.as_declared})
+        shaping = declared.model_dump_json(exclude={"model": True, "training": True, "csv": untold})
         return hashlib.sha256(shaping.encode()).hexdigest()
 
 
@@ -192,7 +194,7 @@ def _vocabulary_problems(path: str, feature: Any, spec: Spec) -> Iterator[str]:
 
 def _columns_named(spec: Spec) -> set[str]:
     """Returns every column of the data that a spec names."""
-    others = (spec.key, spec.split.by, spec.split.column)
+    others = (spec.key, spec.split.by, spec.split.column, spec.split.time)
     return _columns_kept(spec) | {column for column in others if column is not None}
 
 
@@ -236,6 +238,15 @@ def _column_problems(spec: Spec) -> Iterator[str]:
                 yield f"features.{name}: column {column!r} is the label; a feature of it would leak"
             if column == spec.split.column:
                 yield f"features.{name}: column {column!r} names the split; it cannot be a feature"
+    for name, feature in spec.features.items():
+        if spec.split.time in feature.columns_read(name) and (
+            feature.kind != "string" or feature.multivalued
+        ):
+            read_as = "lists" if feature.multivalued else feature.kind
+            yield (
+                f"split.time: features.{name} reads column {spec.split.time!r} as {read_as}, and not as "
+                "a time; make a timestamp of that feature"
+            )
     if spec.weight is not None:
         if spec.label is None:
             yield "weight: needs a label; remove it"
@@ -252,6 +263,7 @@ def _label_problems(spec: Spec) -> Iterator[str]:
         ("key", spec.key),
         ("split.by", spec.split.by),
         ("split.column", spec.split.column),
+        ("split.time", spec.split.time),
     ):
         if column == spec.label.column:
             yield f"{path}: column {column!r} is the label; name another column"
