@@ -286,7 +286,7 @@ def test_without_an_output_the_spec_is_all_that_is_printed(
     printed = capsys.readouterr().out
     (tmp_path / "spec.yaml").write_text(printed)
     assert set(load(tmp_path / "spec.yaml").features) == {
-        "body", "user_id", "city", "tags", "age", "amount",
+        "body", "user_id", "city", "tags", "age", "amount", "seen_on",
     }  # fmt: skip
     assert init.run([str(path), "--label", "clicked", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
