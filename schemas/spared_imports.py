@@ -42,7 +42,9 @@ _REFUSED_WITHOUT_CLOUDS = frozenset(
 
 
 def load_spared(libraries: Sequence[Library], *, clouds: bool) -> None:
-    """Loads libraries, in this order, without what they can do without; loaded ones stay as they are.
+    """Loads libraries, in this order, without what they can do without.
+
+    What is loaded already, or not installed, stays as it is.
 
     Args:
       libraries: What the command is going to import.
@@ -52,8 +54,13 @@ def load_spared(libraries: Sequence[Library], *, clouds: bool) -> None:
         refused = _REFUSED[library]
         if library == "apache_beam" and not clouds:
             refused |= _REFUSED_WITHOUT_CLOUDS
-        with _absent(refused):
-            importlib.import_module(library)
+        try:
+            with _absent(refused):
+                importlib.import_module(library)
+        except ModuleNotFoundError as error:
+            # A host that only serves has no Beam; whoever then needs it says so.
+            if error.name != library:
+                raise
     if "apache_beam" in libraries and clouds:
         for name in _CLOUDS:  # An earlier command of this process may have done without.
             with contextlib.suppress(ImportError):

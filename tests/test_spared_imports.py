@@ -25,9 +25,10 @@ def test_what_is_refused_is_absent_while_a_library_loads_and_no_longer(
         "wanted_library",
         frozenset({"optional_part"}),  # type: ignore[arg-type,misc]
     )
+    monkeypatch.setitem(spared_imports._REFUSED, "not_installed", frozenset())  # type: ignore[arg-type]
     finders = list(sys.meta_path)
 
-    load_spared(["wanted_library"], clouds=False)  # type: ignore[list-item]
+    load_spared(["not_installed", "wanted_library"], clouds=False)  # type: ignore[list-item]
 
     assert sys.modules.pop("wanted_library").optional_part is None
     assert sys.meta_path == finders

@@ -66,11 +66,10 @@ def _stacked(
     counts = tf.concat(tf.raw_ops.ShapeN(input=list(values), out_type=tf.int64), axis=0)
     column = tf.repeat(tf.range(columns, dtype=tf.int64), counts)
     indices = tf.concat([raw.indices for raw in raws], axis=0)
-    first = tf.equal(indices[:, 1], 0)
-    places = tf.boolean_mask(column * batch + indices[:, 0], first)
+    first = tf.where(tf.equal(indices[:, 1], 0))
     flat = tf.tensor_scatter_nd_update(
         tf.fill([columns * batch], absent),
-        places[:, None],
-        tf.boolean_mask(tf.concat(values, axis=0), first),
+        tf.gather_nd(column * batch + indices[:, 0], first)[:, None],
+        tf.gather_nd(tf.concat(values, axis=0), first),
     )
     return tf.reshape(flat, tf.stack([tf.constant(columns, tf.int64), batch]))

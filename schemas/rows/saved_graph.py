@@ -14,7 +14,6 @@ from typing import Any
 
 import tensorflow as tf
 from google.protobuf import text_format
-from tensorflow_metadata.proto.v0 import schema_pb2
 
 from skewless.schemas.errors import UsageError
 from skewless.schemas.records.layout import SCHEMA, TRANSFORM_FN
@@ -22,11 +21,6 @@ from skewless.schemas.records.layout import SCHEMA, TRANSFORM_FN
 __all__ = ["load_graph", "looked_up_here", "write_graph"]
 
 _METADATA = "transformed_metadata"
-_TYPES = {
-    tf.float32: schema_pb2.FLOAT,
-    tf.int64: schema_pb2.INT,
-    tf.string: schema_pb2.BYTES,
-}
 # The tables of the graph that is being traced; None where it is not traced here.
 _TABLES: contextvars.ContextVar[list[Any] | None] = contextvars.ContextVar("tables", default=None)
 
@@ -82,9 +76,17 @@ def write_graph(
 
 def _write_metadata(outputs: Mapping[str, tf.Tensor], directory: str) -> None:
     """Writes the schema of the outputs, each [batch, ...] with all but the batch known."""
+    # Who only loads graphs may have it not installed.
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    types = {
+        tf.float32: schema_pb2.FLOAT,
+        tf.int64: schema_pb2.INT,
+        tf.string: schema_pb2.BYTES,
+    }
     schema = schema_pb2.Schema()
     for name, output in sorted(outputs.items()):
-        entry = schema.feature.add(name=name, type=_TYPES[output.dtype])
+        entry = schema.feature.add(name=name, type=types[output.dtype])
         entry.presence.min_fraction = 1.0
         entry.shape.SetInParent()
         for size in output.shape.as_list()[1:]:
