@@ -18,10 +18,13 @@ from hypothesis import strategies as st
 from skewless.beam_pipelines.init.features import guess_feature
 from skewless.beam_pipelines.init.profile import profile
 from skewless.beam_pipelines.inspect_records import meaning
+from skewless.model.exported.transform import Transform
 from skewless.schemas import parse
 from skewless.schemas.errors import SpecError
 from skewless.schemas.rows.canonical import canonical
+from skewless.schemas.rows.json_rows import canonical_rows
 from skewless.schemas.rows.raw_columns import raw_columns
+from skewless.schemas.rows.row_encoding import sparse_tensors
 from skewless.schemas.rows.times.calendar import part_of
 from skewless.schemas.rows.times.parsing import NO_TIME, parse_times
 from skewless.schemas.rows.times.words import part_word
@@ -223,6 +226,12 @@ def test_records_hold_parts_ages_and_the_trend(tmp_path: Path) -> None:
     )  # fmt: skip
     assert entry["features"]["at"]["missing"] == 1
     assert meaning(tmp_path / "out", "at", 2 + 24 + 6) == "weekday Sunday"
+    # What a server makes of the raw values, by the graph alone.
+    served = Transform(spec, tmp_path / "out" / "transform")
+    raw = sparse_tensors(canonical_rows(rows[:4], spec), spec, serving=True)
+    for name, values in served.of_sparse(raw, tf.constant(4, tf.int64)).items():
+        for row, value in zip(rows[:4], values.numpy(), strict=True):
+            assert np.array_equal(found[str(row["k"])][name], value), name
 
 
 @pytest.mark.parametrize(
