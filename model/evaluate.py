@@ -38,6 +38,7 @@ __all__ = [
     "evaluate",
     "evaluate_model",
     "execute",
+    "leave_evaluation",
     "predict_split",
     "regression_unit",
     "run",
@@ -204,13 +205,19 @@ def _generate_split(model: keras.Model, spec: Spec, records: Records, split: str
     )
 
 
+def leave_evaluation(run_directory: str | Path, result: dict[str, Any]) -> None:
+    """Leaves an evaluation in its run, for reports; what lies in a bucket is not altered."""
+    root = Path(run_directory)
+    if origin_of(root) is None:
+        write_json(root / f"evaluation-{result['split']}.json", result)
+
+
 def execute(known: argparse.Namespace) -> int:
     """Does what parsed arguments ask for; returns the exit code."""
     result = evaluate(
         known.run, known.records, known.split, known.slice, importance=known.importance
     )
-    if origin_of(Path(known.run)) is None:  # What lies in a bucket is not altered.
-        write_json(Path(known.run) / f"evaluation-{known.split}.json", result)
+    leave_evaluation(known.run, result)
     unit = regression_unit(RunDirectory.open(known.run).spec)
     print(json.dumps(result, indent=2) if known.json else as_table(result, unit))
     return 0

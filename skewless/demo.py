@@ -132,9 +132,10 @@ def _train(root: Path) -> dict[str, Any]:
 
 
 def _evaluate(root: Path) -> dict[str, Any]:
-    from skewless.model.evaluate import as_table, evaluate
+    from skewless.model.evaluate import as_table, evaluate, leave_evaluation
 
-    result = evaluate(root / "run", root / "records", "test", ["category"])
+    result = evaluate(root / "run", root / "records", "test", ["category"], importance=True)
+    leave_evaluation(root / "run", result)
     print(as_table(result))
     return result
 
@@ -208,6 +209,7 @@ Everything is under {root}/:
   predictions/                Parquet with key and prediction
 
 Try next:
+  skewless report {root}/records {root}/run -o {root}/report.html
   skewless inspect {root}/records --feature body --id 12
   skewless evaluate {root}/run --records {root}/records --split test --slice country --slice age
   skewless train {root}/records --output {root}/longer --epochs 12

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skewless.fitted_table import lines_of
 from skewless.schemas.errors import UsageError
 from skewless.schemas.records.layout import SPEC
 from skewless.schemas.staged import write_whole
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Fitted", "execute", "fit", "options"]
 
-# What is shown first, of those that a label has: name, and whether less is better.
-_HEADLINES = {"auc": False, "accuracy": False, "rmse": True, "mae": True, "token_accuracy": False}
-
 
 @dataclass(frozen=True)
 class Fitted:
@@ -39,6 +37,9 @@ class Fitted:
       metrics: Of the model on the split `split`.
       baselines: The same metrics of `majority` and `linear`, by baseline.
       split: `test`, or `eval` where the spec gives `test` no rows.
+      importance: How much worse the model is with each feature's values shuffled among rows of the
+        split: {"metric", "rows", "features": [{"feature", "worse", "low", "high"}, …]}, the most
+        first; empty of a model that generates sequences.
     """
 
     path: Path
@@ -48,9 +49,10 @@ class Fitted:
     metrics: dict[str, Any]
     baselines: dict[str, dict[str, Any]]
     split: str
+    importance: dict[str, Any]
 
     def __str__(self) -> str:
-        return "\n".join(_table(self))
+        return "\n".join(lines_of(self.split, self.metrics, self.baselines, self.importance))
 
 
 def fit(
@@ -117,20 +119,35 @@ def _fitted(
     split = "test" if records.rows("test") else "eval"
     tell("evaluate", f"on {split}, beside the majority and a linear model")
     baselines = baseline_metrics(declaration, records.opened, split)
+    importance = _importance(run, split)
     tell("export", "with the transform inside, proved on raw rows")
     model = export(run, root / "served", overwrite=overwrite)
     write_report([records.path, run.path], root / "report.html")
     if not (root / SPEC).exists():
         write_whole(root / SPEC, declaration.to_yaml())
-    fitted = Fitted(root, records, run, model, run.metrics[split], baselines, split)
+    fitted = Fitted(root, records, run, model, run.metrics[split], baselines, split, importance)
     summary = {
         "split": split,
         "metrics": fitted.metrics,
         "baselines": baselines,
+        "importance": importance,
         "seconds": round(time.monotonic() - begin, 1),
     }
     write_whole(root / "summary.json", json.dumps(summary, indent=2) + "\n")
     return fitted
+
+
+def _importance(run: Run, split: str) -> dict[str, Any]:
+    """Returns what the model leans on, and leaves it in the run for the report."""
+    from skewless.model.evaluate import leave_evaluation
+    from skewless.schemas.spec.network import Seq2SeqSpec
+
+    if isinstance(run.spec.model, Seq2SeqSpec):
+        return {}
+    result = run.evaluate(split, importance=True)
+    leave_evaluation(run.path, result)
+    found: dict[str, Any] = result["importance"]
+    return found
 
 
 def _declaration(
@@ -210,37 +227,3 @@ def execute(known: argparse.Namespace) -> int:
     print(f"\n{place}/: spec.yaml records/ run/ served/ report.html")
     print(f"next: skewless serve {place}/served   or edit {place}/spec.yaml and run this again")
     return 0
-
-
-def _table(fitted: Fitted) -> list[str]:
-    columns = {"model": fitted.metrics, **fitted.baselines}
-    names = [
-        name
-        for name, value in fitted.metrics.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    ]
-    width = max(len(name) for name in (*names, fitted.split))
-    lines = [f"{fitted.split:<{width}}" + "".join(f"{column:>12}" for column in columns)]
-    for name in names:
-        cells = (_cell(found.get(name)) for found in columns.values())
-        lines.append(f"{name:<{width}}" + "".join(f"{cell:>12}" for cell in cells))
-    linear = fitted.baselines.get("linear", {})
-    for name, less in _HEADLINES.items():
-        ours, theirs = fitted.metrics.get(name), linear.get(name)
-        if ours is None or theirs is None:
-            continue
-        if (theirs < ours) if less else (theirs > ours):
-            lines.append(
-                f"the linear model's {name} is better: more epochs, other encoders or less of them "
-                "(skewless report says what stands out, skewless compare tries values)"
-            )
-        break
-    return lines
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:.4f}" if abs(value) < 1e4 else f"{value:.4g}"

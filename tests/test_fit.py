@@ -12,6 +12,7 @@ from sklearn.metrics import log_loss
 
 import skewless as sk
 from skewless import cli
+from skewless.fitted_table import lines_of
 from skewless.model.baselines import baseline_metrics
 from skewless.model.training.records import open_records
 from skewless.schemas import parse
@@ -36,6 +37,22 @@ def test_baselines_are_what_scikit_learn_says_of_the_rows(shop: DataSet) -> None
     # The rating follows from one word, which a linear model sees.
     assert found["linear"]["auc"] > 0.99
     assert found["linear"]["rows"] == found["majority"]["rows"] == records.rows("test")
+
+
+def test_what_stands_out_is_said_below_the_metrics() -> None:
+    features = [
+        {"feature": "text", "worse": 0.25, "low": 0.2, "high": 0.3},
+        {"feature": "age", "worse": 0.01, "low": -0.01, "high": 0.02},
+    ]
+    importance = {"metric": "auc", "rows": 40, "features": features}
+    baselines = {"majority": {"auc": 0.5}, "linear": {"auc": 0.9}}
+    head, auc, linear, leaning = lines_of("test", {"auc": 0.8}, baselines, importance)
+    assert head.split() == ["test", "model", "majority", "linear"]
+    assert auc.split() == ["auc", "0.8000", "0.5000", "0.9000"]
+    assert linear.startswith("the linear model's auc is better")
+    # A shuffle that did no harm is no news.
+    assert leaning == "leans most on text (0.25): so much worse is auc with it shuffled"
+    assert len(lines_of("test", {"auc": 0.95}, baselines, {})) == 2
 
 
 @pytest.mark.parametrize(
@@ -73,6 +90,11 @@ def test_from_a_table_to_a_proved_model_and_again_with_an_edited_spec(
     assert "next: skewless serve out/served" in printed
     summary = json.loads(Path("out/summary.json").read_text(encoding="utf-8"))
     assert set(summary["baselines"]) == {"majority", "linear"}
+    importance = summary["importance"]["features"]
+    assert {"text", "user", "age"} <= {entry["feature"] for entry in importance}
+    report = Path("out/report.html").read_text(encoding="utf-8")
+    assert "What the model leans on" in report
+    assert "More on test" in report
     assert {path.name for path in Path("out").iterdir()} == {
         *("spec.yaml", "records", "run", "served", "report.html", "summary.json")
     }

@@ -25,12 +25,16 @@ __all__ = ["importance_of_run"]
 
 _BATCH = 1024
 _MOST_ROWS = 20_000
+# A shuffle costs a pass over its rows: a thousand features look at a batch of rows each.
+_MOST_VALUES = 1_000_000
 
 
 def importance_of_run(
     model: keras.Model, spec: Spec, records: Records, split: str, run_directory: Path
 ) -> dict[str, Any]:
     """Returns the importance of each feature by permutation, on the first rows of a split.
+
+    On 20,000 rows at most, and fewer of many features.
 
     Returns:
       {"metric", "rows", "features": as `permutation_importance` gives them}.
@@ -71,7 +75,9 @@ def _rows(
     records: Records, split: str
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
     """Returns features, labels and weights of the first rows, in memory."""
-    batches = records.in_order(split, batch_size=_BATCH).take(_MOST_ROWS // _BATCH)
+    entries = sum(name not in NOT_FEATURES for name in records.manifest.features)
+    most = min(_MOST_ROWS, _MOST_VALUES // max(1, entries))
+    batches = records.in_order(split, batch_size=_BATCH).take(max(1, most // _BATCH))
     parts = list(batches.as_numpy_iterator())
     features = {
         name: np.concatenate([part[0][name] for part in parts])

@@ -262,8 +262,8 @@ def _slices_part(run: Run, place: int, split: str) -> Section:
         charts.insert(0, importance_chart(evaluation["importance"]))
     return Section(
         f"run{place}-slices-{split}",
-        f"Slices of {split}",
-        f"{metric} with 95% intervals, the worst first.",
+        f"Slices of {split}" if compared else f"More on {split}",
+        f"{metric} with 95% intervals, the worst first." if compared else "",
         charts=charts,
     )
 
