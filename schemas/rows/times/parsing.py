@@ -50,13 +50,14 @@ def parse_times(texts: tf.Tensor, unit: TimeUnit = "auto") -> tf.Tensor:
     iso = tf.strings.regex_replace(texts, _COMPACT, r"\1-\2-\3T\4:\5:\6")
     is_iso = tf.strings.regex_full_match(iso, _ISO)
     number = tf.strings.regex_full_match(texts, _SCIENTIFIC)
-    times = tf.where(
-        is_iso,
-        _iso_times(tf.where(is_iso, iso, "0001-01-01")),
-        _number_times(tf.where(number, texts, "0"), unit),
-    )
-    within = (times >= _FIRST) & (times < _END)
-    return tf.where((is_iso | number) & within, times, NO_TIME)
+    times = tf.fill(tf.shape(texts), tf.constant(NO_TIME, tf.int64))
+    # Each way of writing costs only where it is met.
+    for chosen, found in (
+        (is_iso, _iso_times(tf.boolean_mask(iso, is_iso))),
+        (number, _number_times(tf.boolean_mask(texts, number), unit)),
+    ):
+        times = tf.tensor_scatter_nd_update(times, tf.where(chosen), found)
+    return tf.where((times >= _FIRST) & (times < _END), times, NO_TIME)
 
 
 def _iso_times(texts: tf.Tensor) -> tf.Tensor:
