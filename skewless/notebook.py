@@ -23,7 +23,8 @@ _STYLE = (
 
 def run_charts(directory: str | Path) -> str:
     """Returns a run's loss, its other metric by epoch and its curves on eval, as HTML; or ""."""
-    from skewless.model.report.run_charts import curve_charts, history_charts
+    from skewless.model.report.curve_charts import curve_charts
+    from skewless.model.report.run_charts import history_charts
     from skewless.model.report.sources import classes_of, open_directories
 
     try:

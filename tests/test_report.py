@@ -18,9 +18,10 @@ from sklearn.metrics import confusion_matrix
 from skewless.model.evaluate import evaluate
 from skewless.model.metrics.curves import compute_curves
 from skewless.model.report import write_report
+from skewless.model.report.curve_charts import curve_charts
 from skewless.model.report.divergence import divergences
 from skewless.model.report.findings import of_records, of_run
-from skewless.model.report.run_charts import curve_charts, surely_worse
+from skewless.model.report.run_charts import surely_worse
 from skewless.model.report.sources import open_directories
 from skewless.model.training.run_directory import write_json
 from skewless.schemas.errors import DatasetMismatchError, UsageError

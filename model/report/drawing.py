@@ -17,7 +17,7 @@ from typing import Any
 
 from skewless.schemas.errors import UsageError
 
-__all__ = ["FIRST", "SECOND", "WARNING", "Chart", "day", "draw", "number"]
+__all__ = ["FIRST", "SECOND", "WARNING", "Chart", "by_colour", "day", "draw", "number"]
 
 _EPOCH = date(1970, 1, 1).toordinal()
 
@@ -145,3 +145,16 @@ def _for_page(svg: str, label: str) -> str:
     return svg.replace(
         'class="marks"', f'class="chart" role="img" aria-label="{html.escape(label)}"', 1
     )
+
+
+def by_colour(
+    field: str, domain: Sequence[str], colours: Sequence[str] = (FIRST, SECOND)
+) -> dict[str, Any]:
+    """Declares a colour by the values of a field, in the order of `domain`, told by a legend."""
+    return {
+        "color": {
+            "field": field,
+            "type": "nominal",
+            "scale": {"domain": list(domain), "range": list(colours)},
+        }
+    }

@@ -9,6 +9,7 @@ from importlib import resources
 from typing import Any
 
 from skewless.model.metrics.names import main_metric
+from skewless.model.report.curve_charts import curve_charts
 from skewless.model.report.data_charts import (
     difference_chart,
     frequent_chart,
@@ -20,7 +21,6 @@ from skewless.model.report.divergence import divergences
 from skewless.model.report.drawing import Chart, number
 from skewless.model.report.findings import Finding, of_records, of_run
 from skewless.model.report.run_charts import (
-    curve_charts,
     history_charts,
     importance_chart,
     slice_chart,
