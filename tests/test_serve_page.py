@@ -172,6 +172,8 @@ def test_a_person_predicts_with_the_keyboard(tab: Any, server: Server, shop_mode
         box = control.bounding_box()
         assert box["height"] >= 40
         assert box["x"] + box["width"] <= width
+    for button in tab.locator("button").all():
+        assert button.bounding_box()["height"] < 60, "a word is cut in two"
 
 
 @pytest.mark.browser
