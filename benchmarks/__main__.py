@@ -15,7 +15,16 @@ import tempfile
 from pathlib import Path
 
 _RESULTS = Path(__file__).parent / "results"
-_NAMES = ("preprocessing", "feed", "training", "serving", "serve", "serve_hostile", "predict")
+_NAMES = (
+    "preprocessing",
+    "wide",
+    "feed",
+    "training",
+    "serving",
+    "serve",
+    "serve_hostile",
+    "predict",
+)
 
 
 def main() -> int:

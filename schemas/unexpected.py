@@ -41,6 +41,8 @@ _REMEDIES = {
 }
 # An absolute path, as libraries put it into a message.
 _PATH = re.compile(r"(?<![\w.:/])(?:[a-z]+:/)?(?:/[^\s/:;,'\"`]+)+/?")
+# TensorFlow says of these only that something is used up.
+_FULL_WITHOUT_WORDS = "ResourceExhaustedError: Could not initialize events writer"
 _FOLDER_OF_CODE = re.compile(r"\.(?:py|cc|c|h)\b")
 
 
@@ -93,6 +95,8 @@ def _number_and_path(error: BaseException) -> tuple[int | None, str | None]:
     code = error.errno if isinstance(error, OSError) else None
     if code not in _REMEDIES:
         code = next((code for code in _REMEDIES if os.strerror(code) in line), None)
+    if code is None and line.startswith(_FULL_WITHOUT_WORDS):
+        code = errno.ENOSPC
     paths = [path for path in _PATH.findall(line) if not _FOLDER_OF_CODE.search(path)]
     return code, next(iter(paths), None)
 

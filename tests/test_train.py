@@ -106,6 +106,7 @@ def test_constant_predictions_are_warned_of(
     assert "every prediction on eval is the same" in caplog.text
 
 
+@pytest.mark.slow
 def test_mixed_precision_trains(shop: DataSet, tmp_path: Path) -> None:
     mixed = parse({**SHOP, "training": {**SHOP["training"], "mixed_precision": True}})
     metrics = train(shop.directory, tmp_path / "run", spec=mixed)

@@ -54,6 +54,14 @@ def test_what_a_library_says_of_the_system_is_told_as_the_system(text: str) -> N
     assert line.startswith(("/full/out/records: the disk is full", "/full/out/records/x: the disk"))
 
 
+def test_a_disk_too_full_for_tensorboards_file_is_told_as_full() -> None:
+    class ResourceExhaustedError(Exception):
+        """As TensorFlow's is called."""
+
+    failed = ResourceExhaustedError("Could not initialize events writer. [Op:X] name: ")
+    assert told(failed, "/full/run").startswith("/full/run: the disk is full")
+
+
 def test_any_other_error_is_one_line_that_asks_for_a_report() -> None:
     text = told(ValueError("first\n" + "x" * 10_000))
     assert text.startswith("ValueError: x")

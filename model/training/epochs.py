@@ -53,6 +53,13 @@ class Epochs:
         self._cached = None if cache is None else records.cached(cache)
         self._checkpoint_steps = checkpoint_steps
         self._told = epoch_line(training.run.spec, records)
+        # One for all epochs: the time left is of them all.
+        self._telling = TellProgress(
+            training.progress,
+            steps=records.steps("train", self._declared.batch_size),
+            epochs=epochs,
+            batch_size=self._declared.batch_size,
+        )
         self._tensorboard = keras.callbacks.TensorBoard(str(training.run.path / "logs"))
 
     def go_on(self) -> bool:
@@ -104,7 +111,6 @@ class Epochs:
         held_out = (
             self._records.in_order("eval", batch_size=size) if self._records.rows("eval") else None
         )
-        steps = self._records.steps("train", size)
         return self._training.model.fit(
             batches,
             initial_epoch=progress.epoch,
@@ -112,7 +118,7 @@ class Epochs:
             validation_data=held_out,
             callbacks=[
                 StopOnNonFinite(progress),
-                TellProgress(progress, steps=steps, epochs=self._epochs, batch_size=size),
+                self._telling,
                 CheckpointWithinEpoch(self._training.checkpoints, progress, self._checkpoint_steps),
                 self._tensorboard,
             ],
