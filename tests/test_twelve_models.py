@@ -26,7 +26,7 @@ EXPECTED: dict[str, tuple[int, str, str, float]] = {
     "text_user_average": (3_000, "jsonl", "auc", 0.80),
     "text_user_weighted_average": (3_000, "csv", "auc", 0.80),
     "three_categories": (6_000, "parquet", "auc", 0.75),
-    "title_body": (1_000, "csv", "auc", 0.75),
+    "title_body": (700, "csv", "auc", 0.75),
     "gender_location_age": (4_000, "jsonl", "auc", 0.75),
     "seq2seq": (1_500, "csv", "exact_match", 0.50),
     "two_sequences": (4_000, "parquet", "auc", 0.85),
