@@ -31,14 +31,10 @@ NAMES = [
     "self",
     "merge",
     "predictions",
-    "label",
     "key",
-    "inputs",
-    "training",
     "Tags",
     "mean_tags",
     "MatMul",
-    "a_b",
 ]
 
 

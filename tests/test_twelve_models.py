@@ -28,7 +28,7 @@ EXPECTED: dict[str, tuple[int, str, str, float]] = {
     "three_categories": (6_000, "parquet", "auc", 0.75),
     "title_body": (700, "csv", "auc", 0.75),
     "gender_location_age": (4_000, "jsonl", "auc", 0.75),
-    "seq2seq": (1_500, "csv", "exact_match", 0.50),
+    "seq2seq": (1_000, "csv", "exact_match", 0.50),
     "two_sequences": (4_000, "parquet", "auc", 0.85),
     "two_sequences_widths": (4_000, "csv", "auc", 0.85),
     "two_sequences_lstm": (4_000, "jsonl", "auc", 0.80),
