@@ -22,7 +22,7 @@ from skewless.beam_pipelines.analysis.time_counts import (
     boundary,
     counted,
 )
-from skewless.beam_pipelines.rows.assign_splits import split_times
+from skewless.beam_pipelines.running.beam_internals import job_pipeline
 from skewless.beam_pipelines.running.checked_file import (
     json_section,
     read_checked,
@@ -33,6 +33,7 @@ from skewless.beam_pipelines.sources import WorkUnit, read, wanted_columns, writ
 from skewless.beam_pipelines.sources.place import at_column, tells_its_place
 from skewless.schemas.errors import DataError
 from skewless.schemas.rows.canonical import canonical, without_missing
+from skewless.schemas.rows.times.columns import times_of
 from skewless.schemas.rows.times.parsing import NO_TIME
 from skewless.schemas.rows.times.words import as_iso
 from skewless.schemas.spec.spec import Spec
@@ -102,7 +103,7 @@ def _count(
     stretches: Sequence[Stretch],
 ) -> _Counts:
     path = staging / _FILE
-    with beam.Pipeline(options=options) as pipeline:
+    with job_pipeline(options) as pipeline:
         counts = (
             pipeline
             | "WorkUnits" >> beam.Create(units)
@@ -132,7 +133,7 @@ def _counted(unit: WorkUnit, spec: Spec, stretches: Sequence[Stretch]) -> Iterat
         at_column(name)
         texts, _ = canonical(batch.table.column(name), column, spec, written_as(unit, spec))
         held = without_missing(texts.cast(pa.string()), spec.missing_values)
-        times = split_times(held, column.time_unit)
+        times = times_of(held, column.time_unit)
         yield counted(times[times != NO_TIME], stretches)
     at_column(None)
 

@@ -6,16 +6,13 @@ from typing import cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import tensorflow as tf
 
 from skewless.beam_pipelines.rows.keys import fingerprint
 from skewless.schemas.errors import SpecError
-from skewless.schemas.rows.times.parsing import parse_times
-from skewless.schemas.spec.kinds.column import TimeUnit
+from skewless.schemas.rows.times.columns import times_of
 from skewless.schemas.spec.splits import SPLITS, Split, SplitName
 
-__all__ = ["assign_splits", "split_times"]
+__all__ = ["assign_splits"]
 
 
 def assign_splits(
@@ -50,14 +47,6 @@ def assign_splits(
     return np.searchsorted(edges, uniform, side="right").astype(np.int8)
 
 
-def split_times(texts: pa.Array, unit: TimeUnit = "auto") -> np.ndarray:
-    """Returns [rows] int64 microseconds since 1970 of [rows] string, times all."""
-    trimmed = pc.utf8_trim_whitespace(texts).fill_null("").cast(pa.binary())
-    values = trimmed.to_numpy(zero_copy_only=False)
-    times: np.ndarray = parse_times(tf.constant(values, tf.string), unit).numpy()
-    return times
-
-
 def _by_time(split: Split, times: np.ndarray) -> np.ndarray:
     """Returns [rows] int8: the last split that has begun at each time."""
     if split.needs_edges:
@@ -68,6 +57,6 @@ def _by_time(split: Split, times: np.ndarray) -> np.ndarray:
     places = np.zeros(len(times), np.int8)
     for name, edge in (("eval", split.eval_from), ("test", split.test_from)):
         if edge is not None:
-            begin = split_times(pa.array([edge]))[0]
+            begin = times_of(pa.array([edge]))[0]
             places[times >= begin] = SPLITS.index(cast(SplitName, name))
     return places

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from skewless.beam_pipelines.rows.assign_splits import assign_splits, split_times
+from skewless.beam_pipelines.rows.assign_splits import assign_splits
 from skewless.beam_pipelines.rows.keys import content_keys
 from skewless.beam_pipelines.rows.validation import validate
 from skewless.beam_pipelines.sources import (
@@ -26,6 +26,7 @@ from skewless.beam_pipelines.sources import (
 from skewless.beam_pipelines.sources.place import at_column
 from skewless.schemas.rows.canonical import canonical, without_missing
 from skewless.schemas.rows.raw_columns import raw_columns
+from skewless.schemas.rows.times.columns import times_of
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["Rows", "check_rows", "keys_of", "rows_of"]
@@ -165,7 +166,7 @@ def _times(columns: pa.RecordBatch, spec: Spec) -> np.ndarray | None:
     unit = wanted_columns(spec)[spec.split.time].time_unit
     assert unit is not None
     texts = without_missing(columns.column(spec.split.time).cast(pa.string()), spec.missing_values)
-    return split_times(texts, unit)
+    return times_of(texts, unit)
 
 
 def _chosen(batch: RawBatch, mask: np.ndarray) -> RawBatch:

@@ -14,6 +14,8 @@ from skewless.beam_pipelines.statistics.numeric_summary import NumericSummary, S
 from skewless.beam_pipelines.statistics.pattern_counts import MOST_BINS, bins_allowed
 from skewless.schemas.records.id_contract import FIRST_ID, MISSING_ID, PADDING_ID
 from skewless.schemas.records.records import LABEL, time_name, tokens_name
+from skewless.schemas.rows.times.calendar import DAY
+from skewless.schemas.rows.times.parsing import NO_TIME
 from skewless.schemas.spec.features import TimestampFeature
 from skewless.schemas.spec.label import MulticlassLabel, RegressionLabel
 from skewless.schemas.spec.spec import Spec
@@ -24,7 +26,6 @@ QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _LONGEST = 10_000
 # What the statistics of times count: a float32 holds the time of day to the minute or so.
 DAYS = "days since 1970-01-01"
-_DAY, _NO_TIME = 86_400_000_000, np.iinfo(np.int64).min
 
 
 def _add(left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -125,7 +126,7 @@ class SplitStatistics:
         self.numbers[name].add(values)
 
     def _add_times(self, name: str, times: np.ndarray, most_bins: int) -> None:
-        days = np.where(times == _NO_TIME, np.nan, times / _DAY).astype(np.float32)
+        days = np.where(times == NO_TIME, np.nan, times / DAY).astype(np.float32)
         self.numbers.setdefault(name, NumericSummary.bounded(most_bins)).add(days)
 
     def _add_label(

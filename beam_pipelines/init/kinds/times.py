@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from skewless.beam_pipelines.init.profile import Profile
 from skewless.schemas.rows.times.calendar import DAY, part_of
-from skewless.schemas.rows.times.parsing import NO_TIME, parse_times
+from skewless.schemas.rows.times.columns import times_of
+from skewless.schemas.rows.times.parsing import NO_TIME
 from skewless.schemas.rows.times.words import as_iso
 
 __all__ = ["time_feature", "time_range"]
@@ -67,8 +68,4 @@ def _times(profile: Profile) -> np.ndarray:
     """Returns [values] int64 of values spread over the sample."""
     values = profile.flat
     places = np.unique(np.linspace(0, len(values) - 1, min(len(values), _VALUES)).astype(np.int64))
-    texts = pc.utf8_trim_whitespace(values.take(places))
-    times: np.ndarray = parse_times(
-        tf.constant(texts.to_numpy(zero_copy_only=False), tf.string)
-    ).numpy()
-    return times
+    return times_of(pc.utf8_trim_whitespace(values.take(places)))

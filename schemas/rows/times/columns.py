@@ -1,4 +1,4 @@
-"""Arrow columns of times: which values are none, by the ops that the graph reads them with."""
+"""Arrow columns of times, read by the ops that the graph reads them with."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from skewless.schemas.spec.kinds.column import TimeUnit
 
-__all__ = ["in_microseconds", "not_times"]
+__all__ = ["in_microseconds", "not_times", "times_of"]
 
 
 def in_microseconds(raw: pa.Array) -> pa.Array:
@@ -21,15 +21,22 @@ def in_microseconds(raw: pa.Array) -> pa.Array:
     return pa.array(micros, pa.int64(), mask=mask).view(pa.timestamp("us", raw.type.tz))
 
 
-def not_times(texts: pa.Array, unit: TimeUnit) -> np.ndarray:
-    """Returns the places of [rows] trimmed string that hold a value which is no time."""
+def times_of(texts: pa.Array, unit: TimeUnit = "auto") -> np.ndarray:
+    """Returns [rows] int64 microseconds since 1970 of [rows] trimmed string; `NO_TIME` for none."""
     import tensorflow as tf
 
-    from skewless.schemas.rows.times.parsing import NO_TIME, parse_times
+    from skewless.schemas.rows.times.parsing import parse_times
+
+    values = texts.fill_null("").cast(pa.binary()).to_numpy(zero_copy_only=False)
+    times: np.ndarray = parse_times(tf.constant(values, tf.string), unit).numpy()
+    return times
+
+
+def not_times(texts: pa.Array, unit: TimeUnit) -> np.ndarray:
+    """Returns the places of [rows] trimmed string that hold a value which is no time."""
+    from skewless.schemas.rows.times.parsing import NO_TIME
 
     if texts.null_count == len(texts):
         return np.zeros(0, np.int64)
     held = texts.is_valid().to_numpy(zero_copy_only=False)
-    values = texts.fill_null("").cast(pa.binary()).to_numpy(zero_copy_only=False)
-    times = parse_times(tf.constant(values, tf.string), unit).numpy()
-    return np.flatnonzero(held & (times == NO_TIME))
+    return np.flatnonzero(held & (times_of(texts, unit) == NO_TIME))
