@@ -138,6 +138,5 @@ def _example(
         return "" if median is None else (separator or "").join([f"{median:.6g}"] * width)
     if isinstance(feature, TimestampFeature):
         return _EXAMPLE_TIME
-    return (
-        known[0] if separator is None and known else (separator or "").join(known[:_EXAMPLE_VALUES])
-    )
+    values = known[: 1 if separator is None else _EXAMPLE_VALUES]
+    return (separator or "").join(values)

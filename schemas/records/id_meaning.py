@@ -33,14 +33,12 @@ def record_differences(earlier: Spec, later: Spec) -> list[str]:
 
 
 def _shaping(spec: Spec) -> dict[str, Any]:
-    document = spec.model_dump(mode="json", exclude={"model", "training"})
+    # Where shares of time came to lie follows from the rows.
+    declared_split = spec.model_copy(update={"split": spec.split.as_declared})
+    document = declared_split.model_dump(mode="json", exclude={"model", "training"})
     for declared in (*document["features"].values(), document["label"] or {}):
         for key in _READ_BY_THE_MODEL:
             declared.pop(key, None)
-    if spec.split.time is not None and "train" in document["split"]:
-        # Where shares came to lie follows from the rows.
-        for key in ("eval_from", "test_from"):
-            document["split"].pop(key, None)
     return document
 
 
