@@ -36,6 +36,7 @@ from skewless.schemas.spec.features import (
     TextFeature,
     TimestampFeature,
 )
+from skewless.schemas.spec.kinds.number_embedding import Periodic, PiecewiseLinear
 from skewless.schemas.spec.label import (
     BinaryLabel,
     MulticlassLabel,
@@ -161,7 +162,7 @@ def _explained(
         cut=0 if steps is None else sum(step.id is None for step in steps),
         seen={entry: _plain(seen[entry]) for entry in entries},
         mask=mask,
-        embedding=feature.embedding,
+        embedding=_embedding(feature),
         encoder=None if encoder is None else encoder.type,
         score_without=score_without,
         change=None if score is None or score_without is None else score_without - score,
@@ -206,6 +207,11 @@ def _steps(
         text = None if value == MISSING_ID else _text(token)
         steps.append(Step(text, value, meaning.kind, meaning.text))
     return tuple(steps)
+
+
+def _embedding(feature: Feature) -> int | str | None:
+    declared = feature.embedding
+    return declared.type if isinstance(declared, PiecewiseLinear | Periodic) else declared
 
 
 def _is_missing(feature: Feature, tokens: np.ndarray) -> bool:

@@ -136,13 +136,13 @@ def _begun(output: Path, start: Start, arrivals: Arrivals) -> Training[Followed]
             f"{arrivals.root}: no window has finished in time; start `skewless stream` with this "
             "--output, or wait longer with --idle-timeout"
         )
-    return begun(output, open_records(arrivals.root / pane), start, Followed(), compiling=False)
+    return begun(output, open_records(arrivals.root / pane), start, Followed(), ends=False)
 
 
 def _resumed(output: Path, start: Start) -> Training[Followed]:
     run = run_to_resume(output, start)
     # The run has a transform and a manifest itself, which is all that a first model needs.
-    training = resumed(run, Records(run.path, run.manifest), Followed(), compiling=False)
+    training = resumed(run, Records(run.path, run.manifest), Followed(), ends=False)
     if training.progress.consumed or training.progress.pane:
         _LOGGER.info("resumed after %d windows", len(training.progress.consumed))
     return training

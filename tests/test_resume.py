@@ -21,6 +21,7 @@ from skewless.model.train import train
 from skewless.model.training.callbacks import StopOnNonFinite
 from skewless.schemas import parse
 from skewless.schemas.errors import TrainingError, UsageError
+from skewless.schemas.spec.network import CosineSchedule
 from tests.conftest import SHOP, DataSet
 from tests.killed_training import KilledError, kill_at
 
@@ -60,10 +61,14 @@ def test_resumes_to_the_same_weights(
     cache: str | None,
 ) -> None:
     path = str(tmp_path / "cache") if cache == "file" else cache
-    train(shop.directory, tmp_path / "whole", cache=path)
+    declared = shop.spec.training.model_copy(
+        update={"schedule": CosineSchedule(), "weight_decay": 0.01}
+    )
+    spec = shop.spec.model_copy(update={"training": declared})
+    train(shop.directory, tmp_path / "whole", cache=path, spec=spec)
     with monkeypatch.context() as patch, pytest.raises(KilledError):
         kill_at(patch, epoch, step)
-        train(shop.directory, tmp_path / "cut", checkpoint_steps=1, cache=path)
+        train(shop.directory, tmp_path / "cut", checkpoint_steps=1, cache=path, spec=spec)
     # A new process has other random state; nothing may depend on it.
     keras.utils.set_random_seed(987)
     train(shop.directory, tmp_path / "cut", resume=True, cache=path)

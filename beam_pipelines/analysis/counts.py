@@ -79,8 +79,12 @@ class Analysis:
             constants.vocabularies[name] = path
         for name, width in _numbers(spec).items():
             summaries = self.numbers.get(name) or [NumericSummary() for _ in range(width)]
-            buckets = 1 if name == LABEL else spec.features[name].quantile_buckets
-            constants.numbers[name] = numeric_constants(summaries, buckets)
+            feature = None if name == LABEL else spec.features[name]
+            constants.numbers[name] = numeric_constants(
+                summaries,
+                buckets=1 if feature is None else feature.quantile_buckets,
+                bins=0 if feature is None else feature.linear_bins,
+            )
         return constants
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from skewless.schemas.records.constants import Numbers
+from skewless.schemas.spec.features import NumericFeature
 
-__all__ = ["NumericConstants", "constants_of", "numbers_of", "standardized"]
+__all__ = ["NumericConstants", "bin_edges", "constants_of", "numbers_of", "scaled", "standardized"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class NumericConstants:
       mean, standard_deviation, low, high, median: Of the present values; 0 when there is none.
       boundaries: [width, buckets - 1] float32, ascending: the values at ranks
         ceil(k * count / buckets). A value that fills several buckets is the boundary of each, and
-        is put into the last of them; the others stay empty, their IDs in use by no row.
+        is put into the last of them; the others stay empty, their IDs in use by no row. Of a
+        piecewise-linear embedding: the edges between its bins.
     """
 
     mean: np.ndarray
@@ -56,3 +58,34 @@ def standardized(values: tf.Tensor, mean: np.ndarray, deviation: np.ndarray) -> 
     In halves, because the difference of two float32 numbers may itself be no float32.
     """
     return tf.math.divide_no_nan(values / 2 - mean / 2, deviation / 2)
+
+
+def scaled(
+    feature: NumericFeature, values: tf.Tensor, constants: NumericConstants | None
+) -> tf.Tensor:
+    """Returns [batch, width] float32 as `scale` says; a constant column scales to 0."""
+    if feature.scale == "log1p":  # Symmetric, so that negative numbers keep their order.
+        return tf.sign(values) * tf.math.log1p(tf.abs(values))
+    if feature.scale == "none":
+        return values
+    assert constants is not None
+    if feature.scale == "z_score":
+        return standardized(values, constants.mean, constants.standard_deviation)
+    # Halves, because the range of float32 numbers may itself be no float32.
+    spread = constants.high / 2 - constants.low / 2
+    return tf.math.divide_no_nan(values / 2 - constants.low / 2, spread)
+
+
+def bin_edges(
+    feature: NumericFeature, constants: NumericConstants
+) -> tuple[tuple[float, ...], ...]:
+    """Returns [width, bins + 1] edges of the bins that a piecewise-linear embedding has.
+
+    From the training split's least value to its greatest, as records hold them: scaled by the
+    transform's own operations.
+    """
+    columns = np.concatenate(
+        [constants.low[:, None], constants.boundaries, constants.high[:, None]], axis=1
+    )
+    edges = scaled(feature, tf.constant(columns.T, tf.float32), constants).numpy().T
+    return tuple(tuple(sorted(map(float, column))) for column in edges)

@@ -16,7 +16,7 @@ import tensorflow as tf
 from skewless.beam_pipelines.transform.constants import Constants
 from skewless.beam_pipelines.transform.labels import transform_label
 from skewless.beam_pipelines.transform.lookup import hash_ids, padded, vocabulary_ids, wordpieces
-from skewless.beam_pipelines.transform.numeric import NumericConstants, standardized
+from skewless.beam_pipelines.transform.numeric import NumericConstants, scaled
 from skewless.beam_pipelines.transform.own_function import check_own_function, own_function
 from skewless.beam_pipelines.transform.vocabulary_files import VocabularyFiles
 from skewless.schemas.records.id_contract import FIRST_ID, MISSING_ID
@@ -148,13 +148,13 @@ def _numeric(name: str, feature: NumericFeature, values: tf.Tensor, learned: _Le
         ids = FIRST_ID + tf.cast(bucket, tf.int64)
         outputs[name] = tf.where(present[:, 0], ids, tf.constant(MISSING_ID, tf.int64))
     else:
-        outputs[name] = _squeeze(_scaled(feature, values, present, constants), feature)
+        outputs[name] = _squeeze(_filled_and_scaled(feature, values, present, constants), feature)
     if feature.indicator:
         outputs[missing_name(name)] = _squeeze(tf.cast(~present, tf.float32), feature)
     return outputs
 
 
-def _scaled(
+def _filled_and_scaled(
     feature: NumericFeature,
     values: tf.Tensor,
     present: tf.Tensor,
@@ -166,16 +166,7 @@ def _scaled(
     else:
         replacement = tf.fill([feature.width], feature.missing)
     values = tf.where(present, values, replacement)
-    if feature.scale == "log1p":  # Symmetric, so that negative numbers keep their order.
-        return tf.sign(values) * tf.math.log1p(tf.abs(values))
-    if feature.scale == "none":
-        return values
-    assert constants is not None
-    if feature.scale == "z_score":
-        return standardized(values, constants.mean, constants.standard_deviation)
-    # Halves, because the range of float32 numbers may itself be no float32.
-    spread = constants.high / 2 - constants.low / 2
-    return tf.math.divide_no_nan(values / 2 - constants.low / 2, spread)
+    return scaled(feature, values, constants)
 
 
 def _squeeze(values: tf.Tensor, feature: NumericFeature) -> tf.Tensor:

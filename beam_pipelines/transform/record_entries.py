@@ -11,7 +11,9 @@ import pyarrow as pa
 import tensorflow as tf
 
 from skewless.beam_pipelines.transform.graph import opened_graph
+from skewless.beam_pipelines.transform.numeric import bin_edges, constants_of
 from skewless.schemas.errors import DatasetMismatchError
+from skewless.schemas.records.constants import load_numbers
 from skewless.schemas.records.id_contract import FIRST_ID, first_vocabulary_id
 from skewless.schemas.records.layout import ASSETS, TRANSFORM_FN
 from skewless.schemas.records.manifest import FeatureEntry
@@ -19,6 +21,8 @@ from skewless.schemas.records.records import KEY, LABEL, is_diagnostic
 from skewless.schemas.records.vocabulary_file import read_vocabulary
 from skewless.schemas.records.vocabulary_names import vocabulary_file
 from skewless.schemas.rows.row_encoding import list_schema
+from skewless.schemas.spec.features import NumericFeature
+from skewless.schemas.spec.kinds.number_embedding import PiecewiseLinear
 from skewless.schemas.spec.label import MulticlassLabel, MultilabelLabel, SequenceLabel
 from skewless.schemas.spec.spec import Spec
 
@@ -72,8 +76,21 @@ def record_entries(spec: Spec, transform_directory: str) -> dict[str, FeatureEnt
             shape=value.shape[1:],
             cardinality=cardinality,
             vocabulary_size=size,
+            edges=_edges(spec, name, transform_directory),
         )
     return entries
+
+
+def _edges(spec: Spec, name: str, directory: str) -> tuple[tuple[float, ...], ...] | None:
+    """Returns the bins' edges of numbers whose embedding is piecewise linear."""
+    feature = spec.features.get(name)
+    if not isinstance(feature, NumericFeature):
+        return None
+    if not isinstance(feature.embedding, PiecewiseLinear):
+        return None
+    # A transform may have been fitted to a spec that declared no such embedding.
+    constants = constants_of(load_numbers(directory)).get(name)
+    return None if constants is None else bin_edges(feature, constants)
 
 
 def _sizes(spec: Spec, name: str, directory: str) -> tuple[int | None, int | None]:

@@ -45,7 +45,8 @@ class FeatureExplanation:
       seen: What the model was given, by record entry: IDs with their padding, or scaled numbers
         and the was-missing indicator.
       mask: True where a step of a sequence is no padding; None for what is no sequence.
-      embedding: The width of the looked-up rows, or `one_hot`; None for plain numbers.
+      embedding: The width of the looked-up rows, `one_hot`, or what makes numbers vectors; None
+        for plain numbers.
       encoder: What reads the steps.
       score_without: The score with this feature missing; None for labels without one score.
       change: `score_without` less the score.

@@ -14,6 +14,7 @@ from skewless.model.network.encoders import encode_numbers, encode_steps
 from skewless.model.network.layer_names import layer_name
 from skewless.model.network.layers import AnyMask, ClearPadding, OneHot, PaddingMask
 from skewless.model.network.merges import merge_members, merge_steps
+from skewless.model.network.number_embeddings import embed_numbers
 from skewless.schemas.errors import DatasetMismatchError
 from skewless.schemas.records.manifest import FeatureEntry
 from skewless.schemas.records.records import NOT_FEATURES, missing_name, numbers_name
@@ -81,12 +82,15 @@ def _embedded(name: str, feature: Any, entry: FeatureEntry, ids: Tensor) -> Tens
     )(ids)
 
 
-def _numbers(name: str, feature: NumericFeature, inputs: Mapping[str, Tensor]) -> Tensor:
-    """Returns [batch, width] numbers, with their was-missing indicators beside them."""
+def _numbers(
+    name: str, feature: NumericFeature, entry: FeatureEntry, inputs: Mapping[str, Tensor]
+) -> Tensor:
+    """Returns [batch, width] numbers, or their vectors, with was-missing indicators beside them."""
     parts = [inputs[name]]
     if feature.indicator:
         parts.append(inputs[missing_name(name)])
     parts = [part if len(part.shape) == 2 else _column(part) for part in parts]
+    parts[0] = embed_numbers(name, feature.number_embedding, entry, parts[0])
     return (
         parts[0]
         if len(parts) == 1
@@ -103,7 +107,7 @@ def _number_tower(
     name: str, feature: NumericFeature, entry: FeatureEntry, inputs: Mapping[str, Tensor]
 ) -> Tensor:
     if feature.buckets is None:
-        return encode_numbers(feature.encoder, _numbers(name, feature, inputs), name)
+        return encode_numbers(feature.encoder, _numbers(name, feature, entry, inputs), name)
     vector = _embedded(name, feature, entry, inputs[name])
     if feature.indicator:
         vector = keras.layers.Concatenate(name=layer_name("with_missing", name))(

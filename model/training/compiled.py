@@ -27,17 +27,19 @@ _ROWS_WORTH_COMPILING = 1_000_000
 _FASTER_COMPILED = ("mean", "gru", "lstm")
 
 
-def compiled_model(spec: Spec, records: Records, *, compiling: bool = True) -> keras.Model:
+def compiled_model(spec: Spec, records: Records, *, ends: bool = True) -> keras.Model:
     """Returns the declared model, initialised from the seed; sets the process's random seeds.
 
     Args:
       spec: What is trained.
       records: What is trained on.
-      compiling: Whether XLA may be used where it is worth its compiling.
+      ends: Whether all steps are known beforehand, for a schedule, and for XLA where it is worth
+        its compiling.
     """
     training = spec.training
     keras.utils.set_random_seed(training.seed)
     policy = keras.config.dtype_policy()
+    steps = training.epochs * records.steps("train", training.batch_size)
     if training.mixed_precision:
         # float16 needs tensor cores to be worth its range; bfloat16 is safe everywhere else.
         gpu = bool(tf.config.list_logical_devices("GPU"))
@@ -46,8 +48,8 @@ def compiled_model(spec: Spec, records: Records, *, compiling: bool = True) -> k
         with strategy().scope():
             model = build(spec, records.manifest.features)
             model.compile(
-                optimizer=_optimizer(training),
-                jit_compile=compiling and _worth_compiling(spec, records),
+                optimizer=_optimizer(training, steps if ends else None),
+                jit_compile=ends and _worth_compiling(spec, records),
                 **compile_arguments(spec),
             )
     finally:
@@ -86,7 +88,21 @@ def _worth_compiling(spec: Spec, records: Records) -> bool:
     return records.rows("train") * spec.training.epochs >= _ROWS_WORTH_COMPILING
 
 
-def _optimizer(training: TrainingSpec) -> keras.optimizers.Optimizer:
+def _optimizer(training: TrainingSpec, steps: int | None) -> keras.optimizers.Optimizer:
+    """Returns the optimizer of so many steps; None where they have no end."""
+    rate: float | keras.optimizers.schedules.LearningRateSchedule = training.learning_rate
+    if training.schedule is not None and steps is not None:
+        rising = int(training.schedule.warmup * steps)
+        rate = keras.optimizers.schedules.CosineDecay(
+            # Not from 0: the first step would teach nothing.
+            training.learning_rate / (rising + 1) if rising else training.learning_rate,
+            decay_steps=max(1, steps - rising),
+            warmup_target=training.learning_rate if rising else None,
+            warmup_steps=rising,
+        )
+    given: dict[str, float] = {}
+    if training.weight_decay is not None:
+        given["weight_decay"] = training.weight_decay
     return _OPTIMIZERS[training.optimizer](
-        learning_rate=training.learning_rate, global_clipnorm=training.clip_norm
+        learning_rate=rate, global_clipnorm=training.clip_norm, **given
     )

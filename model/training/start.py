@@ -56,7 +56,7 @@ class Training(Generic[State]):
 
 
 def begun(
-    output: Path, records: Records, start: Start, progress: State, *, compiling: bool = True
+    output: Path, records: Records, start: Start, progress: State, *, ends: bool = True
 ) -> Training[State]:
     """Makes a run.
 
@@ -65,7 +65,8 @@ def begun(
       records: What is trained on, at first.
       start: How.
       progress: Where it stands then.
-      compiling: Whether XLA may be used where it is worth its compiling.
+      ends: Whether all steps are known beforehand, for a schedule, and for XLA where it is worth
+        its compiling.
 
     Raises:
       UsageError: If there is a run and it is not to be replaced, or what another run learned
@@ -75,7 +76,7 @@ def begun(
     """
     spec = _with_epochs(declared_spec(records, start.spec), start.epochs)
     # Before the run is made, so that a refusal leaves what is at the output as it is.
-    model = initial_model(spec, records, start.warm_start, compiling=compiling)
+    model = initial_model(spec, records, start.warm_start, ends=ends)
     warm_start = None if start.warm_start is None else Path(start.warm_start)
     run = RunDirectory.create(
         output, records, spec, overwrite=start.overwrite, warm_start=warm_start
@@ -102,7 +103,7 @@ def run_to_resume(path: Path, start: Start) -> RunDirectory:
 
 
 def resumed(
-    run: RunDirectory, records: Records, progress: State, *, compiling: bool = True
+    run: RunDirectory, records: Records, progress: State, *, ends: bool = True
 ) -> Training[State]:
     """Goes on with a run, from its last checkpoint.
 
@@ -110,7 +111,8 @@ def resumed(
       run: The run.
       records: What it is trained on.
       progress: Where it stands if it was killed before its first checkpoint.
-      compiling: Whether XLA may be used where it is worth its compiling.
+      ends: Whether all steps are known beforehand, for a schedule, and for XLA where it is worth
+        its compiling.
 
     Raises:
       UsageError: If the run was trained in another way.
@@ -119,7 +121,7 @@ def resumed(
     with strategy().scope():
         restored = checkpoints.load()
     if restored is None:
-        model = initial_model(run.spec, records, run.warm_start, compiling=compiling)
+        model = initial_model(run.spec, records, run.warm_start, ends=ends)
         return Training(run, model, progress, checkpoints)
     return Training(run, *restored, checkpoints)
 

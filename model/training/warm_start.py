@@ -58,7 +58,7 @@ _REMEDY = "preprocess with --grow-from {} to keep every ID, or train without --w
 
 
 def initial_model(
-    spec: Spec, records: Records, run_directory: str | Path | None, *, compiling: bool = True
+    spec: Spec, records: Records, run_directory: str | Path | None, *, ends: bool = True
 ) -> keras.Model:
     """Returns the model that training begins with.
 
@@ -66,15 +66,16 @@ def initial_model(
       spec: What is trained.
       records: What is trained on.
       run_directory: A finished run to begin with, or None to begin from the seed.
-      compiling: Whether XLA may be used where it is worth its compiling.
+      ends: Whether all steps are known beforehand, for a schedule, and for XLA where it is worth
+        its compiling.
 
     Raises:
       UsageError, DatasetMismatchError: As `check_warm_start` and `carry_over` do.
     """
     if run_directory is None:
-        return compiled_model(spec, records, compiling=compiling)
+        return compiled_model(spec, records, ends=ends)
     run = check_warm_start(spec, records, run_directory)
-    model = compiled_model(spec, records, compiling=compiling)
+    model = compiled_model(spec, records, ends=ends)
     with strategy().scope():
         new_rows = carry_over(model, run)
     _LOGGER.info("begun with the weights of %s; %d rows are of new entries", run.path, new_rows)

@@ -57,12 +57,18 @@ class Rows(_Entry):
 
 
 class FeatureEntry(_Entry):
-    """One record entry; for integers, IDs lie in [0, cardinality)."""
+    """One record entry; for integers, IDs lie in [0, cardinality).
+
+    Attributes:
+      edges: Of numbers with a piecewise-linear embedding: [width, bins + 1] edges of bins,
+        ascending, in the unit that records hold. The last but one may occur several times.
+    """
 
     dtype: Literal["int64", "float32", "string"]
     shape: tuple[int, ...]
     cardinality: int | None = None
     vocabulary_size: int | None = None
+    edges: tuple[tuple[float, ...], ...] | None = None
 
 
 class Manifest(_Entry):

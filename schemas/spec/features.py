@@ -11,6 +11,11 @@ from pydantic import Field, FiniteFloat, field_validator, model_validator
 from skewless.schemas.spec.declared import Declared
 from skewless.schemas.spec.encoders import Encoder
 from skewless.schemas.spec.kinds.column import Column, HasIds, Kind
+from skewless.schemas.spec.kinds.number_embedding import (
+    NumberEmbedding,
+    Periodic,
+    PiecewiseLinear,
+)
 from skewless.schemas.spec.kinds.timestamp import TimestampFeature
 from skewless.schemas.spec.kinds.vocabulary import Vocabulary
 from skewless.schemas.spec.sizes import Buckets, Grams, Ids, Steps, Width
@@ -218,8 +223,10 @@ class NumericFeature(Column):
     """Bounds, applied before anything else."""
     buckets: Buckets | None = None
     """Cuts into so many quantile buckets, which are IDs, instead of scaling."""
-    embedding: Width | Literal["one_hot"] | None = None
-    """The width of a bucket's vector, or `one_hot`; only with `buckets`."""
+    embedding: Width | Literal["one_hot"] | NumberEmbedding | None = None
+    """With `buckets`: the width of a bucket's vector, or `one_hot`. Without: `piecewise_linear` or
+    `periodic`, which make each number a vector.
+    """
     encoder: Encoder | None = None
     """`dense` or `flatten`; numbers go into the merge as they are if not given."""
 
@@ -242,10 +249,13 @@ class NumericFeature(Column):
             for key in ("scale", "encoder", "missing"):
                 if key in self.model_fields_set and getattr(self, key) not in ("none", None, 0.0):
                     raise ValueError(f"{key!r} has no effect beside 'buckets' (ID 1 means missing)")
-            if self.embedding is None:
+            if self.embedding is None or self.number_embedding is not None:
                 raise ValueError("'buckets' needs 'embedding': a width or one_hot")
-        elif self.embedding is not None:
-            raise ValueError("'embedding' needs 'buckets': plain numbers are not looked up")
+        elif self.embedding is not None and self.number_embedding is None:
+            raise ValueError(
+                "a width or one_hot as 'embedding' needs 'buckets': plain numbers are not looked "
+                "up; they take piecewise_linear or periodic"
+            )
         return self
 
     def columns_read(self, name: str) -> tuple[str, ...]:
@@ -278,17 +288,28 @@ class NumericFeature(Column):
 
     @property
     def needs_constants(self) -> bool:
-        """For buckets, for a scale of the data, or for what replaces a missing value."""
+        """For buckets or bins, for a scale of the data, or for what replaces a missing value."""
         return (
             self.buckets is not None
+            or self.linear_bins > 0
             or self.scale in ("z_score", "min_max")
             or isinstance(self.missing, str)
         )
 
     @property
+    def number_embedding(self) -> PiecewiseLinear | Periodic | None:
+        """What makes each number a vector, if it is declared."""
+        return self.embedding if isinstance(self.embedding, PiecewiseLinear | Periodic) else None
+
+    @property
     def quantile_buckets(self) -> int:
         """As declared."""
         return self.buckets or 1
+
+    @property
+    def linear_bins(self) -> int:
+        """As declared of a piecewise-linear embedding."""
+        return self.embedding.bins if isinstance(self.embedding, PiecewiseLinear) else 0
 
     @property
     def fixed_ids(self) -> int | None:

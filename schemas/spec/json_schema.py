@@ -12,6 +12,10 @@ __all__ = ["PUBLISHED", "json_schema"]
 
 PUBLISHED = Path(__file__).parent.with_name("spec.schema.json")
 
+# One of each union whose members may be given by their names alone.
+_BY_NAME = {"gru", "piecewise_linear"}
+_SCHEDULE = {"$ref": "#/$defs/CosineSchedule"}
+
 
 def json_schema() -> str:
     """Returns the JSON Schema as text; `python -m skewless.schemas.spec.json_schema` writes it anew."""
@@ -20,20 +24,25 @@ def json_schema() -> str:
 
 
 def _with_short_forms(node: Any) -> Any:
-    """Adds what loading accepts beyond the types: an encoder by its name, a model without type."""
+    """Adds what loading accepts beyond the types: an encoder, an embedding of numbers or a schedule
+    by its name, a model without type.
+    """
     if isinstance(node, list):
         return [_with_short_forms(item) for item in node]
     if not isinstance(node, dict):
         return node
     node = {key: _with_short_forms(value) for key, value in node.items()}
+    if node == _SCHEDULE:
+        return {"anyOf": [node, {"enum": ["cosine"]}]}
     if "discriminator" in node and "oneOf" in node:
         mapping = node.pop("discriminator")["mapping"]
         node["anyOf"] = node.pop("oneOf")
         if "towers" not in mapping:
             # Only the model's type has a default where a union is chosen by it.
-            node = {"type": ["object", "string"] if "gru" in mapping else "object", **node}
+            named = _BY_NAME & mapping.keys()
+            node = {"type": ["object", "string"] if named else "object", **node}
             node["anyOf"] = [{**one, "required": ["type"]} for one in node["anyOf"]]
-        if "gru" in mapping:
+        if _BY_NAME & mapping.keys():
             node["anyOf"].append({"enum": sorted(mapping)})
     return node
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat
+from pydantic import BeforeValidator, Field, PositiveFloat
 
 from skewless.schemas.errors import nearest
 from skewless.schemas.records.id_contract import FIRST_ID
@@ -15,6 +15,7 @@ from skewless.schemas.spec.kinds.timestamp import TimestampFeature
 from skewless.schemas.spec.sizes import BatchRows, Beams, Layers, Passes, Seed, Width
 
 __all__ = [
+    "CosineSchedule",
     "Group",
     "Merge",
     "ModelSpec",
@@ -88,6 +89,18 @@ class Seq2SeqSpec(Declared):
 ModelSpec = Annotated[TowersSpec | Seq2SeqSpec, Field(discriminator="type")]
 
 
+class CosineSchedule(Declared):
+    """The learning rate rises in a line, then falls along a cosine to 0 at the last step."""
+
+    type: Literal["cosine"] = "cosine"
+    warmup: Rate = 0.05
+    """The share of all steps in which it rises."""
+
+
+def _by_name(value: Any) -> Any:
+    return {"type": value} if isinstance(value, str) else value
+
+
 class TrainingSpec(Declared):
     """How to train; `early_stopping` is the number of epochs without a better eval loss."""
 
@@ -98,7 +111,15 @@ class TrainingSpec(Declared):
     optimizer: Literal["adam", "adamw", "sgd", "adagrad", "rmsprop", "lion"] = "adam"
     """One of Keras's."""
     learning_rate: Annotated[PositiveFloat, Field(allow_inf_nan=False)] = 0.001
-    """The optimizer's step size."""
+    """The optimizer's step size; with a schedule, the largest."""
+    schedule: Annotated[CosineSchedule, BeforeValidator(_by_name)] | None = None
+    """How the learning rate changes over all epochs; it stays as it is if not given, and with
+    `train --follow`, which has no last step.
+    """
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """How much weights shrink a step, times the learning rate and apart from the gradient; as the
+    optimizer has it if not given: 0.004 for `adamw`, else none.
+    """
     seed: Seed = 1
     """Of weights, order of rows and dropout."""
     early_stopping: Passes | None = 2
@@ -171,7 +192,8 @@ def _vector_width(feature: Any) -> int | None:
     if feature.is_number and feature.fixed_ids is None:
         if isinstance(feature.encoder, Dense):
             return feature.encoder.units
-        return feature.width * (2 if feature.indicator else 1)
+        each = feature.number_embedding.width if feature.number_embedding else 1
+        return feature.width * (each + bool(feature.indicator))
     width = feature.embedding
     if width == "one_hot":
         width = None if feature.fixed_ids is None else FIRST_ID + feature.fixed_ids

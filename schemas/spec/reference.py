@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from skewless.schemas.rows.csv_format import CsvFormat
 from skewless.schemas.spec import encoders, features, label, network
 from skewless.schemas.spec.declared import Declared
+from skewless.schemas.spec.kinds import number_embedding
 from skewless.schemas.spec.sizes import AtMost
 from skewless.schemas.spec.spec import Spec
 from skewless.schemas.spec.splits import Split
@@ -33,6 +34,8 @@ SECTIONS: tuple[tuple[str, tuple[type[Declared], ...]], ...] = (
             features.TextFeature,
             features.CategoricalFeature,
             features.NumericFeature,
+            number_embedding.PiecewiseLinear,
+            number_embedding.Periodic,
             features.TimestampFeature,
             features.Vocabulary,
             features.RegexTokenizer,
@@ -62,7 +65,13 @@ SECTIONS: tuple[tuple[str, tuple[type[Declared], ...]], ...] = (
     ),
     (
         "Model and training",
-        (network.TowersSpec, network.Group, network.Seq2SeqSpec, network.TrainingSpec),
+        (
+            network.TowersSpec,
+            network.Group,
+            network.Seq2SeqSpec,
+            network.TrainingSpec,
+            network.CosineSchedule,
+        ),
     ),
 )
 
@@ -110,6 +119,11 @@ _EXAMPLES = {
     "hash_buckets": "1000",
     "columns": "[r1, r2, r3]",
     "scale": "z_score",
+    "NumericFeature.embedding": "{type: piecewise_linear, bins: 32}",
+    "bins": "32",
+    "width": "8",
+    "frequencies": "16",
+    "sigma": "0.3",
     "missing": "mean",
     "indicator": "true",
     "clip": "[0, 100]",
@@ -150,6 +164,9 @@ _EXAMPLES = {
     "epochs": "10",
     "optimizer": "adamw",
     "learning_rate": "0.01",
+    "schedule": "cosine",
+    "warmup": "0.1",
+    "weight_decay": "0.0003",
     "seed": "7",
     "early_stopping": "null",
     "mixed_precision": "true",

@@ -16,6 +16,7 @@ __all__ = [
     "AtMost",
     "BatchRows",
     "Beams",
+    "Bins",
     "Buckets",
     "Count",
     "Generated",
@@ -69,6 +70,9 @@ Width = Annotated[int, _Positive, AtMost(65_536, "a vector's width, times which 
 Layers = Annotated[int, _Positive, AtMost(100, "layers are on top of each other")]
 Buckets = Annotated[
     int, Field(ge=2), AtMost(100_000, "each bucket has a boundary in the graph and an ID")
+]
+Bins = Annotated[
+    int, Field(ge=1), AtMost(10_000, "each bin has a weight for every place of the vector")
 ]
 BatchRows = Annotated[int, _Positive, AtMost(2**24, "a batch is held in memory, padded")]
 Passes = Annotated[int, _Positive, AtMost(1_000_000, "each is a pass over the training split")]

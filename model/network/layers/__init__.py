@@ -3,6 +3,8 @@
 from skewless.model.network.layers.cross import Cross
 from skewless.model.network.layers.masks import AnyMask, ClearPadding, PaddingMask
 from skewless.model.network.layers.one_hot import OneHot
+from skewless.model.network.layers.periodic import PeriodicEmbedding
+from skewless.model.network.layers.piecewise_linear import PiecewiseLinearEmbedding
 from skewless.model.network.layers.pooling import AttentionPooling, MaskedMax, MaskedMean
 from skewless.model.network.layers.positions import PositionEmbedding
 from skewless.model.network.layers.weighted_average import WeightedAverage
@@ -16,6 +18,8 @@ __all__ = [
     "MaskedMean",
     "OneHot",
     "PaddingMask",
+    "PeriodicEmbedding",
+    "PiecewiseLinearEmbedding",
     "PositionEmbedding",
     "WeightedAverage",
 ]

@@ -97,3 +97,8 @@ class Column(Declared, HasIds):
     def quantile_buckets(self) -> int:
         """Into how many buckets of equally many rows its numbers are cut; 1 for not at all."""
         return 1
+
+    @property
+    def linear_bins(self) -> int:
+        """Into how many bins its numbers are cut for a piecewise-linear embedding; 0 for none."""
+        return 0
