@@ -9,13 +9,17 @@ from __future__ import annotations
 import asyncio
 import struct
 
+import hpack
+
 __all__ = ["Connection"]
 
 _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PING, _GOAWAY, _WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
 _END_STREAM, _ACK, _END_HEADERS = 1, 1, 4
 _LARGEST_WINDOW = 2**31 - 1
 _FIRST_WINDOW = 65_535
-_HEADER_TABLE_SIZE, _INITIAL_WINDOW_SIZE = 1, 4
+_INITIAL_WINDOW_SIZE = 4
+# HPACK's own table has 61 entries; those that a client adds come after, the last one first.
+_FIRST_INDEX, _INDEXED, _ADDED = 62, 0x80, 0x40
 
 
 class Connection:
@@ -27,7 +31,10 @@ class Connection:
         """Opens HTTP/2 for calls of one method."""
         self._reader, self._writer = reader, writer
         self._stream = -1
-        self._head = _literals(
+        self._decoder = hpack.Decoder()
+        # By what came: headers of indices alone, which mean the same whenever they come again.
+        self._known: dict[bytes, list[tuple[str, str]]] = {}
+        self._head, self._known_head = _indexed(
             {
                 ":method": "POST",
                 ":scheme": "http",
@@ -37,11 +44,8 @@ class Connection:
                 "content-type": "application/grpc",
             }
         )
-        # The server shall repeat what it says in full, so that no table need be kept, and send without
-        # waiting for leave.
-        settings = struct.pack(
-            ">HIHI", _HEADER_TABLE_SIZE, 0, _INITIAL_WINDOW_SIZE, _LARGEST_WINDOW
-        )
+        # The server shall send without waiting for leave.
+        settings = struct.pack(">HI", _INITIAL_WINDOW_SIZE, _LARGEST_WINDOW)
         window = struct.pack(">I", _LARGEST_WINDOW - _FIRST_WINDOW)
         writer.write(
             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -56,9 +60,10 @@ class Connection:
           ValueError: If the call ends with another status than OK.
         """
         self._stream += 2
+        head, self._head = self._head, self._known_head
         message = struct.pack(">BI", 0, len(request)) + request
         self._writer.write(
-            _frame(_HEADERS, _END_HEADERS, self._stream, self._head)
+            _frame(_HEADERS, _END_HEADERS, self._stream, head)
             + _frame(_DATA, _END_STREAM, self._stream, message)
         )
         answer = b""
@@ -68,14 +73,24 @@ class Connection:
             payload = await self._reader.readexactly(int.from_bytes(start[:3], "big"))
             if kind == _DATA:
                 answer += payload
-            elif kind == _HEADERS and flags & _END_STREAM:
-                if b"grpc-status\x010" not in payload:
-                    raise ValueError(repr(payload))
-                return answer[5:]
+            elif kind == _HEADERS:
+                headers = self._headers(payload)
+                if flags & _END_STREAM:
+                    if ("grpc-status", "0") not in headers:
+                        raise ValueError(repr(headers))
+                    return answer[5:]
             elif kind in (_SETTINGS, _PING) and not flags & _ACK:
                 self._writer.write(_frame(kind, _ACK, 0, payload if kind == _PING else b""))
             elif kind in (_RST_STREAM, _GOAWAY):
                 raise ValueError(f"the server ended it: {payload!r}")
+
+    def _headers(self, payload: bytes) -> list[tuple[str, str]]:
+        found = self._known.get(payload)
+        if found is None:
+            found = self._decoder.decode(payload)
+            if min(payload) >= _INDEXED:
+                self._known[payload] = found
+        return found
 
     async def close(self) -> None:
         """Ends the connection."""
@@ -87,9 +102,11 @@ def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
     return len(payload).to_bytes(3, "big") + struct.pack(">BBI", kind, flags, stream) + payload
 
 
-def _literals(headers: dict[str, str]) -> bytes:
-    """Returns headers as literals that go into no table, each shorter than 127 bytes."""
-    return b"".join(
-        bytes([0, len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
+def _indexed(headers: dict[str, str]) -> tuple[bytes, bytes]:
+    """Returns headers, each shorter than 127 bytes, as HPACK sends them: in full, and when they are known."""
+    first = b"".join(
+        bytes([_ADDED, len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
         for name, value in headers.items()
     )
+    known = bytes(_INDEXED | _FIRST_INDEX + place for place in reversed(range(len(headers))))
+    return first, known

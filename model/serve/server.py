@@ -37,7 +37,7 @@ from skewless.model.serve.transport.connections import (
     ConnectionLimits,
     Connections,
 )
-from skewless.model.serve.transport.decoding import DecodedCalls
+from skewless.model.serve.transport.grpc_connection import GrpcLimits
 from skewless.model.serve.transport.grpc_server import GrpcServer
 from skewless.model.serve.transport.health import SERVICE, Health
 from skewless.model.serve.transport.reflection import add_reflection
@@ -49,13 +49,6 @@ from skewless.schemas.errors import DataError, UsageError
 __all__ = ["Options", "listening_at", "serve"]
 
 _BACKLOG = 2048
-# Of gRPC: calls of one connection, of all; its handshake's time; what is kept open without a call; and
-# how long at most, so that calls whose message never comes whole end at some time.
-_GRPC_STREAMS = 128
-_GRPC_CALLS = 1000
-_GRPC_HANDSHAKE_SECONDS = 10
-_GRPC_IDLE_SECONDS = 300
-_GRPC_AGE_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -151,7 +144,7 @@ async def serve(options: Options) -> None:
     with _stopping_on_signals(stop, http):
         await _load(options, models)
         health.look()
-        rpc.start()
+        await rpc.start()
         watching = asyncio.create_task(_watch(options, models, health))
         answering = asyncio.create_task(http.serve(sockets=[listening]))
         _tell(options, models, listening, rpc_port)
@@ -218,7 +211,7 @@ def _http_config(app: object, options: Options, observer: Observer) -> uvicorn.C
     )
 
 
-def listening_at(host: str, port: int) -> socket.socket:
+def listening_at(host: str, port: int, option: str = "--port") -> socket.socket:
     """Returns a socket that listens there.
 
     Raises:
@@ -229,7 +222,7 @@ def listening_at(host: str, port: int) -> socket.socket:
         listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except (OSError, OverflowError) as error:
         raise UsageError(
-            f"--host {host} --port {port}: cannot listen there: {error}; choose another"
+            f"--host {host} {option} {port}: cannot listen there: {error}; choose another"
         ) from error
     # Taken over by each connection. asyncio sets it on sockets that it opened alone, and an answer's
     # body would wait 40 ms for the client to acknowledge its head.
@@ -244,39 +237,20 @@ def _rpc_server(
     observer: Observer,
     stopping: Callable[[], bool],
 ) -> tuple[GrpcServer, int | None, Health]:
-    authorized = [] if options.tokens is None else [AuthorizedCalls(options.tokens, observer)]
-    server = GrpcServer(
-        [
-            ("grpc.max_receive_message_length", options.max_body_bytes),
-            ("grpc.max_send_message_length", -1),
-            ("grpc.so_reuseport", 0),
-            ("grpc.max_concurrent_streams", _GRPC_STREAMS),
-            ("grpc.server_handshake_timeout_ms", 1000 * _GRPC_HANDSHAKE_SECONDS),
-            ("grpc.max_connection_idle_ms", 1000 * _GRPC_IDLE_SECONDS),
-            ("grpc.max_connection_age_ms", 1000 * _GRPC_AGE_SECONDS),
-            ("grpc.max_connection_age_grace_ms", round(1000 * options.timeout)),
-        ],
-        [*authorized, DecodedCalls()],
-        calls=_GRPC_CALLS,
-    )
+    limits = GrpcLimits(message_bytes=options.max_body_bytes, grace_seconds=options.timeout)
+    refusal = () if options.tokens is None else (AuthorizedCalls(options.tokens, observer),)
+    server = GrpcServer(limits, observer.failed, *refusal)
     add_services(server, models, batcher, observer, options.timeout, options.max_body_bytes)
     add_inference_service(server, models, batcher, observer, options.timeout, stopping)
     services = [*TENSORFLOW_SERVICES, DESCRIPTOR]
     health = Health(models, [service.full_name for service in services])
-    health.add_to(server.threaded)
-    add_reflection(server.threaded, [*services, SERVICE])
+    health.add_to(server)
+    add_reflection(server, [*services, SERVICE])
     if options.grpc_port is None:
         return server, None, health
-    address = f"[{options.host}]" if ":" in options.host else options.host
-    try:
-        port = server.add_port(
-            f"{address}:{options.grpc_port}", options.tls and options.tls.credentials
-        )
-    except RuntimeError as error:
-        raise UsageError(
-            f"--host {options.host} --grpc-port {options.grpc_port}: cannot listen there: {error}; choose another"
-        ) from error
-    return server, port, health
+    listening = listening_at(options.host, options.grpc_port, "--grpc-port")
+    server.listen(listening, None if options.tls is None else options.tls.grpc_context)
+    return server, listening.getsockname()[1], health
 
 
 @contextlib.contextmanager

@@ -39,14 +39,18 @@ __all__ = ["add_services"]
 # Tensors of so many bytes are read without leaving the event loop.
 _AT_ONCE = 64 * 1024
 _CLASSIFY, _REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
-# Where a TensorProto holds its values; clients read these fields as they are.
+# By NumPy's letter for a type: TensorFlow's number, and where a TensorProto holds its values; clients read
+# these fields as they are.
 _FIELDS = {
-    tf.float32: "float_val",
-    tf.float64: "double_val",
-    tf.int32: "int_val",
-    tf.int64: "int64_val",
-    tf.bool: "bool_val",
-    tf.string: "string_val",
+    np.dtype(kind.as_numpy_dtype).char: (kind.as_datatype_enum, field)
+    for kind, field in {
+        tf.float32: "float_val",
+        tf.float64: "double_val",
+        tf.int32: "int_val",
+        tf.int64: "int64_val",
+        tf.bool: "bool_val",
+        tf.string: "string_val",
+    }.items()
 }
 
 
@@ -104,7 +108,7 @@ class _PredictionService(Service, prediction_service_pb2_grpc.PredictionServiceS
                 model_spec=model_spec(servable, request.model_spec.name, signature)
             )
             for name, value in outputs.items():
-                reply.outputs[name].CopyFrom(_tensor(value))
+                _fill(reply.outputs[name], value)
             return reply
 
         return await self.answer(context, "predict", work)
@@ -256,11 +260,9 @@ def _examples(given: input_pb2.Input) -> list[bytes]:
     return [row.SerializeToString() for row in given.example_list.examples]
 
 
-def _tensor(value: np.ndarray) -> tensor_pb2.TensorProto:
-    """Returns the tensor with its values in their own field, as TensorFlow Serving sends it."""
-    kind = tf.dtypes.as_dtype(value.dtype)
-    tensor = tensor_pb2.TensorProto(dtype=kind.as_datatype_enum)
+def _fill(tensor: tensor_pb2.TensorProto, value: np.ndarray) -> None:
+    """Puts values into a tensor's own field for them, as TensorFlow Serving sends it."""
+    tensor.dtype, field = _FIELDS[value.dtype.char]
     for size in value.shape:
         tensor.tensor_shape.dim.add(size=size)
-    getattr(tensor, _FIELDS[kind]).extend(value.ravel().tolist())
-    return tensor
+    getattr(tensor, field).extend(value.ravel().tolist())

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from skewless.model.serve.models.registry import Models
+from skewless.model.serve.transport.grpc_server import GrpcServer
 
 __all__ = ["SERVICE", "Health"]
 
 SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"]
 
 _LOOK_SECONDS = 0.1
-_WATCH_THREADS = 2
 _States = health_pb2.HealthCheckResponse
 
 
@@ -35,7 +33,7 @@ class Health:
         self._told: dict[str, int] = {}
         self.look()
 
-    def add_to(self, server: grpc.Server) -> None:
+    def add_to(self, server: GrpcServer) -> None:
         """Adds the service to a server that is not yet started."""
         health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
 
@@ -49,9 +47,8 @@ class Health:
         gone = dict.fromkeys(self._told, _States.SERVICE_UNKNOWN)
         every = _States.SERVING if any_serves else _States.NOT_SERVING
         states = gone | states | dict.fromkeys(self._services, every)
-        for name, state in states.items():
-            if self._told.get(name) != state:
-                self._servicer.set(name, state)
+        if states != self._told:
+            self._servicer.tell(states)
         self._told = states
 
     async def watch(self) -> None:
@@ -62,29 +59,46 @@ class Health:
 
     def stop(self) -> None:
         """Says that nothing is served any more, and ends the streams of those who watch."""
-        self._servicer.enter_graceful_shutdown()
-        self._servicer.end_watches()
+        stopped = dict.fromkeys(self._told, _States.NOT_SERVING)
+        self._servicer.tell(stopped, stopping=True)
 
 
-class _Servicer(health.HealthServicer):
-    """The library's, whose `Watch` would hold a server that stops until its grace is over."""
+class _Servicer(health_pb2_grpc.HealthServicer):
+    """Answers with what was told last.
+
+    The library's own for the event loop lets only one client at a time watch a service.
+    """
 
     def __init__(self) -> None:
-        super().__init__(True, ThreadPoolExecutor(_WATCH_THREADS, "health"))
-        self._watching: set[Callable[[Any], None]] = set()
+        self._states: dict[str, int] = {}
+        self._changed = asyncio.Event()
+        self._stopping = False
 
-    def Watch(  # noqa: N802
-        self,
-        request: health_pb2.HealthCheckRequest,
-        context: grpc.ServicerContext,
-        send_response_callback: Callable[[Any], None],
+    def tell(self, states: Mapping[str, int], stopping: bool = False) -> None:
+        """Takes the states as they are now; `stopping` ends the streams of those who watch."""
+        self._states, self._stopping = dict(states), stopping
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def Check(  # noqa: N802
+        self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext
+    ) -> health_pb2.HealthCheckResponse:
+        """Answers with the state of a service, or NOT_FOUND."""
+        if request.service not in self._states:
+            await context.abort(grpc.StatusCode.NOT_FOUND)
+        return health_pb2.HealthCheckResponse(status=self._states[request.service])
+
+    async def Watch(  # noqa: N802
+        self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext
     ) -> None:
         """Sends the state of a service now and whenever it changes."""
-        self._watching.add(send_response_callback)
-        context.add_callback(lambda: self._watching.discard(send_response_callback))
-        super().Watch(request, context, send_response_callback)
-
-    def end_watches(self) -> None:
-        """Ends all streams."""
-        for send in tuple(self._watching):
-            send(None)
+        sent = None
+        while True:
+            changed = self._changed
+            state = self._states.get(request.service, _States.SERVICE_UNKNOWN)
+            if state != sent:
+                await context.write(health_pb2.HealthCheckResponse(status=state))
+                sent = state
+            if self._stopping:
+                return
+            await changed.wait()

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import grpc
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor_pool import DescriptorPool
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
+
+from skewless.model.serve.transport.grpc_server import GrpcServer
 
 __all__ = ["add_reflection", "described"]
 
 
-def add_reflection(server: grpc.Server, services: Sequence[Any]) -> None:
+def add_reflection(server: GrpcServer, services: Sequence[Any]) -> None:
     """Adds the service to a server that is not yet started.
 
     Args:
@@ -25,7 +26,8 @@ def add_reflection(server: grpc.Server, services: Sequence[Any]) -> None:
     for service in services:
         _add(pool, service.file, added)
     names = [service.full_name for service in services]
-    reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), server, pool)
+    servicer = reflection.aio.ReflectionServicer((*names, reflection.SERVICE_NAME), pool)
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)
 
 
 def described(file: str, service: str, methods: Mapping[str, tuple[Any, Any]]) -> Any:

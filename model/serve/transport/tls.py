@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc
 from google.protobuf import descriptor_pb2
 
 from skewless.model.serve.text_messages import message_class, read_message
@@ -29,11 +28,11 @@ class Tls:
 
     Attributes:
       context: For HTTP.
-      credentials: For gRPC.
+      grpc_context: For gRPC, which wants HTTP/2.
     """
 
     context: ssl.SSLContext
-    credentials: grpc.ServerCredentials
+    grpc_context: ssl.SSLContext
 
 
 def load_tls(path: str | Path) -> Tls:
@@ -52,7 +51,9 @@ def load_tls(path: str | Path) -> Tls:
         raise UsageError(
             f"{path}: client_verify needs custom_ca; add the certificate of who signs those of clients"
         )
-    return Tls(_context(path, message), _credentials(message))
+    grpc_context = _context(path, message)
+    grpc_context.set_alpn_protocols(["h2"])
+    return Tls(_context(path, message), grpc_context)
 
 
 def _context(path: str | Path, config: Any) -> ssl.SSLContext:
@@ -78,14 +79,6 @@ def _context(path: str | Path, config: Any) -> ssl.SSLContext:
     if config.client_verify:
         context.verify_mode = ssl.CERT_REQUIRED
     return context
-
-
-def _credentials(config: Any) -> grpc.ServerCredentials:
-    return grpc.ssl_server_credentials(
-        [(config.server_key.encode(), config.server_cert.encode())],
-        root_certificates=config.custom_ca.encode() or None,
-        require_client_auth=config.client_verify,
-    )
 
 
 def _message_class() -> Any:

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import hmac
 import logging
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import grpc
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from skewless.model.serve.exchange import error_response
@@ -106,27 +104,19 @@ class AuthorizedApp:
         await self._app(scope, receive, send)
 
 
-class AuthorizedCalls(grpc.ServerInterceptor):
-    """Lets calls with a token through to their methods."""
+class AuthorizedCalls:
+    """Says which gRPC calls come without a token."""
 
     def __init__(self, tokens: Tokens, observer: Observer) -> None:
         """Takes who is told of refusals."""
         self._tokens, self._observer = tokens, observer
 
-    def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Any],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Any:
-        """Returns the method's handler, or one that refuses."""
-        if handler_call_details.method.startswith(_OPEN_METHODS):
-            return continuation(handler_call_details)
-        metadata = dict(handler_call_details.invocation_metadata)
-        if self._tokens.accept(str(metadata.get("authorization", ""))):
-            return continuation(handler_call_details)
-        return grpc.stream_stream_rpc_method_handler(self._refuse)
-
-    def _refuse(self, requests: Any, context: grpc.ServicerContext) -> None:
+    def __call__(self, method: str, headers: Mapping[bytes, bytes], peer: str) -> str | None:
+        """Returns why a call is refused, or None."""
+        if method.startswith(_OPEN_METHODS):
+            return None
+        if self._tokens.accept(headers.get(b"authorization", b"").decode("latin-1")):
+            return None
         self._observer.begin()
-        self._observer.end("grpc", "other", "UNAUTHENTICATED", 0.0, peer=context.peer())
-        context.abort(grpc.StatusCode.UNAUTHENTICATED, _REFUSAL)
+        self._observer.end("grpc", "other", "UNAUTHENTICATED", 0.0, peer=peer)
+        return _REFUSAL

@@ -1,0 +1,389 @@
+"""One HTTP/2 connection that carries gRPC, by h2: frames come in, calls begin, answers go out.
+
+Written after RFC 9113 and gRPC's "gRPC over HTTP2". It lives in the event loop: all calls that came
+while the loop was busy enter it together, and so meet in a batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import grpc
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import (
+    ConnectionTerminated,
+    DataReceived,
+    Event,
+    RemoteSettingsChanged,
+    RequestReceived,
+    StreamEnded,
+    StreamReset,
+    WindowUpdated,
+)
+from h2.exceptions import H2Error, NoSuchStreamError, ProtocolError
+from h2.settings import SettingCodes, Settings
+from hyperframe.frame import GoAwayFrame
+
+from skewless.model.serve.transport.grpc_call import Call, Headers, status
+
+__all__ = ["GrpcConnection", "GrpcLimits", "Opener"]
+
+_FIRST_WINDOW = 65_535
+_STREAM_WINDOW = 1 << 20
+_CONNECTION_WINDOW = 1 << 24
+
+
+@dataclass(frozen=True)
+class GrpcLimits:
+    """What a client of gRPC may do.
+
+    Attributes:
+      message_bytes: Of a request.
+      calls: Of all connections at a time; one more is refused as RESOURCE_EXHAUSTED.
+      streams: Calls of one connection at a time.
+      connections: At a time; one more is closed.
+      header_bytes: Of a call.
+      handshake_seconds: From the connection to HTTP/2's first frame, and for TLS before it.
+      idle_seconds: Without a call, then the connection ends.
+      age_seconds: Then the connection takes no new calls, so that calls whose request never comes whole
+        end at some time; clients open another.
+      grace_seconds: For the calls that are under way then.
+      frames_between_calls: Frames that are no part of a call, or empty, or end one before its time,
+        since a call was last answered. One more ends the connection: they cost a client nothing.
+    """
+
+    message_bytes: int = 64 << 20
+    calls: int = 1000
+    streams: int = 128
+    connections: int = 1000
+    header_bytes: int = 64 << 10
+    handshake_seconds: float = 10.0
+    idle_seconds: float = 300.0
+    age_seconds: float = 600.0
+    grace_seconds: float = 60.0
+    frames_between_calls: int = 5000
+
+
+class Opener(Protocol):
+    """What a connection asks of its server."""
+
+    limits: GrpcLimits
+
+    def admit(self, connection: GrpcConnection) -> bool:
+        """Returns whether there is room for one more."""
+
+    def open(self, connection: GrpcConnection, stream: int, headers: Headers) -> Call | None:
+        """Returns the call that headers ask for, or refuses it."""
+
+    def lost(self, connection: GrpcConnection) -> None:
+        """Forgets a connection."""
+
+
+@dataclass
+class _Outgoing:
+    """What a stream has to send when the client makes room for it."""
+
+    data: bytearray = field(default_factory=bytearray)
+    last: Sequence[tuple[bytes, bytes]] | None = None
+    waiters: list[asyncio.Future[None]] = field(default_factory=list)
+
+
+class GrpcConnection(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, opener: Opener) -> None:
+        """Takes the server that it is of."""
+        self._opener, self._limits = opener, opener.limits
+        self._loop = asyncio.get_running_loop()
+        configuration = H2Configuration(
+            client_side=False,
+            header_encoding=None,
+            # Nothing is passed on to another server, and what is asked for by name need not be there: a
+            # twentieth of a call.
+            validate_inbound_headers=False,
+            validate_outbound_headers=False,
+            normalize_outbound_headers=False,
+        )
+        self._http2 = H2Connection(configuration)
+        self._http2.local_settings = Settings(
+            client=False,
+            initial_values={
+                SettingCodes.MAX_CONCURRENT_STREAMS: self._limits.streams,
+                SettingCodes.MAX_HEADER_LIST_SIZE: self._limits.header_bytes,
+                SettingCodes.INITIAL_WINDOW_SIZE: _STREAM_WINDOW,
+            },
+        )
+        self._calls: dict[int, Call] = {}
+        # Streams of which the client may still send.
+        self._coming: set[int] = set()
+        self._out: dict[int, _Outgoing] = {}
+        self._made = self._active = time.monotonic()
+        self._spoke = self._flushing = False
+        self._left: float | None = None
+        self._idle_frames = 0
+        self._peer = ""
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greets the client, if there is room for one more."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._peer = _address(transport.get_extra_info("peername"))
+        tls = transport.get_extra_info("ssl_object")
+        speaks = tls is None or tls.selected_alpn_protocol() == "h2"
+        if not (speaks and self._opener.admit(self)):
+            transport.abort()
+            return
+        self._http2.initiate_connection()
+        self._http2.increment_flow_control_window(_CONNECTION_WINDOW - _FIRST_WINDOW)
+        self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        """Takes what came, unless it is not HTTP/2."""
+        if self._transport.is_closing():
+            return
+        try:
+            for event in self._http2.receive_data(data):
+                self._happened(event)
+        except H2Error:
+            self._end()
+            return
+        if self._idle_frames > self._limits.frames_between_calls:
+            self._http2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
+            self._end()
+            return
+        self._flush_soon()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Ends the calls that nobody waits for any more."""
+        self._opener.lost(self)
+        for stream in list(self._out):
+            self._drop(stream)
+        for call in list(self._calls.values()):
+            call.gone()
+
+    def pause_writing(self) -> None:
+        """Reads no more from a client that does not read its answers."""
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Reads on."""
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    # What its server calls.
+
+    def look(self, now: float) -> None:
+        """Ends it, or begins to, when its time is over."""
+        limits = self._limits
+        if self._left is not None:
+            if now - self._left > limits.grace_seconds:
+                self._transport.abort()
+        elif not self._spoke:
+            if now - self._made > limits.handshake_seconds:
+                self._transport.abort()
+        elif now - self._made > limits.age_seconds or (
+            not self._calls and now - self._active > limits.idle_seconds
+        ):
+            self.leave()
+
+    def leave(self) -> None:
+        """Takes no new calls, and closes when the last has been answered."""
+        if self._left is None:
+            self._left = time.monotonic()
+            # h2's own way out would also forbid answers to the calls that are under way.
+            last = self._http2.highest_inbound_stream_id
+            self._flush()
+            self._transport.write(GoAwayFrame(0, last_stream_id=last).serialize())
+        self._close_if_done()
+
+    def cancel(self) -> None:
+        """Ends its calls before their time, and itself."""
+        for call in list(self._calls.values()):
+            call.cancel()
+        self._end()
+
+    def refuse(self, stream: int, code: grpc.StatusCode, details: str) -> None:
+        """Ends a call that has not begun."""
+        self.send_headers(stream, status(code, details), end=True)
+
+    def ended(self, call: Call) -> None:
+        """Forgets a call."""
+        self._calls.pop(call.stream, None)
+        self._active = time.monotonic()
+        if self._left is not None:
+            self._loop.call_soon(self._close_if_done)
+
+    # What its calls ask of it.
+
+    def peer(self) -> str:
+        """Returns the client's address."""
+        return self._peer
+
+    def send_headers(
+        self, stream: int, headers: Sequence[tuple[bytes, bytes]], end: bool = False
+    ) -> None:
+        """Sends headers; `end` makes them the last, after all data."""
+        outgoing = self._out.get(stream)
+        if end and outgoing is not None:
+            outgoing.last = headers
+            return
+        with contextlib.suppress(ProtocolError):  # The client has ended it, or the connection.
+            self._http2.send_headers(stream, headers, end_stream=end)
+        if end:
+            self._answered(stream)
+        self._flush_soon()
+
+    def send_data(self, stream: int, data: bytes) -> None:
+        """Sends bytes as the client makes room for them."""
+        outgoing = self._out.get(stream)
+        if outgoing is None and len(data) <= self._room(stream):
+            with contextlib.suppress(ProtocolError):
+                self._http2.send_data(stream, data)
+        else:
+            if outgoing is None:
+                outgoing = self._out[stream] = _Outgoing()
+            outgoing.data += data
+            self._pump(stream)
+        self._flush_soon()
+
+    async def drained(self, stream: int) -> None:
+        """Returns when the bytes of a stream have gone out."""
+        if outgoing := self._out.get(stream):
+            waiter = self._loop.create_future()
+            outgoing.waiters.append(waiter)
+            await waiter
+
+    # Its own.
+
+    def _happened(self, event: Event) -> None:
+        match event:
+            case RequestReceived():
+                self._open(event.stream_id, dict(event.headers))
+            case DataReceived():
+                if event.flow_controlled_length:
+                    self._http2.acknowledge_received_data(
+                        event.flow_controlled_length, event.stream_id
+                    )
+                if not event.data:
+                    self._idle_frames += 1
+                elif call := self._calls.get(event.stream_id):
+                    call.received(event.data)
+            case StreamEnded():
+                self._coming.discard(event.stream_id)
+                if call := self._calls.get(event.stream_id):
+                    call.half_closed()
+            case WindowUpdated():
+                self._idle_frames += 1
+                self._pump_all() if event.stream_id == 0 else self._pump(event.stream_id)
+            case StreamReset():
+                self._idle_frames += 1
+                self._coming.discard(event.stream_id)
+                self._drop(event.stream_id)
+                if call := self._calls.get(event.stream_id):
+                    call.gone()
+            case ConnectionTerminated():
+                self._end()
+            case _:
+                self._spoke = True
+                self._idle_frames += 1
+                if isinstance(event, RemoteSettingsChanged):
+                    self._pump_all()
+
+    def _open(self, stream: int, headers: Headers) -> None:
+        self._coming.add(stream)
+        if self._left is not None:
+            with contextlib.suppress(ProtocolError):
+                self._http2.reset_stream(stream, ErrorCodes.REFUSED_STREAM)
+        elif headers.get(b":method") != b"POST":
+            self.send_headers(stream, ((b":status", b"405"),), end=True)
+        elif not headers.get(b"content-type", b"").startswith(b"application/grpc"):
+            self.send_headers(stream, ((b":status", b"415"),), end=True)
+        elif call := self._opener.open(self, stream, headers):
+            self._calls[stream] = call
+            call.begin()
+
+    def _answered(self, stream: int) -> None:
+        self._idle_frames = 0
+        if stream in self._coming:
+            # Its end may be among what has come already.
+            self._loop.call_soon(self._want_no_more, stream)
+
+    def _want_no_more(self, stream: int) -> None:
+        if stream in self._coming:
+            self._coming.discard(stream)
+            with contextlib.suppress(ProtocolError):
+                self._http2.reset_stream(stream, ErrorCodes.NO_ERROR)
+            self._flush_soon()
+
+    def _pump_all(self) -> None:
+        for stream in list(self._out):
+            self._pump(stream)
+
+    def _pump(self, stream: int) -> None:
+        outgoing = self._out.get(stream)
+        if outgoing is None:
+            return
+        while outgoing.data:
+            room = self._room(stream)
+            if room <= 0:
+                return
+            with contextlib.suppress(ProtocolError):
+                self._http2.send_data(stream, bytes(outgoing.data[:room]))
+            del outgoing.data[:room]
+            if (
+                room == self._http2.max_outbound_frame_size
+            ):  # It was worth the frames that led to it.
+                self._idle_frames = 0
+        self._drop(stream)
+        if outgoing.last is not None:
+            self.send_headers(stream, outgoing.last, end=True)
+            self._close_if_done()
+
+    def _room(self, stream: int) -> int:
+        """Returns how many bytes may be sent now in one frame."""
+        try:
+            window = self._http2.local_flow_control_window(stream)
+        except NoSuchStreamError:  # The client has ended it, and we hear of that in a moment.
+            return 0
+        return min(window, self._http2.max_outbound_frame_size)
+
+    def _drop(self, stream: int) -> None:
+        outgoing = self._out.pop(stream, None)
+        for waiter in () if outgoing is None else outgoing.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _flush_soon(self) -> None:
+        """Writes once for all that is sent in this turn of the loop."""
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        if not self._transport.is_closing() and (data := self._http2.data_to_send()):
+            self._transport.write(data)
+
+    def _close_if_done(self) -> None:
+        if self._left is not None and not self._calls and not self._out:
+            self._flush()
+            self._transport.close()
+
+    def _end(self) -> None:
+        self._flush()
+        self._transport.close()
+
+
+def _address(peer: Any) -> str:
+    """Returns an address as gRPC writes it."""
+    host, port = peer[:2] if peer else ("", 0)
+    return f"ipv6:[{host}]:{port}" if ":" in host else f"ipv4:{host}:{port}"
