@@ -18,6 +18,7 @@ from skewless.beam_pipelines import init
 from skewless.beam_pipelines.init import guess_spec, pieces
 from skewless.beam_pipelines.init.proposal import Proposal
 from skewless.beam_pipelines.init.sample import take_sample
+from skewless.beam_pipelines.init.training.sizes import model_and_training
 from skewless.schemas import load
 from skewless.schemas.errors import DataError, UsageError
 from skewless.schemas.examples import reviews
@@ -154,6 +155,7 @@ def test_declarations_follow_from_the_values(tmp_path: Path) -> None:
     assert features["amount"]["scale"] == "log1p"
     assert features["age"] == {
         "type": "numeric", "scale": "z_score", "missing": "mean", "indicator": True,
+        "embedding": "piecewise_linear",
     }  # fmt: skip
     assert "# Not features:" in text
     assert "- verdict (leak): alone it tells 100% of labels" in text
@@ -225,6 +227,34 @@ def test_a_number_that_orders_as_the_label_is_left_out(tmp_path: Path) -> None:
     proposal = labelled(tmp_path, label, copied=[2 * value + 1 for value in label])
     assert kinds(proposal)["copied"] == "leak"
     assert kinds(proposal)["x"] == "number"
+
+
+def test_a_column_that_counts_the_rows_is_left_out(tmp_path: Path) -> None:
+    rows = 200
+    proposal = labelled(
+        tmp_path,
+        [place % 2 for place in range(rows)],
+        instant=[place + 17 for place in range(rows)],
+        apart=[2 * place for place in range(rows)],
+    )
+    assert kinds(proposal)["instant"] == "near-unique"
+    assert kinds(proposal)["apart"] == "number"
+
+
+def test_the_network_and_its_training_follow_from_the_rows() -> None:
+    numbers, texts = [{"type": "numeric"}], [{"type": "text"}]
+    small, large = model_and_training(300, numbers), model_and_training(20_000, numbers)
+    assert small[0]["hidden"] == [64]
+    assert large[0]["hidden"] == [256, 128]
+    assert small[1]["epochs"] == 60
+    assert large[1]["epochs"] == 40
+    assert model_and_training(10_000_000, numbers)[1]["epochs"] == 5
+    assert model_and_training(20_000, texts)[1]["epochs"] == 10
+    for _, training in (small, large):
+        assert training["early_stopping"] < training["epochs"]
+    # At least ten steps an epoch, however few rows.
+    for rows in (320, 1_000, 5_000, 10_000, 400_000):
+        assert rows / model_and_training(rows, numbers)[1]["batch_size"] >= 10
 
 
 def test_numbered_columns_become_one_feature(tmp_path: Path) -> None:

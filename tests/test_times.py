@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from skewless.beam_pipelines.init.features import guess_feature
 from skewless.beam_pipelines.init.profile import profile
 from skewless.beam_pipelines.inspect_records import meaning
+from skewless.beam_pipelines.transform.numeric import NumericConstants
 from skewless.model.exported.transform import Transform
 from skewless.schemas import parse
 from skewless.schemas.errors import SpecError
@@ -26,9 +27,10 @@ from skewless.schemas.rows.json_rows import canonical_rows
 from skewless.schemas.rows.raw_columns import raw_columns
 from skewless.schemas.rows.row_encoding import sparse_tensors
 from skewless.schemas.rows.times.calendar import part_of
+from skewless.schemas.rows.times.entries import time_numbers
 from skewless.schemas.rows.times.parsing import NO_TIME, parse_times
 from skewless.schemas.rows.times.words import part_word
-from skewless.schemas.spec.kinds.timestamp import PART_SIZES
+from skewless.schemas.spec.kinds.timestamp import PART_SIZES, TimestampFeature
 from tests.transform_rows import transform_rows
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -181,6 +183,17 @@ def test_a_bad_time_is_a_fault_with_its_remedy_and_a_missing_one_is_none() -> No
     assert "ISO 8601" in faults[5]
     _, faults = read_as_times(pa.array([time(12, 30)]))
     assert "got '12:30:00'" in faults[0]
+
+
+def test_a_trend_ends_where_the_training_rows_do() -> None:
+    feature = TimestampFeature(parts=(), trend=True)
+    of_days = (np.array([value], np.float32) for value in (15.0, 2.0, 10.0, 20.0, 15.0))
+    spread = NumericConstants(*of_days, np.zeros((1, 0), np.float32))
+    day = 86_400_000_000
+    # Counted from 2000 on.
+    times = tf.constant([[(10_957 + at) * day] for at in (0, 10, 17, 20, 99)], tf.int64)
+    found = time_numbers(feature, times, spread)[:, 0]
+    np.testing.assert_allclose(found, [-2.5, -2.5, 1.0, 2.5, 2.5])
 
 
 def test_records_hold_parts_ages_and_the_trend(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ Kind = Literal[
 
 _IDENTIFIER = re.compile(r"(^|_)(id|ids|uuid|guid|key|code|sku|zip|isbn)$", re.IGNORECASE)
 _ONE_HOT = 12
+# Rows of which fewer may be each other's successors by chance, and how near a total is guessed.
+_FEW_ROWS, _ABOUT = 50, 0.02
 _TEXT_LENGTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 _LIST_LENGTHS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 
@@ -187,6 +189,8 @@ def _number(profile: Profile) -> Guess:
         if profile.occurrences < 1.25:
             return left_out(name, "near-unique", "a number that names each row anew")
         return _category(profile)
+    if _counts_rows(profile, numbers):
+        return left_out(name, "near-unique", "counts the rows: nothing to learn")
     low, first, middle, last, high = np.quantile(numbers, (0, 0.05, 0.5, 0.95, 1))
     # The outermost tenth of the values reaches over more than three times the range of the rest.
     heavy = max(high - last, first - low) > 3 * max(last - first, 1e-12)
@@ -199,12 +203,23 @@ def _number(profile: Profile) -> Guess:
         feature["missing"] = "median" if heavy else "mean"
         if profile.missing_share >= 0.01:
             feature["indicator"] = True
+    feature["embedding"] = "piecewise_linear"
     why = f"{low:.6g} to {high:.6g}, median {middle:.6g}"
     why += ", a long tail" if heavy else ""
     unfit = len(profile.numbers) - len(numbers)
     if unfit:
         why += f"; {unfit:,} values are no numbers: preprocess rejects their rows"
     return Guess(name, "number", why + _missing(profile), feature)
+
+
+def _counts_rows(profile: Profile, numbers: np.ndarray) -> bool:
+    """Whether whole numbers are each other's successors, one a row, as far as the sample tells."""
+    if not profile.integral or profile.distinct < profile.rows or profile.rows < _FEW_ROWS:
+        return False
+    span = float(numbers.max() - numbers.min()) + 1
+    if profile.rows >= profile.total:
+        return span == profile.rows
+    return bool(abs(span / profile.total - 1) < _ABOUT)
 
 
 def _length(lengths: np.ndarray, ladder: tuple[int, ...], share: float) -> tuple[int, float]:

@@ -14,6 +14,7 @@ from skewless.beam_pipelines.init.label import LabelGuess, guess_label, likely_l
 from skewless.beam_pipelines.init.overlap import duplicates, leaks
 from skewless.beam_pipelines.init.profile import Profile, missing_texts, profile
 from skewless.beam_pipelines.init.sample import Sample
+from skewless.beam_pipelines.init.training.sizes import model_and_training
 from skewless.beam_pipelines.init.wide import MOST_CLOSE, Wide, look_at_wide
 from skewless.schemas.errors import DataError, UsageError, listed, nearest
 from skewless.schemas.rows.csv_format import CsvFormat
@@ -193,7 +194,7 @@ def _grouped(guesses: Sequence[Guess]) -> list[tuple[str, Guess]]:
     series: dict[str, list[Guess]] = {}
     for guess in guesses:
         match = re.fullmatch(r"(.*?[A-Za-z])_?\d+", guess.column)
-        if match and guess.kind == "number" and set(guess.feature or ()) <= {"type", "scale"}:
+        if match and guess.kind == "number" and _alike(guess.feature or {}):
             series.setdefault(f"{match.group(1)} {guess.feature}", []).append(guess)
     joined: dict[str, tuple[str, Guess]] = {}
     for members in series.values():
@@ -214,6 +215,11 @@ def _grouped(guesses: Sequence[Guess]) -> list[tuple[str, Guess]]:
         if entry not in result:
             result.append(entry)
     return result
+
+
+def _alike(feature: Mapping[str, Any]) -> bool:
+    """Whether a column of numbers is declared by no figures of its own."""
+    return set(feature) <= {"type", "scale", "embedding"}
 
 
 def _named(guesses: Sequence[tuple[str, Guess]]) -> dict[str, Guess]:
@@ -261,14 +267,7 @@ def _document(
     if label is not None:
         document["label"] = label.declared
     document["split"] = {"column": split} if split else {"train": 0.8, "eval": 0.1, "test": 0.1}
-    document["model"] = {"hidden": [64], "dropout": 0.1}
-    batch = next(
-        (
-            size
-            for rows, size in ((4_000, 32), (40_000, 128), (400_000, 256))
-            if sample.total < rows
-        ),
-        512,
+    document["model"], document["training"] = model_and_training(
+        sample.total, document["features"].values()
     )
-    document["training"] = {"batch_size": batch, "epochs": 5, "early_stopping": 2}
     return document

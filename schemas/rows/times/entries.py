@@ -69,7 +69,10 @@ def time_numbers(feature: TimestampFeature, times: tf.Tensor, spread: Spread | N
     numbers = []
     if feature.trend:
         assert spread is not None
-        numbers.append(_standardized(days(times[:, 0]), spread, 0))
+        # What is newer than all training rows is as new as the newest: a network that was never
+        # shown where a trend leads would follow it to anywhere.
+        within = tf.clip_by_value(days(times[:, 0]), float(spread.low[0]), float(spread.high[0]))
+        numbers.append(_standardized(within, spread, 0))
     if feature.age_from == NEWEST:
         assert spread is not None
         # Over the training rows from 0 to 1.

@@ -39,7 +39,9 @@ class TimestampFeature(Column):
     cyclic: bool = False
     """Gives each part as the sine and cosine of its place in its cycle, instead of an ID."""
     trend: bool = False
-    """Adds the time itself as a number, scaled by mean and deviation of the training split."""
+    """Adds the time itself as a number, scaled by mean and deviation of the training split; what is
+    newer, or older, than all training rows counts as their newest, or oldest.
+    """
     age_from: str | None = None
     """Adds the time that had passed up to the time in this column, or, for `newest`, up to the
     newest training row.

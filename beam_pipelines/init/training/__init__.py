@@ -1,0 +1,1 @@
+"""How large a network, and how long a training, a proposal begins with."""

@@ -1,0 +1,46 @@
+"""The network and its training by the number of rows, and by whether there are texts.
+
+Chosen by trial on tables of 500 to 50,000 rows (`python -m benchmarks.real_data`): a larger network
+that is stopped by held-out rows was never worse there than a small one, a learning rate that rises
+and falls never worse than one that stays. Texts are learned by heart in few epochs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+__all__ = ["model_and_training"]
+
+# Rows times epochs: on two cores some two minutes of a table of ten numbers.
+_ROWS_TRAINED = 800_000
+_MOST_EPOCHS, _LEAST_EPOCHS = 60, 5
+_EPOCHS_OF_TEXTS = 10
+_BATCHES = ((1_000, 32), (5_000, 64), (10_000, 128), (400_000, 256))
+_LARGEST_BATCH = 512
+_SMALL_TABLE = 2_000
+
+
+def model_and_training(
+    rows: int, features: Iterable[Mapping[str, Any]]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the sections `model` and `training`.
+
+    Args:
+      rows: About how many rows there are.
+      features: The features' declarations.
+    """
+    texts = any(feature["type"] == "text" for feature in features)
+    epochs = min(_MOST_EPOCHS, max(_LEAST_EPOCHS, round(_ROWS_TRAINED / max(1, rows))))
+    if texts:
+        epochs = min(epochs, _EPOCHS_OF_TEXTS)
+    model = {"hidden": [64] if rows < _SMALL_TABLE else [256, 128], "dropout": 0.1}
+    training = {
+        "batch_size": next((size for most, size in _BATCHES if rows < most), _LARGEST_BATCH),
+        "epochs": epochs,
+        "learning_rate": 0.002,
+        "schedule": "cosine",
+        "weight_decay": 0.0003,
+        "early_stopping": max(2, epochs // 5),
+    }
+    return model, training
