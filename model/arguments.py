@@ -21,6 +21,12 @@ def train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, metavar="RUN", help="the run directory to leave")
     parser.add_argument("--spec", help="a spec with other model and training sections")
     _epochs(parser)
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        metavar="M",
+        help="begin no epoch that would end later than this, those before --resume counted too",
+    )
     parser.add_argument("--resume", action="store_true", help="continue a stopped run")
     parser.add_argument(
         "--warm-start",

@@ -39,6 +39,7 @@ def train(
     *,
     spec: Spec | None = None,
     epochs: int | None = None,
+    minutes: float | None = None,
     resume: bool = False,
     overwrite: bool = False,
     cache: str | None = None,
@@ -52,6 +53,7 @@ def train(
       output: The run directory.
       spec: Other `model` and `training` sections than those of the records' spec.
       epochs: Instead of `training.epochs`; a resumed run keeps those it was started with.
+      minutes: No epoch begins that would end later; one is trained in any case.
       resume: Continues a stopped run.
       overwrite: Replaces a run.
       cache: `memory` or a file's path, to keep serialized records in after the first epoch.
@@ -71,6 +73,8 @@ def train(
     for option, value in (("--epochs", epochs), ("--checkpoint-steps", checkpoint_steps)):
         if value is not None and value < 1:
             raise UsageError(f"{option}: expected at least 1, got {value}")
+    if minutes is not None and not minutes > 0:
+        raise UsageError(f"--minutes: expected a number above 0, got {minutes:g}")
     records = open_records(records_directory)
     start = Start(spec, epochs, warm_start, overwrite)
     if resume:
@@ -88,6 +92,7 @@ def train(
         training,
         records,
         epochs=training.run.spec.training.epochs if epochs is None else epochs,
+        minutes=minutes,
         cache=cache,
         checkpoint_steps=checkpoint_steps,
     )
@@ -156,6 +161,7 @@ def execute(known: argparse.Namespace) -> int:
         known.output,
         spec=spec,
         epochs=known.epochs,
+        minutes=known.minutes,
         resume=known.resume,
         overwrite=known.overwrite,
         cache=known.cache,
@@ -170,7 +176,7 @@ def _follow(known: argparse.Namespace, spec: Spec | None) -> int:
     # Only a stream of windows needs it, and the exporter that it imports.
     from skewless.model.follow import Exports, follow
 
-    for option in ("records", "epochs", "cache"):
+    for option in ("records", "epochs", "minutes", "cache"):
         if getattr(known, option) is not None:
             name = "RECORDS" if option == "records" else f"--{option}"
             raise UsageError(

@@ -27,6 +27,7 @@ def train(
     *,
     spec: Spec | dict[str, Any] | str | Path | None = None,
     epochs: int | None = None,
+    minutes: float | None = None,
     resume: bool = False,
     overwrite: bool = False,
     warm_start: str | Path | None = None,
@@ -38,6 +39,7 @@ def train(
       output: The run directory, a path or a URI.
       spec: Another `model` and `training` than the records' spec has.
       epochs: Instead of `training.epochs`.
+      minutes: No epoch begins that would end later; one is trained in any case.
       resume: Goes on with a stopped run.
       overwrite: Replaces a run.
       warm_start: A finished run whose weights training begins with.
@@ -58,6 +60,7 @@ def train(
             path,
             spec=None if spec is None else declared(spec),
             epochs=epochs,
+            minutes=minutes,
             resume=resume,
             overwrite=overwrite,
             warm_start=None if warm_start is None else fetched(warm_start),

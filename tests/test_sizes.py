@@ -20,6 +20,7 @@ PUBLIC = {
     "model/follow.py:follow",
     "model/train.py:train",
     "skewless/records.py:preprocess",
+    "skewless/run.py:train",
 }
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -66,6 +66,17 @@ def test_numbers_below_one_are_refused(
     assert not (tmp_path / "run").exists()
 
 
+def test_minutes_end_training_before_an_epoch_that_would_end_later(
+    shop: DataSet, tmp_path: Path
+) -> None:
+    short = train(shop.directory, tmp_path / "short", epochs=3, minutes=1e-6)
+    assert [entry["epoch"] for entry in short["history"]] == [1]
+    enough = train(shop.directory, tmp_path / "enough", epochs=2, minutes=60)
+    assert [entry["epoch"] for entry in enough["history"]] == [1, 2]
+    with pytest.raises(UsageError, match="--minutes: expected a number above 0, got 0"):
+        train(shop.directory, tmp_path / "none", minutes=0)
+
+
 def test_another_spec_for_the_records_is_refused(shop: DataSet, tmp_path: Path) -> None:
     other = parse({**SHOP, "missing_values": []})
     with pytest.raises(DatasetMismatchError, match="was preprocessed with another spec"):

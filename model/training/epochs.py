@@ -34,6 +34,7 @@ class Epochs:
         records: Records,
         *,
         epochs: int,
+        minutes: float | None = None,
         cache: str | None,
         checkpoint_steps: int,
     ) -> None:
@@ -43,12 +44,14 @@ class Epochs:
           training: What is trained.
           records: What is trained on.
           epochs: How many there are to be, those already done too.
+          minutes: No epoch but the first begins that would end later, those before counted too.
           cache: `memory` or a file's path, to keep serialized records in after the first epoch.
           checkpoint_steps: Steps between checkpoints within an epoch.
         """
         self._training = training
         self._records = records
         self._epochs = epochs
+        self._seconds = math.inf if minutes is None else 60 * minutes
         self._declared = training.run.spec.training
         self._cached = None if cache is None else records.cached(cache)
         self._checkpoint_steps = checkpoint_steps
@@ -65,15 +68,18 @@ class Epochs:
     def go_on(self) -> bool:
         """Whether there is an epoch to train.
 
-        Decided from the checkpoint alone, so that a run killed after it had stopped stays stopped.
+        Decided from the checkpoint and --minutes alone, so that a run killed after it had stopped stays stopped.
         """
         progress, patience = self._training.progress, self._declared.early_stopping
         if progress.epoch >= self._epochs:
             return False
-        if patience is None or progress.epochs_without_gain < patience:
-            return True
-        _LOGGER.info("stopped early: no better loss in %d epochs", patience)
-        return False
+        if patience is not None and progress.epochs_without_gain >= patience:
+            _LOGGER.info("stopped early: no better loss in %d epochs", patience)
+            return False
+        if progress.epoch and progress.seconds * (1 + 1 / progress.epoch) > self._seconds:
+            _LOGGER.info("stopped: another epoch would end after --minutes")
+            return False
+        return True
 
     def train_one(self) -> None:
         """Trains an epoch, or what is left of it, and saves a checkpoint.
