@@ -11,6 +11,7 @@ setup(
         "skewless",
         "skewless.beam_pipelines",
         "skewless.beam_pipelines.analysis",
+        "skewless.beam_pipelines.analysis.spilled",
         "skewless.beam_pipelines.batch",
         "skewless.beam_pipelines.init",
         "skewless.beam_pipelines.init.delimited",

@@ -18,6 +18,7 @@ _RESULTS = Path(__file__).parent / "results"
 _NAMES = (
     "preprocessing",
     "wide",
+    "distinct",
     "feed",
     "training",
     "serving",

@@ -59,8 +59,8 @@ def constants(days: Path, cache: Path | None, output: Path) -> None:
     options = pipeline_options(["--direct_num_workers=1"])
     with beam.Pipeline(options=options) as pipeline:
         work = pipeline | beam.Create(units) | beam.Reshuffle()
-        duplicates = AsSingleton(work | FindDuplicates(spec, kept))
-        _ = work | Analyse(spec, str(output), duplicates, kept)
+        duplicates = AsSingleton(work | FindDuplicates(spec, str(output / "temporary"), cache=kept))
+        _ = work | Analyse(spec, str(output), 1, duplicates, kept)
 
 
 def job(days: Path, cache: Path | None, output: Path) -> None:
@@ -119,7 +119,9 @@ def _check(task: str, root: Path, number: int) -> None:
     found = []
     for way in WAYS:
         output = root / f"{task}-{number}-{way.replace(' ', '-')}"
-        folder = output if task == "constants" else output / "transform" / "transform_fn" / "assets"
+        folder = output / (
+            "vocabularies" if task == "constants" else "transform/transform_fn/assets"
+        )
         if folder.is_dir():
             found.append({path.name: path.read_bytes() for path in sorted(folder.iterdir())})
     if any(other != found[0] for other in found):

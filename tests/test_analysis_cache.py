@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from apache_beam import DoFn
+from apache_beam.pvalue import TaggedOutput
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skewless.beam_pipelines.analysis.cache import AnalysisCache, UnitCounts
-from skewless.beam_pipelines.analysis.counts import Analysis
-from skewless.beam_pipelines.analysis.duplicates import _hashed_keys, _later_rows
-from skewless.beam_pipelines.analysis.stage import _CountTrainingRows
+from skewless.beam_pipelines.analysis.chosen import chosen_constants, offered
+from skewless.beam_pipelines.analysis.counts import Numbers, merge_numbers
+from skewless.beam_pipelines.analysis.duplicates import _KeysOfUnits, _later_rows
+from skewless.beam_pipelines.analysis.spilled.runs import Run
+from skewless.beam_pipelines.analysis.spilled.values import counted_table
+from skewless.beam_pipelines.analysis.stage import NUMBERS, _CountTrainingRows
 from skewless.beam_pipelines.preprocess import preprocess
 from skewless.beam_pipelines.sources import WorkUnit, plan
 from skewless.beam_pipelines.sources.digest import unit_sha256
@@ -67,31 +73,54 @@ def found(spec: Spec, folder: Path, scratch: Path, cache: AnalysisCache | None) 
     units = plan([f"{folder}/*"], spec)
     duplicates: dict[int, np.ndarray] = {}
     if spec.key is not None:
-        buckets: dict[int, list[Any]] = {}
-        for unit in units:
-            for bucket, entry in _hashed_keys(unit, spec, cache):
-                buckets.setdefault(bucket, []).append(entry)
+        keys = bundle(_KeysOfUnits(spec, str(scratch / "keys"), 2, cache), units)
         parts: dict[int, list[np.ndarray]] = {}
-        for item in buckets.items():
+        for item in by_partition(keys).items():
             for order, rows in _later_rows(item):
                 parts.setdefault(order, []).append(rows)
         duplicates = {order: np.sort(np.concatenate(rows)) for order, rows in parts.items()}
-    counter = COUNTERS.setdefault(id(spec), _CountTrainingRows(spec, None))
-    counter._cache = cache
-    counter.start_bundle()
-    outputs = [output for unit in units for output in counter.process(unit, duplicates)]
-    total = Analysis()
-    for output in [*outputs, *(entry.value for entry in counter.finish_bundle())]:
-        if isinstance(output, Analysis):
-            total.merge(output)
-    counted = [output.value for output in outputs if not isinstance(output, Analysis)]
-    constants = total.constants(spec, str(scratch / "vocabularies"))
+    counter = COUNTERS.setdefault(id(spec), _CountTrainingRows(spec, "", 2))
+    counter._cache, counter._directory = cache, str(scratch / "values")
+    outputs = bundle(counter, units, duplicates)
+    numbers: Numbers = {}
+    counted = []
+    for output in outputs:
+        if isinstance(output, TaggedOutput) and output.tag == NUMBERS:
+            merge_numbers(numbers, output.value)
+        elif isinstance(output, TaggedOutput):
+            counted.append(output.value)
+    runs = by_partition(output for output in outputs if not isinstance(output, TaggedOutput))
+    offers = [
+        offer for part in runs.values() for offer in offered(part, spec, str(scratch / "values"))
+    ]
+    constants = chosen_constants(numbers, offers, spec, str(scratch / "vocabularies"))
     return Found(
         Path(constants.vocabularies["word"]).read_bytes(),
         list(vars(constants.numbers["grade"]).values()),
         {order: read for order, read, _ in counted},
         sum(kept for *_, kept in counted),
     )
+
+
+def bundle(worker: DoFn, units: list[WorkUnit], *beside: Any) -> list[Any]:
+    """Returns what a worker gives for units that come to it as one bundle."""
+    worker.start_bundle()
+    outputs = [output for unit in units for output in worker.process(unit, *beside)]
+    return [*outputs, *(_bare(entry) for entry in worker.finish_bundle())]
+
+
+def _bare(output: Any) -> Any:
+    if isinstance(output, TaggedOutput):
+        return TaggedOutput(output.tag, output.value.value)
+    return output.value
+
+
+def by_partition(runs: Iterable[tuple[int, Run]]) -> dict[int, list[Run]]:
+    """Returns runs as they come to those who merge them."""
+    partitions: dict[int, list[Run]] = {}
+    for partition, run in runs:
+        partitions.setdefault(partition, []).append(run)
+    return partitions
 
 
 def assert_same(first: Found, second: Found) -> None:
@@ -204,7 +233,7 @@ def test_kept_counts_take_part_in_the_accounting(
     source = notes(tmp_path / "days" / "a.csv", [("p", "a", 1.0), ("q", "b", 2.0)])
     cache = AnalysisCache(tmp_path / "cache", spec)
     [unit] = plan([str(source)], spec)
-    cache.counts(unit, None, lambda: UnitCounts(Analysis(), 3))
+    cache.counts(unit, None, lambda: UnitCounts(counted_table({}), {}, 3))
     with pytest.raises(AccountingError, match="3 records were read for analysis, 2 for writing"):
         preprocess(spec, [str(source)], tmp_path / "out", cache=tmp_path / "cache")
 
@@ -240,7 +269,7 @@ def test_a_file_that_changes_while_it_is_counted_is_not_kept(tmp_path: Path) -> 
 
     def count() -> UnitCounts:
         notes(source, [("p", "b", 1.0)])
-        return UnitCounts(Analysis(), 1)
+        return UnitCounts(counted_table({}), {}, 1)
 
     cache.counts(unit, None, count)
     assert not list((tmp_path / "cache").iterdir())
@@ -252,10 +281,10 @@ def test_only_what_counting_reads_of_the_spec_makes_another_entry(tmp_path: Path
     def kept_by(first: Spec, second: Spec) -> bool:
         directory = tmp_path / f"cache-{time.monotonic_ns()}"
         [unit] = plan([str(source)], first)
-        one = UnitCounts(Analysis({"user": {b"u": 1}}), 20)
+        one = UnitCounts(counted_table({0: {b"u": 1}}), {}, 20)
         AnalysisCache(directory, first).counts(unit, None, lambda: one)
         again, kept = AnalysisCache(directory, second).counts(unit, None, lambda: one)
-        assert again.analysis.counts == one.analysis.counts
+        assert again.values == one.values
         return kept
 
     def with_text(**keys: Any) -> Spec:

@@ -12,10 +12,11 @@ from apache_beam.testing.util import assert_that
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skewless.beam_pipelines.analysis.duplicates import FindDuplicates, _hashed_keys, _later_rows
+from skewless.beam_pipelines.analysis.duplicates import FindDuplicates, _KeysOfUnits, _later_rows
 from skewless.beam_pipelines.running.local_runner import LOCAL_RUNNER
 from skewless.beam_pipelines.sources import plan
 from skewless.schemas import parse
+from tests.test_analysis_cache import bundle, by_partition
 
 SPEC = parse(
     {
@@ -43,7 +44,9 @@ def test_later_rows_are_left_out_across_files_and_invalid_ones_do_not_count(tmp_
         ]
 
     with Pipeline(runner=LOCAL_RUNNER) as pipeline:
-        assert_that(pipeline | Create(units) | FindDuplicates(SPEC), matches)
+        assert_that(
+            pipeline | Create(units) | FindDuplicates(SPEC, str(tmp_path / "temporary")), matches
+        )
 
 
 def test_distinct_keys_leave_an_empty_answer(tmp_path: Path) -> None:
@@ -53,7 +56,9 @@ def test_distinct_keys_leave_an_empty_answer(tmp_path: Path) -> None:
         assert found == [{}]
 
     with Pipeline(runner=LOCAL_RUNNER) as pipeline:
-        assert_that(pipeline | Create(units) | FindDuplicates(SPEC), matches)
+        assert_that(
+            pipeline | Create(units) | FindDuplicates(SPEC, str(tmp_path / "temporary")), matches
+        )
 
 
 @settings(max_examples=25)
@@ -76,15 +81,19 @@ def test_any_arrival_order_gives_the_answer_of_a_plain_loop(
             if key in seen:
                 expected.add((place, row))
             seen.add(key)
-    hashed = [entry for unit in plan(inputs, SPEC) for entry in _hashed_keys(unit, SPEC)]
-    order.shuffle(hashed)
-    buckets: dict[int, list] = {}
-    for bucket, entry in hashed:
-        buckets.setdefault(bucket, []).append(entry)
+    units = plan(inputs, SPEC)
+    order.shuffle(units)
+    bundles = [units[:1], units[1:]]
+    runs = [
+        run
+        for some in bundles
+        for run in bundle(_KeysOfUnits(SPEC, str(folder / "keys"), partitions=3), some)
+    ]
+    order.shuffle(runs)
     found = [
         (unit, int(row))
-        for bucket in buckets.items()
-        for unit, rows in _later_rows(bucket)
+        for partition in by_partition(runs).items()
+        for unit, rows in _later_rows(partition)
         for row in rows
     ]
     assert len(found) == len(set(found))

@@ -13,8 +13,9 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skewless.beam_pipelines.analysis.counts import Analysis
-from skewless.beam_pipelines.analysis.grow import check_growable, grown_constants, tell_growth
+from skewless.beam_pipelines.analysis.chosen import chosen_constants, offered
+from skewless.beam_pipelines.analysis.grow import check_growable, tell_growth
+from skewless.beam_pipelines.analysis.spilled.values import ValueRuns, counted_table
 from skewless.beam_pipelines.preprocess import preprocess
 from skewless.beam_pipelines.transform.constants import Constants
 from skewless.beam_pipelines.transform.record_entries import vocabulary_path
@@ -155,8 +156,11 @@ def test_new_tokens_come_after_the_old_by_count_and_bytes(
     root = tmp_path_factory.mktemp("grow")
     spec = parse(WORDS)
     transform = earlier(root, spec, {"word": old, "__label__": [b"x"]})
-    analysis = Analysis({"word": counts, "__label__": {b"y": 9, b"x": 1}})
-    constants = grown_constants(analysis, spec, str(root / "out"), str(transform))
+    values = ValueRuns(str(root / "values"), partitions=1)
+    table = counted_table({0: counts, 1: {b"y": 9, b"x": 1}})
+    runs = [run for _, run in [*values.add(table), *values.flush()]]
+    offers = list(offered(runs, spec, str(root / "values"), str(transform)))
+    constants = chosen_constants({}, offers, spec, str(root / "out"), str(transform))
     ranked = sorted(((n, t) for t, n in counts.items() if n >= 2 and t not in old), reverse=True)
     new = [token for _, token in ranked]
     assert read_vocabulary(constants.vocabularies["word"]) == [*old, *new][:5]

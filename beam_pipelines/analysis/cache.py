@@ -28,7 +28,8 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from skewless.beam_pipelines.analysis.counts import Analysis
+from skewless.beam_pipelines.analysis.counts import Numbers, counted_vocabularies
+from skewless.beam_pipelines.analysis.spilled.values import COUNTED
 from skewless.beam_pipelines.sources import WorkUnit
 from skewless.beam_pipelines.sources.digest import unit_sha256
 from skewless.beam_pipelines.statistics.numeric_summary import SummaryCoder
@@ -37,7 +38,7 @@ from skewless.schemas.spec.spec import Spec
 
 __all__ = ["AnalysisCache", "UnitCounts", "UnitKeys"]
 
-_FORMAT = 3
+_FORMAT = 4
 _DIGEST_BYTES = 32
 _STALE_SECONDS = 24 * 3600
 _LOGGER = logging.getLogger(__name__)
@@ -49,9 +50,16 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class UnitCounts:
-    """What a unit's training rows come to, and `read`, the records that the unit holds."""
+    """What a unit's training rows come to.
 
-    analysis: Analysis
+    Attributes:
+      values: Counted values (`spilled.values.COUNTED`); one may be there several times.
+      numbers: Summaries of numbers.
+      read: The records that the unit holds.
+    """
+
+    values: pa.Table
+    numbers: Numbers
     read: int
 
 
@@ -87,6 +95,7 @@ class AnalysisCache:
                 f"--cache {directory}: expected a directory that can be written: {error}"
             ) from error
         self._basis = _basis(spec)
+        self._owners = list(counted_vocabularies(spec))
 
     def counts(
         self, unit: WorkUnit, duplicates: np.ndarray | None, count: Callable[[], UnitCounts]
@@ -100,7 +109,14 @@ class AnalysisCache:
         """
         left_out = np.empty(0, np.int64) if duplicates is None else duplicates
         follows_from = hashlib.sha256(left_out.astype("<i8").tobytes()).hexdigest()
-        return self._found("counts", unit, follows_from, count, _encode_counts, _decode_counts)
+
+        def encode(found: UnitCounts) -> pa.Table:
+            return _encode_counts(found, self._owners)
+
+        def decode(table: pa.Table) -> UnitCounts:
+            return _decode_counts(table, self._owners)
+
+        return self._found("counts", unit, follows_from, count, encode, decode)
 
     def keys(self, unit: WorkUnit, find: Callable[[], UnitKeys]) -> UnitKeys:
         """Returns what `find` gives, or gave in an earlier job."""
@@ -189,32 +205,26 @@ def _write(path: Path, table: pa.Table) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _encode_counts(found: UnitCounts) -> pa.Table:
-    owners = list(found.analysis.counts)
-    sizes = [len(found.analysis.counts[owner]) for owner in owners]
-    tokens = [token for owner in owners for token in found.analysis.counts[owner]]
-    counts = [count for owner in owners for count in found.analysis.counts[owner].values()]
+def _encode_counts(found: UnitCounts, owners: list[str]) -> pa.Table:
     numbers = {
         name: SummaryCoder().encode_cache(summaries).decode()
-        for name, summaries in found.analysis.numbers.items()
+        for name, summaries in found.numbers.items()
     }
-    beside = {"owners": owners, "sizes": sizes, "numbers": numbers, "read": found.read}
-    return pa.table(
-        {"token": pa.array(tokens, pa.large_binary()), "count": pa.array(counts, pa.int64())}
-    ).replace_schema_metadata({"beside": json.dumps(beside)})
+    beside = {"owners": owners, "numbers": numbers, "read": found.read}
+    return found.values.replace_schema_metadata({"beside": json.dumps(beside)})
 
 
-def _decode_counts(table: pa.Table) -> UnitCounts:
+def _decode_counts(table: pa.Table, owners: list[str]) -> UnitCounts:
     beside: dict[str, Any] = json.loads(table.schema.metadata[b"beside"])
-    tokens, counts = table["token"].to_pylist(), table["count"].to_pylist()
-    analysis, begin = Analysis(), 0
-    for owner, size in zip(beside["owners"], beside["sizes"], strict=True):
-        end = begin + size
-        analysis.counts[owner] = dict(zip(tokens[begin:end], counts[begin:end], strict=True))
-        begin = end
-    for name, encoded in beside["numbers"].items():
-        analysis.numbers[name] = SummaryCoder().decode_cache(encoded.encode())
-    return UnitCounts(analysis, beside["read"])
+    # Two specs that differ in the order of their features alone may come to one entry.
+    places = np.array([owners.index(owner) for owner in beside["owners"]], np.int32)
+    owner = places[table["owner"].to_numpy()] if len(table) else np.empty(0, np.int32)
+    numbers = {
+        name: SummaryCoder().decode_cache(encoded.encode())
+        for name, encoded in beside["numbers"].items()
+    }
+    columns = [pa.array(owner), table["token"], table["count"]]
+    return UnitCounts(pa.table(columns, schema=COUNTED), numbers, beside["read"])
 
 
 def _encode_keys(found: UnitKeys) -> pa.Table:

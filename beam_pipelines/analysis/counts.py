@@ -1,34 +1,25 @@
 """What a spec asks to be known of the training split: counts of tokens, summaries of numbers.
 
 Inside the graph a batch is reduced to counted tokens and to numbers (`Reduction`); a worker folds
-batches (`AnalysisTotals`) into an `Analysis`; those merge in any order and end as the `Constants`
-that the transform graph is built from.
+batches (`AnalysisTotals`). What it has counted goes on as tables of values before it is too much to
+hold (`skewless.beam_pipelines.analysis.spilled`), and ends as `Constants` (`chosen.py`).
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 import tensorflow as tf
 
 from skewless.beam_pipelines.analysis.learned_pieces import LearnedPieces
-from skewless.beam_pipelines.analysis.numeric_constants import numeric_constants
-from skewless.beam_pipelines.analysis.token_counts import (
-    Counts,
-    KnownPieces,
-    MostFrequent,
-    TokenCounter,
-    add_counts,
-)
+from skewless.beam_pipelines.analysis.spilled.values import counted_table
+from skewless.beam_pipelines.analysis.token_counts import KnownPieces, MostFrequent, TokenCounter
 from skewless.beam_pipelines.statistics.numeric_summary import NumericSummary
 from skewless.beam_pipelines.statistics.pattern_counts import bins_allowed
-from skewless.beam_pipelines.transform.constants import Constants
 from skewless.schemas.records.records import LABEL
-from skewless.schemas.records.vocabulary_file import write_vocabulary
-from skewless.schemas.records.vocabulary_names import vocabulary_asset
 from skewless.schemas.rows.prepare import Prepared
 from skewless.schemas.rows.times.entries import measured_times
 from skewless.schemas.rows.tokenizers import cuts_at_spaces, tokenize
@@ -41,51 +32,21 @@ from skewless.schemas.spec.label import (
 )
 from skewless.schemas.spec.spec import Spec
 
-__all__ = ["Analysis", "AnalysisTotals", "CountedVocabulary", "Reduction", "counted_vocabularies"]
+__all__ = [
+    "AnalysisTotals",
+    "CountedVocabulary",
+    "Numbers",
+    "Reduction",
+    "counted_vocabularies",
+    "measured_numbers",
+    "merge_numbers",
+]
 
+# [width] summaries, by feature; the label's under its own name.
+Numbers = dict[str, list[NumericSummary]]
 _KNOWN, _PIECES, _COUNTS, _VALUES = "known", "pieces", "counts", "values"
-
-
-@dataclass
-class Analysis:
-    """Everything counted.
-
-    Attributes:
-      counts: Tokens and their counts, by the vocabulary's owner.
-      numbers: [width] summaries, by feature; the label's under its own name.
-    """
-
-    counts: dict[str, Counts] = field(default_factory=dict)
-    numbers: dict[str, list[NumericSummary]] = field(default_factory=dict)
-
-    def merge(self, other: Analysis) -> None:
-        """Adds what another worker has counted."""
-        for name, counts in other.counts.items():
-            if name not in self.counts:
-                self.counts[name] = dict(counts)
-            else:
-                add_counts(self.counts[name], counts, counts.values())
-        for name, summaries in other.numbers.items():
-            own = self.numbers.setdefault(name, [NumericSummary() for _ in summaries])
-            for summary, more in zip(own, summaries, strict=True):
-                summary.merge(more)
-
-    def constants(self, spec: Spec, directory: str) -> Constants:
-        """Chooses vocabularies and writes their files, named for their owners, to `directory`."""
-        constants = Constants()
-        for name, vocabulary in counted_vocabularies(spec).items():
-            path = os.path.join(directory, vocabulary_asset(spec, name))
-            write_vocabulary(path, vocabulary.select(self.counts.get(name, {})))
-            constants.vocabularies[name] = path
-        for name, width in _numbers(spec).items():
-            summaries = self.numbers.get(name) or [NumericSummary() for _ in range(width)]
-            feature = None if name == LABEL else spec.features[name]
-            constants.numbers[name] = numeric_constants(
-                summaries,
-                buckets=1 if feature is None else feature.quantile_buckets,
-                bins=0 if feature is None else feature.linear_bins,
-            )
-        return constants
+# What one worker holds of all vocabularies: about 90 MB of short values.
+_MOST_VALUES, _MOST_BYTES = 1 << 19, 1 << 26
 
 
 class Reduction:
@@ -96,7 +57,7 @@ class Reduction:
             name: (vocabulary.members, known.get(name) or KnownPieces(()))
             for name, vocabulary in counted_vocabularies(spec).items()
         }
-        self._numbers = tuple(_numbers(spec))
+        self._numbers = tuple(measured_numbers(spec))
         self._features = spec.features
         # Texts that are wanted as pieces.
         self.uncut = frozenset(
@@ -139,7 +100,7 @@ class AnalysisTotals:
         most = bins_allowed(spec)
         self._numbers = {
             name: [NumericSummary.bounded(most) for _ in range(width)]
-            for name, width in _numbers(spec).items()
+            for name, width in measured_numbers(spec).items()
         }
 
     def add(self, batch: Mapping[str, np.ndarray]) -> None:
@@ -154,10 +115,25 @@ class AnalysisTotals:
         """Returns the `most` frequent pieces so far, which later batches count by place."""
         return {name: counter.know(most) for name, counter in self._counters.items()}
 
-    def analysis(self) -> Analysis:
-        """Returns everything counted so far."""
-        counts = {name: counter.total() for name, counter in self._counters.items()}
-        return Analysis(counts, self._numbers)
+    @property
+    def full(self) -> bool:
+        """Whether as much is held as may be: what is counted should be taken."""
+        held = [counter.held for counter in self._counters.values()]
+        return (
+            sum(values for values, _ in held) >= _MOST_VALUES
+            or sum(size for _, size in held) >= _MOST_BYTES
+        )
+
+    def take(self) -> pa.Table:
+        """Returns the values counted since the last time (`spilled.values.COUNTED`), and forgets them."""
+        return counted_table(
+            {place: counter.take() for place, counter in enumerate(self._counters.values())}
+        )
+
+    @property
+    def numbers(self) -> Numbers:
+        """The summaries of all that was added."""
+        return self._numbers
 
 
 @dataclass(frozen=True)
@@ -194,7 +170,15 @@ def counted_vocabularies(spec: Spec) -> dict[str, CountedVocabulary]:
     return found
 
 
-def _numbers(spec: Spec) -> dict[str, int]:
+def merge_numbers(total: Numbers, more: Numbers) -> None:
+    """Adds what another worker has summarised."""
+    for name, summaries in more.items():
+        own = total.setdefault(name, [NumericSummary() for _ in summaries])
+        for summary, other in zip(own, summaries, strict=True):
+            summary.merge(other)
+
+
+def measured_numbers(spec: Spec) -> dict[str, int]:
     """Returns the width of each numeric feature, or label, of which constants are needed."""
     widths = {
         name: feature.measured for name, feature in spec.features.items() if feature.needs_constants

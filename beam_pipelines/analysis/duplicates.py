@@ -3,19 +3,25 @@
     keys of all records -> those that repeat -> which of their rows are valid -> all but the first
 
 Only the key column is read and no row is checked until a key is known to repeat, which few do.
-Hashes of keys are grouped by bucket, so that no worker holds more than its buckets; what comes
-out are the record numbers to leave out, per work unit.
+Hashes of keys go as sorted runs to the partition that compares them, block by block; what comes out
+are the record numbers to leave out, per work unit.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
 import numpy as np
+import pyarrow as pa
 from apache_beam.pvalue import AsSingleton
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
 
 from skewless.beam_pipelines.analysis.cache import AnalysisCache, UnitKeys
+from skewless.beam_pipelines.analysis.spilled.merged import merged
+from skewless.beam_pipelines.analysis.spilled.runs import KEY, Run, write_runs
 from skewless.beam_pipelines.rows.keys import wide_fingerprint
 from skewless.beam_pipelines.rows.read_rows import keys_of, rows_of
 from skewless.beam_pipelines.running.job_progress import Tally, progress_of
@@ -26,78 +32,146 @@ from skewless.schemas.spec.spec import Spec
 __all__ = ["COMPARING_KEYS", "FindDuplicates"]
 
 COMPARING_KEYS = "comparing keys"
-_BUCKETS = 64
-Entry = tuple[int, np.ndarray, np.ndarray]
+# What one worker holds before it writes a run: 32 bytes each.
+_MOST_KEYS = 1 << 20
+# Where a row lies, beside the two halves of its key's hash.
+_SECOND, _ORDER, _NUMBER = "second", "order", "number"
 
 
 class FindDuplicates(beam.PTransform):
     """[work units] -> one {unit order: [count] int64 sorted record numbers to leave out}."""
 
     def __init__(
-        self, spec: Spec, cache: AnalysisCache | None = None, tally: Tally | None = None
+        self,
+        spec: Spec,
+        directory: str,
+        partitions: int = 1,
+        cache: AnalysisCache | None = None,
+        tally: Tally | None = None,
     ) -> None:
+        """Prepares the steps.
+
+        Args:
+          spec: The declaration.
+          directory: Where runs of keys are written, seen by all workers.
+          partitions: How many partitions keys are compared in.
+          cache: What earlier jobs have kept.
+          tally: Where workers count.
+        """
         super().__init__()
         self._spec = spec
+        self._directory = os.path.join(directory, "keys")
+        self._partitions = partitions
         self._cache = cache
         self._tally = tally
 
     def expand(self, units: beam.PCollection) -> beam.PCollection:
+        keys = _KeysOfUnits(self._spec, self._directory, self._partitions, self._cache, self._tally)
         repeated = (
             units
-            | "HashKeys" >> beam.FlatMap(_hashed_keys, self._spec, self._cache, self._tally)
-            | "GroupByBucket" >> beam.GroupByKey()
+            | "HashKeys" >> beam.ParDo(keys)
+            | "GroupByPartition" >> beam.GroupByKey()
             | "FindRepeatedKeys" >> beam.FlatMap(_repeated_rows)
             | "GatherRepeated" >> beam.CombineGlobally(_GatherByUnit())
         )
+        valid = _KeysOfValidRows(self._spec, self._directory, self._partitions)
         return (
             units
-            | "CheckRepeated" >> beam.FlatMap(_valid_rows, self._spec, AsSingleton(repeated))
-            | "GroupValidByBucket" >> beam.GroupByKey()
+            | "CheckRepeated" >> beam.ParDo(valid, AsSingleton(repeated))
+            | "GroupValidByPartition" >> beam.GroupByKey()
             | "KeepFirstOfEachKey" >> beam.FlatMap(_later_rows)
             | "GatherByUnit" >> beam.CombineGlobally(_GatherByUnit())
         )
 
 
-@tells_its_place
-def _hashed_keys(
-    unit: WorkUnit,
-    spec: Spec,
-    cache: AnalysisCache | None = None,
-    tally: Tally | None = None,
-) -> Iterator[tuple[int, Entry]]:
-    found: Iterable[UnitKeys]
-    if cache is None:
-        found = _read_keys(unit, spec)
-    else:
-        found = [cache.keys(unit, lambda: _together(_read_keys(unit, spec)))]
-    progress = progress_of(COMPARING_KEYS, tally)
-    rows = 0
-    for keys in found:
-        yield from _by_bucket(unit, keys)
-        rows += len(keys.numbers)
-        progress.advance(len(keys.numbers))
-    progress.finish(unit, rows)
+class _KeyRuns(beam.DoFn):
+    """Work units to runs of hashed keys, by partition."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        directory: str,
+        partitions: int,
+        cache: AnalysisCache | None = None,
+        tally: Tally | None = None,
+    ) -> None:
+        self._spec = spec
+        self._directory = directory
+        self._partitions = partitions
+        self._cache = cache
+        self._tally = tally
+
+    def start_bundle(self) -> None:
+        """Begins with nothing."""
+        self._waiting: list[tuple[int, UnitKeys]] = []
+        self._keys = 0
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        """Writes what waits."""
+        window = GlobalWindow()
+        for run in self._written():
+            yield WindowedValue(run, window.max_timestamp(), [window])
+
+    def _add(self, unit: WorkUnit, keys: UnitKeys) -> Iterator[tuple[int, Run]]:
+        if len(keys.numbers):
+            self._waiting.append((unit.order, keys))
+            self._keys += len(keys.numbers)
+        if self._keys >= _MOST_KEYS:
+            yield from self._written()
+
+    def _written(self) -> Iterator[tuple[int, Run]]:
+        if not self._waiting:
+            return
+        hashes = np.concatenate([keys.hashes for _, keys in self._waiting])
+        table = pa.table(
+            {
+                KEY: hashes[:, 0],
+                _SECOND: hashes[:, 1],
+                _ORDER: np.concatenate(
+                    [np.full(len(keys.numbers), order) for order, keys in self._waiting]
+                ),
+                _NUMBER: np.concatenate([keys.numbers for _, keys in self._waiting]),
+            }
+        )
+        self._waiting, self._keys = [], 0
+        partitions = (hashes[:, 0] % np.uint64(self._partitions)).astype(np.int64)
+        yield from write_runs(table, partitions, self._directory)
+
+
+class _KeysOfUnits(_KeyRuns):
+    """Keys of all records."""
+
+    @tells_its_place
+    def process(self, unit: WorkUnit) -> Iterator[tuple[int, Run]]:
+        """Hashes the keys of one unit."""
+        found: Iterable[UnitKeys]
+        if self._cache is None:
+            found = _read_keys(unit, self._spec)
+        else:
+            found = [self._cache.keys(unit, lambda: _together(_read_keys(unit, self._spec)))]
+        progress = progress_of(COMPARING_KEYS, self._tally)
+        rows = 0
+        for keys in found:
+            yield from self._add(unit, keys)
+            rows += len(keys.numbers)
+            progress.advance(len(keys.numbers))
+        progress.finish(unit, rows)
+
+
+class _KeysOfValidRows(_KeyRuns):
+    """Keys of the valid ones among given records."""
+
+    @tells_its_place
+    def process(self, unit: WorkUnit, repeated: dict[int, np.ndarray]) -> Iterator[tuple[int, Run]]:
+        """Checks the given records of one unit, and hashes the keys of those that are valid."""
+        if unit.order in repeated:
+            for rows in rows_of(unit, self._spec, only=repeated[unit.order]):
+                yield from self._add(unit, UnitKeys(rows.numbers, wide_fingerprint(rows.keys)))
 
 
 def _read_keys(unit: WorkUnit, spec: Spec) -> Iterator[UnitKeys]:
     for numbers, keys in keys_of(unit, spec):
         yield UnitKeys(numbers, wide_fingerprint(keys))
-
-
-def _by_bucket(unit: WorkUnit, keys: UnitKeys) -> Iterator[tuple[int, Entry]]:
-    buckets = (keys.hashes[:, 0] % np.uint64(_BUCKETS)).astype(np.int64)
-    for bucket in np.unique(buckets):
-        chosen = buckets == bucket
-        yield int(bucket), (unit.order, keys.numbers[chosen], keys.hashes[chosen])
-
-
-@tells_its_place
-def _valid_rows(
-    unit: WorkUnit, spec: Spec, repeated: dict[int, np.ndarray]
-) -> Iterator[tuple[int, Entry]]:
-    if unit.order in repeated:
-        for rows in rows_of(unit, spec, only=repeated[unit.order]):
-            yield from _by_bucket(unit, UnitKeys(rows.numbers, wide_fingerprint(rows.keys)))
 
 
 def _together(batches: Iterable[UnitKeys]) -> UnitKeys:
@@ -109,41 +183,45 @@ def _together(batches: Iterable[UnitKeys]) -> UnitKeys:
     )
 
 
-def _repeated_rows(bucket: tuple[int, Iterable[Entry]]) -> Iterator[tuple[int, np.ndarray]]:
-    orders, numbers, ranking, repeats = _ranked(bucket[1])
-    # The first row of a repeated key is the one before its second.
-    of_repeated = repeats | np.append(repeats[1:], False)
-    yield from _numbers_by_unit(orders, numbers, ranking[of_repeated])
+def _repeated_rows(partition: tuple[int, Iterable[Run]]) -> Iterator[tuple[int, np.ndarray]]:
+    for orders, numbers, repeats in _ranked(partition[1]):
+        # The first row of a repeated key is the one before its second.
+        of_repeated = repeats | np.append(repeats[1:], False)
+        yield from _numbers_by_unit(orders[of_repeated], numbers[of_repeated])
 
 
-def _later_rows(bucket: tuple[int, Iterable[Entry]]) -> Iterator[tuple[int, np.ndarray]]:
-    orders, numbers, ranking, repeats = _ranked(bucket[1])
-    yield from _numbers_by_unit(orders, numbers, ranking[repeats])
+def _later_rows(partition: tuple[int, Iterable[Run]]) -> Iterator[tuple[int, np.ndarray]]:
+    for orders, numbers, repeats in _ranked(partition[1]):
+        yield from _numbers_by_unit(orders[repeats], numbers[repeats])
 
 
-def _ranked(
-    entries: Iterable[Entry],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Returns [rows] unit orders, numbers, a ranking by key and whether a ranked row repeats one.
+def _ranked(runs: Iterable[Run]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yields [rows] unit orders, numbers and whether a row repeats the key of the one before.
 
-    Rows of one key rank in file order.
+    Rows that may share their key with another: by key, those of one key in file order.
     """
-    entries = sorted(entries, key=lambda entry: (entry[0], int(entry[1][0])))
-    orders = np.concatenate([np.full(len(rows), order) for order, rows, _ in entries])
-    numbers = np.concatenate([rows for _, rows, _ in entries])
-    hashes = np.concatenate([hashes for _, _, hashes in entries])
-    # lexsort is stable.
-    ranking = np.lexsort((hashes[:, 1], hashes[:, 0]))
-    ranked = hashes[ranking]
-    repeats = np.concatenate([[False], (ranked[1:] == ranked[:-1]).all(axis=1)])
-    return orders, numbers, ranking, repeats
+    for table in merged(list(runs), _as_it_is):
+        same = np.diff(table[KEY].to_numpy()) == 0
+        shared = np.append(same, False) | np.append(False, same)
+        if not shared.any():
+            continue
+        found = table.filter(pa.array(shared))
+        first, second, orders, numbers = (
+            found[name].to_numpy() for name in (KEY, _SECOND, _ORDER, _NUMBER)
+        )
+        ranking = np.lexsort((numbers, orders, second, first))
+        first, second = first[ranking], second[ranking]
+        repeats = np.append(False, (first[1:] == first[:-1]) & (second[1:] == second[:-1]))
+        yield orders[ranking], numbers[ranking], repeats
 
 
-def _numbers_by_unit(
-    orders: np.ndarray, numbers: np.ndarray, chosen: np.ndarray
-) -> Iterator[tuple[int, np.ndarray]]:
-    for order in np.unique(orders[chosen]):
-        yield int(order), numbers[chosen][orders[chosen] == order]
+def _as_it_is(table: pa.Table) -> pa.Table:
+    return table
+
+
+def _numbers_by_unit(orders: np.ndarray, numbers: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    for order in np.unique(orders):
+        yield int(order), numbers[orders == order]
 
 
 class _GatherByUnit(beam.CombineFn):

@@ -9,12 +9,16 @@ over more classes changes every prediction and a sequence's start and end come a
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from skewless.beam_pipelines.analysis.counts import Analysis, counted_vocabularies
+import pyarrow as pa
+
+from skewless.beam_pipelines.analysis.counts import counted_vocabularies
+from skewless.beam_pipelines.analysis.spilled.ranked import Ranked, Wanted, best_first
 from skewless.beam_pipelines.analysis.token_counts import MostFrequent
 from skewless.beam_pipelines.transform.constants import Constants
 from skewless.beam_pipelines.transform.numeric import constants_of
@@ -28,7 +32,7 @@ from skewless.schemas.records.vocabulary_file import read_vocabulary, write_voca
 from skewless.schemas.records.vocabulary_names import vocabulary_asset
 from skewless.schemas.spec.spec import Spec, load
 
-__all__ = ["check_growable", "grown_constants", "tell_growth"]
+__all__ = ["check_growable", "grown_constants", "tell_growth", "wanted_to_grow"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -110,14 +114,36 @@ def _check_room(spec: Spec, transform: str, *, may_be_full: bool) -> None:
     )
 
 
-def grown_constants(analysis: Analysis, spec: Spec, directory: str, transform: str) -> Constants:
+def wanted_to_grow(spec: Spec, transform: str) -> list[Wanted]:
+    """Returns what each counted vocabulary, by its place, may take: of new tokens as many as fit.
+
+    Args:
+      spec: The declaration.
+      transform: The earlier `transform/` folder.
+    """
+    growing = _growing(spec)
+    wanted = []
+    for owner in counted_vocabularies(spec):
+        if owner not in growing:
+            wanted.append(Wanted(most=0))
+            continue
+        tokens = vocabulary_of(spec, owner, transform)
+        select = growing[owner]
+        room = None if select.max_size is None else select.max_size - len(tokens)
+        wanted.append(Wanted(room, select.min_count, pa.array(tokens, pa.large_binary())))
+    return wanted
+
+
+def grown_constants(
+    offers: Mapping[str, Sequence[Ranked]], spec: Spec, directory: str, transform: str
+) -> Constants:
     """Returns the earlier constants, with what is new appended to their vocabularies.
 
     New tokens are those counted at least `min_count` times in this job's training rows, by
     descending count, ties by descending bytes; up to `max_size` old and new ones together.
 
     Args:
-      analysis: What was counted.
+      offers: By owner, what the partitions of the counted values offer (`wanted_to_grow`).
       spec: The declaration.
       directory: Where vocabulary files are written, named for their owners.
       transform: The earlier `transform/` folder.
@@ -127,11 +153,11 @@ def grown_constants(analysis: Analysis, spec: Spec, directory: str, transform: s
     for owner in counted_vocabularies(spec):
         tokens = vocabulary_of(spec, owner, transform)
         if owner in growing:
-            new = _new(analysis.counts.get(owner, {}), tokens, growing[owner].min_count)
             most = growing[owner].max_size
-            room = len(new) if most is None else most - len(tokens)
-            constants.growth[owner] = (len(new[:room]), len(new[room:]))
-            tokens = tokens + new[:room]
+            wanted = sum(ranked.wanted for ranked in offers[owner])
+            added = wanted if most is None else min(wanted, most - len(tokens))
+            constants.growth[owner] = (added, wanted - added)
+            tokens += [token for token, _ in itertools.islice(best_first(offers[owner]), added)]
         path = os.path.join(directory, vocabulary_asset(spec, owner))
         write_vocabulary(path, tokens)
         constants.vocabularies[owner] = path
@@ -157,9 +183,3 @@ def _growing(spec: Spec) -> dict[str, MostFrequent]:
         for owner, vocabulary in counted_vocabularies(spec).items()
         if owner != LABEL and isinstance(vocabulary.select, MostFrequent)
     }
-
-
-def _new(counts: Mapping[bytes, int], known: list[bytes], min_count: int) -> list[bytes]:
-    held = set(known)
-    others = {token: count for token, count in counts.items() if token not in held}
-    return MostFrequent(min_count=min_count)(others)

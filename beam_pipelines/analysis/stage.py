@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+from apache_beam.pvalue import AsIter
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from skewless.beam_pipelines.analysis.cache import AnalysisCache, UnitCounts
-from skewless.beam_pipelines.analysis.counts import Analysis, AnalysisTotals
+from skewless.beam_pipelines.analysis.chosen import chosen_constants, offered
+from skewless.beam_pipelines.analysis.counts import AnalysisTotals, Numbers, merge_numbers
 from skewless.beam_pipelines.analysis.graph import AnalysisGraph
-from skewless.beam_pipelines.analysis.grow import grown_constants
+from skewless.beam_pipelines.analysis.spilled.ranked import Ranked
+from skewless.beam_pipelines.analysis.spilled.runs import Run
+from skewless.beam_pipelines.analysis.spilled.values import ValueRuns
 from skewless.beam_pipelines.analysis.token_counts import KnownPieces
 from skewless.beam_pipelines.rows.read_rows import rows_of
 from skewless.beam_pipelines.running.job_progress import Tally, progress_of
+from skewless.beam_pipelines.running.tagged import tagged
 from skewless.beam_pipelines.sources import WorkUnit
 from skewless.beam_pipelines.sources.place import tells_its_place
 from skewless.beam_pipelines.transform.constants import Constants
@@ -26,10 +32,10 @@ from skewless.schemas.rows.row_encoding import list_batch, list_schema
 from skewless.schemas.spec.spec import Spec
 from skewless.schemas.spec.splits import SPLITS
 
-__all__ = ["ANALYSING", "COUNTS", "Analyse", "AnalyseWithTransform"]
+__all__ = ["ANALYSING", "COUNTS", "NUMBERS", "Analyse", "AnalyseWithTransform"]
 
 ANALYSING = "analysing"
-COUNTS = "counts"
+COUNTS, NUMBERS = "counts", "numbers"
 # After so many batches a worker knows its frequent pieces, and counts those by looking them up.
 _LEARNING_BATCHES = 2
 _KNOWN_PIECES = 1 << 17
@@ -38,13 +44,15 @@ _KNOWN_PIECES = 1 << 17
 class Analyse(beam.PTransform):
     """[work units] -> (one `Constants`, [(unit order, records read, whether from the cache)]).
 
-    Vocabulary files go to `directory`; with `grow_from`, a fitted transform, they begin with its.
+    Values go as runs, files below `directory`, to the partition that counts them all. Vocabulary files
+    go there too; with `grow_from`, a fitted transform, they begin with its.
     """
 
     def __init__(
         self,
         spec: Spec,
         directory: str,
+        partitions: int,
         duplicates: Any,
         cache: AnalysisCache | None = None,
         grow_from: str | None = None,
@@ -53,28 +61,37 @@ class Analyse(beam.PTransform):
         super().__init__()
         self._spec = spec
         self._directory = directory
+        self._partitions = partitions
         self._duplicates = duplicates
         self._cache = cache
         self._grow_from = grow_from
         self._tally = tally
 
     def expand(self, units: beam.PCollection) -> tuple[beam.PCollection, beam.PCollection]:
+        spilled = os.path.join(self._directory, "values")
         counted = units | "CountTrainingRows" >> beam.ParDo(
-            _CountTrainingRows(self._spec, self._cache, self._tally), self._duplicates
-        ).with_outputs(COUNTS, main="analyses")
+            _CountTrainingRows(self._spec, spilled, self._partitions, self._cache, self._tally),
+            self._duplicates,
+        ).with_outputs(COUNTS, NUMBERS, main="runs")
+        offers = (
+            counted.runs
+            | "GroupByPartition" >> beam.GroupByKey()
+            | "MergeValues" >> beam.FlatMap(_offered, self._spec, spilled, self._grow_from)
+        )
+        vocabularies = os.path.join(self._directory, "vocabularies")
         constants = (
-            counted.analyses
-            | "MergeAnalyses" >> beam.CombineGlobally(_MergeAnalyses())
+            counted[NUMBERS]
+            | "MergeNumbers" >> beam.CombineGlobally(_MergeNumbers())
             | "ChooseConstants"
-            >> beam.Map(_constants, self._spec, self._directory, self._grow_from)
+            >> beam.Map(chosen_constants, AsIter(offers), self._spec, vocabularies, self._grow_from)
         )
         return constants, counted[COUNTS]
 
 
-def _constants(analysis: Analysis, spec: Spec, directory: str, grow_from: str | None) -> Constants:
-    if grow_from is None:
-        return analysis.constants(spec, directory)
-    return grown_constants(analysis, spec, directory, grow_from)
+def _offered(
+    partition: tuple[int, Iterable[Run]], spec: Spec, directory: str, grow_from: str | None
+) -> Iterator[Ranked]:
+    yield from offered(partition[1], spec, directory, grow_from)
 
 
 class AnalyseWithTransform(beam.PTransform):
@@ -119,13 +136,19 @@ class AnalyseWithTransform(beam.PTransform):
 
 
 class _CountTrainingRows(beam.DoFn):
-    """Work units to one `Analysis` a bundle, and each unit's record count (`COUNTS`).
+    """Work units to runs of values by partition, `NUMBERS`, and each unit's records (`COUNTS`)."""
 
-    With a cache, to one `Analysis` a unit.
-    """
-
-    def __init__(self, spec: Spec, cache: AnalysisCache | None, tally: Tally | None = None) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        directory: str,
+        partitions: int = 1,
+        cache: AnalysisCache | None = None,
+        tally: Tally | None = None,
+    ) -> None:
         self._spec = spec
+        self._directory = directory
+        self._partitions = partitions
         self._cache = cache
         self._tally = tally
         self._known: dict[str, KnownPieces] | None = None
@@ -134,6 +157,7 @@ class _CountTrainingRows(beam.DoFn):
     def start_bundle(self) -> None:
         """Begins to count this worker's rows."""
         self._totals = AnalysisTotals(self._spec, self._known)
+        self._runs = ValueRuns(self._directory, self._partitions)
         self._batches = 0
         self._progress = progress_of(ANALYSING, self._tally)
 
@@ -141,30 +165,40 @@ class _CountTrainingRows(beam.DoFn):
     def process(self, unit: WorkUnit, duplicates: dict[int, np.ndarray]) -> Iterator[Any]:
         """Counts one unit."""
         left_out = duplicates.get(unit.order)
+        read, kept = 0, False
         if self._cache is None:
-            read, kept = self._count(unit, left_out), False
+            for more in self._counted(unit, left_out):
+                read += more
+                # Frequent pieces are learned, after that batch, from what is held.
+                if self._totals.full and self._batches != _LEARNING_BATCHES:
+                    yield from self._runs.add(self._totals.take())
         else:
             found, kept = self._cache.counts(unit, left_out, lambda: self._alone(unit, left_out))
             read = found.read
             if kept:
                 self._progress.advance(read)
-            yield found.analysis
+            yield from self._runs.add(found.values)
+            yield beam.pvalue.TaggedOutput(NUMBERS, found.numbers)
         self._progress.finish(unit, read)
         yield beam.pvalue.TaggedOutput(COUNTS, (unit.order, read, kept))
 
     def _alone(self, unit: WorkUnit, duplicates: np.ndarray | None) -> UnitCounts:
         self._totals = AnalysisTotals(self._spec, self._known)
-        read = self._count(unit, duplicates)
-        return UnitCounts(self._totals.analysis(), read)
+        read, values = 0, []
+        for more in self._counted(unit, duplicates):
+            read += more
+            if self._totals.full:
+                values.append(self._totals.take())
+        values.append(self._totals.take())
+        return UnitCounts(pa.concat_tables(values), self._totals.numbers, read)
 
-    def _count(self, unit: WorkUnit, duplicates: np.ndarray | None) -> int:
-        """Adds the unit's training rows to the totals; returns the records it holds."""
-        count = 0
+    def _counted(self, unit: WorkUnit, duplicates: np.ndarray | None) -> Iterator[int]:
+        """Adds the unit's training rows to the totals; yields how many records were read."""
         for rows in rows_of(unit, self._spec, duplicates=duplicates):
-            count += rows.read
             self._progress.advance(rows.read)
             train = rows.take(rows.splits == SPLITS.index("train"))
             if not train.columns.num_rows:
+                yield rows.read
                 continue
             if self._graph is None:
                 self._graph = AnalysisGraph(self._spec, {})
@@ -173,14 +207,16 @@ class _CountTrainingRows(beam.DoFn):
                 self._graph = AnalysisGraph(self._spec, self._known)
             self._totals.add(self._graph(train.columns))
             self._batches += 1
-        return count
+            yield rows.read
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         """Gives what the bundle's units came to."""
-        if self._cache is not None:
-            return
         window = GlobalWindow()
-        yield WindowedValue(self._totals.analysis(), window.max_timestamp(), [window])
+        runs = [] if self._cache is not None else list(self._runs.add(self._totals.take()))
+        for run in [*runs, *self._runs.flush()]:
+            yield WindowedValue(run, window.max_timestamp(), [window])
+        if self._cache is None:
+            yield tagged(NUMBERS, self._totals.numbers)
 
 
 @tells_its_place
@@ -193,19 +229,19 @@ def _training_rows(
             yield list_batch(train.columns, spec)
 
 
-class _MergeAnalyses(beam.CombineFn):
-    def create_accumulator(self) -> Analysis:
-        return Analysis()
+class _MergeNumbers(beam.CombineFn):
+    def create_accumulator(self) -> Numbers:
+        return {}
 
-    def add_input(self, accumulator: Analysis, analysis: Analysis) -> Analysis:
-        accumulator.merge(analysis)
+    def add_input(self, accumulator: Numbers, numbers: Numbers) -> Numbers:
+        merge_numbers(accumulator, numbers)
         return accumulator
 
-    def merge_accumulators(self, accumulators: Iterable[Analysis]) -> Analysis:
-        total = Analysis()
+    def merge_accumulators(self, accumulators: Iterable[Numbers]) -> Numbers:
+        total: Numbers = {}
         for accumulator in accumulators:
-            total.merge(accumulator)
+            merge_numbers(total, accumulator)
         return total
 
-    def extract_output(self, accumulator: Analysis) -> Analysis:
+    def extract_output(self, accumulator: Numbers) -> Numbers:
         return accumulator

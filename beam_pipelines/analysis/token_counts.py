@@ -90,6 +90,7 @@ class TokenCounter:
         self._tokens_of = tokens_of
         self._counts: Counts = {}
         self._unsettled: Counts = {}
+        self._bytes = 0
         self._known: Sequence[bytes] = ()
         self._known_counts = np.zeros(0, np.int64)
 
@@ -111,12 +112,18 @@ class TokenCounter:
         if len(self._known):
             self._count(pieces, counts)
         else:
-            add_counts(self._unsettled, pieces.tolist(), counts.tolist())
+            self._add(self._unsettled, pieces, counts)
 
-    def total(self) -> Counts:
-        """Returns all tokens and their counts."""
+    @property
+    def held(self) -> tuple[int, int]:
+        """How many values are held, and how many bytes at most these have."""
+        return len(self._counts) + len(self._unsettled), self._bytes
+
+    def take(self) -> Counts:
+        """Returns all tokens and their counts since the last time, and forgets the counts."""
         self._settle()
-        return self._counts
+        taken, self._counts, self._bytes = self._counts, {}, 0
+        return taken
 
     def _settle(self) -> None:
         places = np.flatnonzero(self._known_counts)
@@ -134,7 +141,12 @@ class TokenCounter:
             tokens = self._tokens_of(tf.constant(pieces, tf.string))
             counts = counts[tokens.value_rowids().numpy()]
             pieces = tokens.flat_values.numpy()
-        add_counts(self._counts, pieces.tolist(), counts.tolist())
+        self._add(self._counts, pieces, counts)
+
+    def _add(self, total: Counts, pieces: np.ndarray, counts: np.ndarray) -> None:
+        values: list[bytes] = pieces.tolist()
+        self._bytes += sum(map(len, values))
+        add_counts(total, values, counts.tolist())
 
 
 def add_counts(total: Counts, tokens: Iterable[bytes], counts: Iterable[int]) -> None:

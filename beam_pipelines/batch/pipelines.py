@@ -18,6 +18,7 @@ from apache_beam.pvalue import AsSingleton
 
 from skewless.beam_pipelines.analysis.cache import AnalysisCache
 from skewless.beam_pipelines.analysis.duplicates import COMPARING_KEYS, FindDuplicates
+from skewless.beam_pipelines.analysis.spilled.runs import partition_count
 from skewless.beam_pipelines.analysis.stage import ANALYSING, Analyse, AnalyseWithTransform
 from skewless.beam_pipelines.batch.plan import Fit, Planned
 from skewless.beam_pipelines.records.outcome import Outcome, leave_outcome, taken_outcome
@@ -59,6 +60,11 @@ class StagedJob:
     staging: Path
     shards: ShardFormat
     cache: AnalysisCache | None = None
+
+    @property
+    def temporary(self) -> str:
+        """What workers leave for one another lies here."""
+        return str(self.staging / TEMPORARY)
 
     @property
     def tally(self) -> Tally:
@@ -140,8 +146,7 @@ def _fit_with_transform_and_apply(job: StagedJob) -> Outcome:
     analysed = taken_outcome(job.staging)
     found = analysed.constants
     assert found is not None
-    temporary = str(job.staging / TEMPORARY)
-    with job_pipeline(options) as pipeline, tft_beam.Context(temp_dir=temporary):
+    with job_pipeline(options) as pipeline, tft_beam.Context(temp_dir=job.temporary):
         work, duplicates = _work(job, pipeline)
         _ = work | "AnalyseWithTransform" >> AnalyseWithTransform(
             spec, found, str(job.transform), duplicates
@@ -155,7 +160,9 @@ def _work(job: StagedJob, pipeline: beam.Pipeline) -> tuple[beam.PCollection, As
     # Without the reshuffle all units would be one bundle, on one worker.
     work = pipeline | "WorkUnits" >> beam.Create(units) | "Spread" >> beam.Reshuffle()
     duplicates = (
-        work | "FindDuplicates" >> FindDuplicates(spec, job.cache, job.tally)
+        work
+        | "FindDuplicates"
+        >> FindDuplicates(spec, job.temporary, partition_count(len(units)), job.cache, job.tally)
         if spec.key is not None
         else pipeline | "NoDuplicates" >> beam.Create([{}])
     )
@@ -165,10 +172,15 @@ def _work(job: StagedJob, pipeline: beam.Pipeline) -> tuple[beam.PCollection, As
 def _analysed(
     job: StagedJob, work: beam.PCollection, duplicates: AsSingleton
 ) -> tuple[beam.PCollection, beam.PCollection]:
-    directory = str(job.staging / TEMPORARY / "vocabularies")
     grow_from = None if job.fit.grow_from is None else str(job.fit.grow_from)
     return work | "AnalyseTrainingRows" >> Analyse(
-        job.planned.spec, directory, duplicates, job.cache, grow_from, job.tally
+        job.planned.spec,
+        job.temporary,
+        partition_count(len(job.planned.units)),
+        duplicates,
+        job.cache,
+        grow_from,
+        job.tally,
     )
 
 

@@ -21,8 +21,10 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.preprocessing import data
+from skewless.beam_pipelines.analysis.chosen import chosen_constants, offered
 from skewless.beam_pipelines.analysis.counts import AnalysisTotals
 from skewless.beam_pipelines.analysis.graph import AnalysisGraph
+from skewless.beam_pipelines.analysis.spilled.values import ValueRuns
 from skewless.beam_pipelines.records.encoding import RecordEncoder
 from skewless.beam_pipelines.rows.read_rows import rows_of
 from skewless.beam_pipelines.sources import plan, read
@@ -81,7 +83,10 @@ def main() -> None:
             with clock("analyse: add up"):
                 totals.add(counted)
         with clock("analyse: choose constants"):
-            constants = totals.analysis().constants(spec, folder)
+            values = ValueRuns(f"{folder}/values", partitions=1)
+            runs = [run for _, run in [*values.add(totals.take()), *values.flush()]]
+            offers = list(offered(runs, spec, f"{folder}/values"))
+            constants = chosen_constants(totals.numbers, offers, spec, folder)
         saved_model = write_transform_graph(spec, constants, f"{folder}/transform")
         transform, encoder, statistics = (
             TransformGraph(spec, saved_model),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Iterable
 
 import tensorflow as tf
 
@@ -10,13 +12,20 @@ __all__ = ["NO_ENTRIES", "file_table", "read_vocabulary", "write_vocabulary"]
 
 # TensorFlow refuses to load a vocabulary file without a line, so an empty one holds this.
 NO_ENTRIES = b"\x1f(no entries)\x1f"
+_AT_ONCE = 10_000
 
 
-def write_vocabulary(path: str, tokens: list[bytes]) -> None:
+def write_vocabulary(path: str, tokens: Iterable[bytes]) -> None:
     """Writes a vocabulary file: one token a line, in ID order."""
     tf.io.gfile.makedirs(os.path.dirname(path))
+    entries = iter(tokens)
+    begun = False
     with tf.io.gfile.GFile(path, "wb") as file:
-        file.write(b"".join(token + b"\n" for token in tokens or [NO_ENTRIES]))
+        while some := b"".join(token + b"\n" for token in itertools.islice(entries, _AT_ONCE)):
+            file.write(some)
+            begun = True
+        if not begun:
+            file.write(NO_ENTRIES + b"\n")
 
 
 def read_vocabulary(path: str) -> list[bytes]:
