@@ -106,6 +106,19 @@ def test_periodic_is_the_closed_form() -> None:
     np.testing.assert_allclose(layer(numbers), np.concatenate(wanted, axis=1), atol=1e-5)
 
 
+def test_half_precision_is_not_for_numbers() -> None:
+    numbers = np.array([[0.1234567, 2.00012]], np.float32)
+    wanted = keras.ops.convert_to_numpy(_layer()(numbers))
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(_layer()(numbers)), wanted)
+        again = PiecewiseLinearEmbedding.from_config(_layer().get_config())
+        assert again.compute_dtype == PeriodicEmbedding(2, 0.1, 2).compute_dtype == "float32"
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

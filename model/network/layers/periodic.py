@@ -27,7 +27,8 @@ class PeriodicEmbedding(keras.layers.Layer):
     """
 
     def __init__(self, frequencies: int, sigma: float, width: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        # Whatever the precision of the model: half of it spoils the angles.
+        super().__init__(**{"dtype": "float32", **kwargs})
         for name, value in (("frequencies", frequencies), ("width", width)):
             if value < 1:
                 raise ValueError(f"{name}: expected at least 1, got {value}")

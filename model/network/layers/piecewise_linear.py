@@ -31,7 +31,8 @@ class PiecewiseLinearEmbedding(keras.layers.Layer):
     """
 
     def __init__(self, edges: Sequence[Sequence[float]], width: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        # Whatever the precision of the model: half of it does not tell neighbouring bins apart.
+        super().__init__(**{"dtype": "float32", **kwargs})
         if width < 1:
             raise ValueError(f"width: expected at least 1, got {width}")
         for column, each in enumerate(edges):
