@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -102,8 +103,17 @@ class Location:
 
     @property
     def system(self) -> Any:
-        """The fsspec file system, one for each scheme and process."""
-        return _system(self.scheme)
+        """The fsspec file system, one for each scheme and process.
+
+        Raises:
+          UsageError: If it cannot be had without credentials, and there are none.
+        """
+        try:
+            return _system(self.scheme)
+        except ValueError as error:
+            raise UsageError(
+                f"{self}: no credentials were found; set {_CREDENTIALS[self.scheme]}"
+            ) from error
 
     @property
     def bucket(self) -> str:
@@ -133,9 +143,14 @@ class Location:
 def _system(scheme: str) -> Any:
     import fsspec
 
+    # Else gcsfs asks of each bucket what kind it is, by a client that needs credentials of its own.
+    os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     options: dict[str, Any] = {}
     if scheme != "memory":
         options["use_listings_cache"] = False
+    if scheme == "gs" and "GCSFS_DEBUG" not in os.environ:
+        # It writes a traceback of each request that it gives up; we say in a line what came of it.
+        logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
     if scheme == "s3" and "AWS_MAX_ATTEMPTS" not in os.environ:
         options["config_kwargs"] = {"retries": {"mode": "standard", "max_attempts": _ATTEMPTS}}
     return fsspec.filesystem(scheme, **options)
@@ -189,7 +204,7 @@ def _reason_and_remedy(place: Location, error: Exception) -> str:
             f"not permitted ({_line(error)}); check the credentials, and what they may do in "
             f"{place.bucket}"
         )
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, FileNotFoundError) or kind == "ResourceNotFoundError":
         return f"there is no bucket {place.bucket}, or nothing under that name; check the URI"
     return f"{kind}: {_line(error)}; check the URI and the store, then try again"
 
