@@ -19,7 +19,6 @@ from skewless.schemas.records.id_words import IdWords
 from skewless.schemas.records.layout import ASSETS, SPEC, TRANSFORM, TRANSFORM_FN
 from skewless.schemas.records.manifest import Manifest, file_sha256, load_manifest
 from skewless.schemas.records.records import KEY, LABEL, parse_rows
-from skewless.schemas.spec.label import MultilabelLabel
 from skewless.schemas.spec.spec import Spec, load
 
 __all__ = ["check_shards", "execute", "meaning", "records_in_words", "run"]
@@ -81,7 +80,8 @@ def records_in_words(directory: str | Path, split: str, count: int) -> Iterator[
 def _in_words(words: _Words, name: str, value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
-    if name == LABEL and isinstance(words.spec.label, MultilabelLabel):
+    label = words.spec.label
+    if name == LABEL and label and label.names_classes and label.multivalued:
         return [words.of(name, int(place)) for place in np.flatnonzero(value)]
     if value.dtype.kind == "i":
         if value.ndim == 0:

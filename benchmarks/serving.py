@@ -26,7 +26,7 @@ import tensorflow as tf
 
 from benchmarks.training import demo_records
 from skewless.model.verify import sample_rows
-from skewless.schemas.rows.raw_columns import raw_columns
+from skewless.schemas.rows.raw_columns import raw_columns, served_columns
 from skewless.schemas.rows.row_encoding import examples
 from skewless.schemas.spec.spec import Spec, load
 
@@ -51,7 +51,7 @@ def exported(root: Path, rows: int) -> tuple[Path, Path]:
 
 def raw_batch(records: Path, spec: Spec, rows: int) -> pa.RecordBatch:
     """Returns `rows` rows of the columns that a request holds, repeated if there are fewer."""
-    names = list(raw_columns(spec, serving=True))
+    names = list(served_columns(spec))
     found = [raw.columns.select(names) for raw in sample_rows(records)]
     table = pa.Table.from_batches(found)
     places = np.arange(rows) % table.num_rows

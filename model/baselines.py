@@ -17,12 +17,6 @@ from skewless.model.training.records import Records
 from skewless.schemas.records.id_contract import PADDING_ID
 from skewless.schemas.records.layout import TRANSFORM
 from skewless.schemas.records.records import LABEL, NOT_FEATURES
-from skewless.schemas.spec.label import (
-    MulticlassLabel,
-    MultilabelLabel,
-    RegressionLabel,
-    SequenceLabel,
-)
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["baseline_metrics"]
@@ -50,7 +44,7 @@ def baseline_metrics(spec: Spec, records: Records, split: str) -> dict[str, dict
     Raises:
       DatasetMismatchError: If the split is empty.
     """
-    if spec.label is None or isinstance(spec.label, SequenceLabel):
+    if spec.label is None or spec.label.is_sequence:
         return {}
     width = _width(spec, records)
     inputs = _Inputs(records)
@@ -73,11 +67,12 @@ def baseline_metrics(spec: Spec, records: Records, split: str) -> dict[str, dict
 
 def _width(spec: Spec, records: Records) -> int:
     """Returns the number of a prediction's values."""
-    label = records.manifest.features[LABEL]
-    if isinstance(spec.label, MulticlassLabel):
-        assert label.cardinality is not None
-        return label.cardinality
-    return label.shape[0] if isinstance(spec.label, MultilabelLabel) else 1
+    entry = records.manifest.features[LABEL]
+    assert spec.label is not None
+    if spec.label.one_of_classes:
+        assert entry.cardinality is not None
+        return entry.cardinality
+    return 1 if spec.label.one_output else entry.shape[0]
 
 
 class _Inputs:
@@ -147,7 +142,7 @@ def _which(ids: np.ndarray, cardinality: int) -> scipy.sparse.csr_matrix:
 
 def _majority(spec: Spec, width: int, truth: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
     """Returns the one prediction, [width], that `majority` gives for every row."""
-    if isinstance(spec.label, MulticlassLabel):
+    if spec.label is not None and spec.label.one_of_classes:
         counts = np.bincount(truth, weights, width)
         return counts / counts.sum()
     return np.average(_flat(truth), axis=0, weights=weights)
@@ -164,7 +159,8 @@ def _linear(
     """Returns [rows, outputs] predictions of a linear model for the held-out rows."""
     from sklearn.linear_model import LogisticRegression, Ridge
 
-    if isinstance(spec.label, RegressionLabel):
+    assert spec.label is not None
+    if spec.label.is_number:
         ridge = Ridge(solver="lsqr").fit(features, truth.ravel(), sample_weight=weights)
         return ridge.predict(held_out)[:, None]
 
@@ -179,7 +175,7 @@ def _linear(
         wide[:, logistic.classes_] = logistic.predict_proba(held_out)
         return wide
 
-    if isinstance(spec.label, MulticlassLabel):
+    if spec.label.one_of_classes:
         return probabilities(truth.astype(int), width)
     columns = [probabilities(column.astype(int), 2)[:, 1] for column in _flat(truth).T]
     return np.stack(columns, axis=1)

@@ -27,7 +27,6 @@ from skewless.model.training.run_directory import RunDirectory, load_trained, wr
 from skewless.schemas.ending import run_module
 from skewless.schemas.records.layout import MODEL, TRANSFORM
 from skewless.schemas.records.records import KEY, LABEL
-from skewless.schemas.spec.label import RegressionLabel, SequenceLabel
 from skewless.schemas.spec.network import Seq2SeqSpec
 from skewless.schemas.spec.spec import Spec
 from skewless.schemas.storage.known_as import origin_of
@@ -173,14 +172,14 @@ def predict_split(
 def _generate_split(model: keras.Model, spec: Spec, records: Records, split: str) -> Predictions:
     """Generates greedily; the loss is the teacher-forced one."""
     assert isinstance(spec.model, Seq2SeqSpec)
-    assert isinstance(spec.label, SequenceLabel)
+    assert spec.label is not None
     label = records.manifest.features[LABEL]
     assert label.cardinality is not None
     generator = Generator(
         model,
         label.shape[0],
         label.cardinality,
-        spec.label.oov_buckets,
+        spec.label.unknown_ids,
         spec.model.beam_width,
     )
     greedy = tf.function(generator.greedy)
@@ -232,7 +231,7 @@ def run(argv: Sequence[str] | None = None) -> int:
 
 def regression_unit(spec: Spec) -> str:
     """Returns the column whose unit errors are in; empty where the label is no number."""
-    return spec.label.column if isinstance(spec.label, RegressionLabel) else ""
+    return spec.label.column if spec.label and spec.label.is_number else ""
 
 
 def as_table(result: dict[str, Any], unit: str = "") -> str:

@@ -26,7 +26,7 @@ from skewless.schemas.records.records import LABEL, missing_name, numbers_name
 from skewless.schemas.records.vocabulary_file import file_table
 from skewless.schemas.rows.json_rows import canonical_rows
 from skewless.schemas.rows.prepare import prepare
-from skewless.schemas.rows.raw_columns import raw_columns
+from skewless.schemas.rows.raw_columns import served_columns
 from skewless.schemas.rows.row_encoding import sparse_tensors
 from skewless.schemas.rows.times.words import as_iso
 from skewless.schemas.rows.tokenizers import piece_tokenizer
@@ -37,12 +37,6 @@ from skewless.schemas.spec.features import (
     TimestampFeature,
 )
 from skewless.schemas.spec.kinds.number_embedding import Periodic, PiecewiseLinear
-from skewless.schemas.spec.label import (
-    BinaryLabel,
-    MulticlassLabel,
-    MultilabelLabel,
-    RegressionLabel,
-)
 
 __all__ = ["execute", "explain"]
 
@@ -61,7 +55,7 @@ def explain(model: str | Path | ServedModel, row: Row) -> Explanation:
       DataError: If a value is not of its column's kind.
     """
     served = model if isinstance(model, ServedModel) else ServedModel.open(model)
-    columns = list(raw_columns(served.spec, serving=True))
+    columns = list(served_columns(served.spec))
     if row and not set(row) & set(columns):
         raise UsageError(
             f"the row has none of the model's columns ({', '.join(columns)}), only "
@@ -92,15 +86,15 @@ def explain(model: str | Path | ServedModel, row: Row) -> Explanation:
 def _scored(served: ServedModel, outputs: Mapping[str, np.ndarray]) -> tuple[str, int | None]:
     """Returns what the score is, and its place among the predictions; None if there is no one."""
     label = served.spec.label
-    if isinstance(label, BinaryLabel):
+    if label is None or label.is_sequence:
+        return "a sequence, which has no one score", None
+    if label.is_binary:
         return f"the probability that {label.column} is positive", 0
-    if isinstance(label, RegressionLabel):
+    if label.is_number:
         return f"{label.column}, in its own unit", 0
-    if isinstance(label, MulticlassLabel | MultilabelLabel):
-        place = int(outputs["predictions"][0].argmax())
-        name = served.words.of(LABEL, place).text
-        return f"the probability of {label.column} {name!r}, the highest", place
-    return "a sequence, which has no one score", None
+    place = int(outputs["predictions"][0].argmax())
+    name = served.words.of(LABEL, place).text
+    return f"the probability of {label.column} {name!r}, the highest", place
 
 
 def _scores_without(served: ServedModel, row: Row, place: int | None) -> dict[str, float]:
@@ -118,7 +112,7 @@ def _scores_without(served: ServedModel, row: Row, place: int | None) -> dict[st
 def _tokens(served: ServedModel, row: Row) -> dict[str, np.ndarray]:
     """Returns each feature's tokens or value: [tokens] bytes, or [width] numbers."""
     spec = served.spec.model_copy(update={"label": None, "weight": None})
-    raw = sparse_tensors(canonical_rows([row], spec), spec, serving=True)
+    raw = sparse_tensors(canonical_rows([row], spec), served_columns(spec))
     found = {}
     for name, values in prepare(spec, raw).items():
         if spec.features[name].learns_pieces:
@@ -246,7 +240,7 @@ def execute(known: argparse.Namespace) -> int:
 
 
 def _row(text: str | None, served: ServedModel) -> Row:
-    columns = list(raw_columns(served.spec, serving=True))
+    columns = list(served_columns(served.spec))
     wanted = "expected a JSON object such as '" + json.dumps(
         dict.fromkeys(columns[:2], "…"), ensure_ascii=False
     )

@@ -163,7 +163,7 @@ def _columns(data: TableLike, spec: Spec) -> Any:
 
     # A prediction needs no key: rows are answered in their order.
     spec = spec.model_copy(update={"key": None, "keep": ()})
-    unit = WorkUnit("the rows given", "parquet")
+    unit = WorkUnit("the rows given", "parquet", serving=True)
     first = 1
     table: pa.RecordBatch
     for batch in reader_of(data):
@@ -171,7 +171,7 @@ def _columns(data: TableLike, spec: Spec) -> Any:
             table = batch.slice(begin, _BATCH)
             numbers = np.arange(first, first + table.num_rows)
             first += table.num_rows
-            rows = check_rows(RawBatch(unit, table, numbers), spec, serving=True)
+            rows = check_rows(RawBatch(unit, table, numbers), spec)
             for rejected in rows.rejected:
                 raise DataError(
                     f"row {rejected.row}, column {rejected.column!r}: {rejected.reason}"

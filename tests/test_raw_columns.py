@@ -7,10 +7,11 @@ import pytest
 from skewless.schemas import parse
 from skewless.schemas.rows.raw_columns import (
     RawColumn,
+    RowColumns,
     raw_columns,
     raw_feature_spec,
     raw_schema,
-    row_columns,
+    served_columns,
 )
 
 SPEC = parse(
@@ -49,8 +50,9 @@ def test_columns_kinds_and_roles() -> None:
     }
 
 
-def test_row_columns_come_once_in_order() -> None:
-    assert row_columns(SPEC) == ("id", "owner", "country")
+def test_columns_beside_the_graphs_come_once_in_order() -> None:
+    beside = [name for name in RowColumns(SPEC).wanted if name not in raw_columns(SPEC)]
+    assert beside == ["id", "owner", "country"]
 
 
 def test_a_weight_that_is_a_feature_too_is_one_column() -> None:
@@ -69,11 +71,68 @@ def test_a_weight_that_is_a_feature_too_is_one_column() -> None:
     assert raw_columns(spec)["y"].kind == "float32"
 
 
-@pytest.mark.parametrize("serving", [False, True])
-def test_serving_asks_for_features_only(serving: bool) -> None:
-    wanted = set(raw_feature_spec(SPEC, serving=serving))
-    assert ({"kinds", "importance"} & wanted == set()) is serving
-    assert {"text", "tags", "code", "p1", "p2", "vector"} <= wanted
+def test_serving_asks_for_features_only() -> None:
+    features = {"text", "tags", "code", "p1", "p2", "vector"}
+    assert served_columns(SPEC).keys() == raw_feature_spec(served_columns(SPEC)).keys() == features
+    assert raw_columns(SPEC).keys() == features | {"kinds", "importance"}
+
+
+DECLARED = {
+    "name": "t",
+    "key": "id",
+    "features": {"x": {"type": "numeric"}, "shop": {"type": "categorical"}},
+    "label": {"column": "y", "type": "binary"},
+    "weight": "importance",
+    "split": {"by": "shop"},
+}
+
+
+@pytest.mark.parametrize(
+    ("keep", "split", "learning", "serving", "lacking"),
+    [
+        (
+            [],
+            {"by": "user"},
+            ["x", "shop", "y", "importance", "id", "user"],
+            ["x", "shop", "id", "user"],
+            {"user"},
+        ),
+        (
+            ["y", "user"],
+            {"by": "user"},
+            ["x", "shop", "y", "importance", "id", "user"],
+            ["x", "shop", "id", "user", "y"],
+            set(),
+        ),
+        (
+            [],
+            {"column": "part"},
+            ["x", "shop", "y", "importance", "id", "part"],
+            ["x", "shop", "id", "part"],
+            {"part"},
+        ),
+        (
+            [],
+            {"by": "shop"},
+            ["x", "shop", "y", "importance", "id"],
+            ["x", "shop", "id"],
+            set(),
+        ),
+    ],
+)
+def test_what_is_read_of_rows_to_learn_from_and_to_predict_for(
+    keep: list[str],
+    split: dict[str, str],
+    learning: list[str],
+    serving: list[str],
+    lacking: set[str],
+) -> None:
+    spec = parse({**DECLARED, "keep": keep, "split": split})
+    assert list(RowColumns(spec).wanted) == learning
+    assert list(RowColumns(spec, serving=True).wanted) == serving
+    assert RowColumns(spec, serving=True).may_lack(None) == lacking
+    assert RowColumns(spec).may_lack(None) == set()
+    assert RowColumns(spec).may_lack("train") == {"part"} & lacking
 
 
 def test_the_raw_schema_says_presence_and_count() -> None:

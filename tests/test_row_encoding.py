@@ -9,7 +9,12 @@ import pyarrow as pa
 import pytest
 
 from skewless.beam_pipelines.rows.validation import canonical_schema
-from skewless.schemas.rows.raw_columns import raw_feature_spec
+from skewless.schemas.rows.raw_columns import (
+    RowColumns,
+    raw_columns,
+    raw_feature_spec,
+    served_columns,
+)
 from skewless.schemas.rows.row_encoding import (
     examples,
     list_batch,
@@ -48,13 +53,13 @@ LISTS = {
 
 
 def canonical() -> pa.RecordBatch:
-    return pa.RecordBatch.from_pylist(ROWS, schema=canonical_schema(SPEC))
+    return pa.RecordBatch.from_pylist(ROWS, schema=canonical_schema(RowColumns(SPEC)))
 
 
 @pytest.mark.parametrize("start", [0, 1])
 def test_lists(start: int) -> None:
-    lists = list_batch(canonical().slice(start), SPEC)
-    assert lists.schema == list_schema(SPEC)
+    lists = list_batch(canonical().slice(start), raw_columns(SPEC))
+    assert lists.schema == list_schema(raw_columns(SPEC))
     for name, expected in LISTS.items():
         assert lists.column(name).to_pylist() == expected[start:]
     vectors = lists.column("v").to_pylist()
@@ -63,21 +68,30 @@ def test_lists(start: int) -> None:
 
 
 def test_serving_leaves_out_the_label() -> None:
-    assert list_batch(canonical(), SPEC, serving=True).schema.names == ["s", "tags", "i", "x", "v"]
+    assert list_batch(canonical(), served_columns(SPEC)).schema.names == [
+        "s",
+        "tags",
+        "i",
+        "x",
+        "v",
+    ]
 
 
 def test_absent_columns_and_empty_batches_are_missing_values() -> None:
-    lists = list_batch(canonical().select(["x"]), SPEC)
+    lists = list_batch(canonical().select(["x"]), raw_columns(SPEC))
     assert lists.column("s").to_pylist() == [[], [], []]
-    for indices, values, shape in sparse_arrays(canonical().slice(0, 0), SPEC).values():
+    for indices, values, shape in sparse_arrays(
+        canonical().slice(0, 0), raw_columns(SPEC)
+    ).values():
         assert (indices.shape, len(values), shape.tolist()) == ((0, 2), 0, [0, 0])
 
 
 def test_sparse_tensors_and_examples_agree() -> None:
     import tensorflow as tf
 
-    tensors = sparse_tensors(canonical(), SPEC)
-    parsed = tf.io.parse_example(examples(canonical(), SPEC, serving=False), raw_feature_spec(SPEC))
+    served = served_columns(SPEC)
+    tensors = sparse_tensors(canonical(), served)
+    parsed = tf.io.parse_example(examples(canonical(), SPEC), raw_feature_spec(served))
     assert tensors.keys() == parsed.keys()
     for name, tensor in tensors.items():
         np.testing.assert_array_equal(tensor.indices, parsed[name].indices)

@@ -28,7 +28,7 @@ from skewless.beam_pipelines.transform.numeric import constants_of
 from skewless.beam_pipelines.transform.preprocessing_fn import make_preprocessing_fn
 from skewless.schemas import parse
 from skewless.schemas.records.constants import load_numbers
-from skewless.schemas.rows.raw_columns import raw_feature_spec
+from skewless.schemas.rows.raw_columns import raw_columns, raw_feature_spec
 from skewless.schemas.rows.tokenizers import clean_values, tokenize
 from skewless.schemas.spec.features import TextFeature
 from tests.conftest import DataSet
@@ -178,7 +178,7 @@ def test_tf_transform_reads_what_is_written(shop: DataSet) -> None:
     """Our writer leaves what tf.Transform's own would: its loader takes the graph and the schema."""
     directory = str(shop.directory / "transform")
     output = tft.TFTransformOutput(directory)
-    columns = raw_feature_spec(shop.spec)
+    columns = raw_feature_spec(raw_columns(shop.spec))
     texts = {
         name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"good thing"]))
         for name, column in columns.items()
@@ -200,7 +200,7 @@ def test_the_schema_of_the_outputs_is_tf_transforms(shop: DataSet, tmp_path: Pat
     assets = written / "transform_fn" / "assets"
     vocabularies = {path.name: str(path) for path in assets.iterdir()}
     constants = Constants(vocabularies, constants_of(load_numbers(written)))
-    features = raw_feature_spec(spec)
+    features = raw_feature_spec(raw_columns(spec))
     impl_helper.analyze_in_place(
         make_preprocessing_fn(spec, constants),
         force_tf_compat_v1=False,

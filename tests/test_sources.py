@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from skewless.beam_pipelines.sources import WorkUnit, as_seen_from_anywhere, plan, read
 from skewless.schemas.errors import DataError, UsageError
+from skewless.schemas.rows.raw_columns import RowColumns
 from skewless.schemas.spec.spec import Spec, parse
 
 SPEC = parse(
@@ -137,7 +138,7 @@ def test_jsonl_cut_anywhere_gives_the_same_rows(
         rows, rejected = [], []
         for unit in plan([str(path)], NUMBERS, **options):
             for batch in read(unit, NUMBERS):
-                valid = validate(batch, NUMBERS)
+                valid = validate(batch, RowColumns(NUMBERS))
                 rows += zip(valid.rows.tolist(), map(str, valid.columns.to_pylist()), strict=True)
                 rejected += valid.rejected
         return rows, rejected

@@ -24,7 +24,7 @@ from skewless.schemas import parse
 from skewless.schemas.errors import SpecError
 from skewless.schemas.rows.canonical import canonical
 from skewless.schemas.rows.json_rows import canonical_rows
-from skewless.schemas.rows.raw_columns import raw_columns
+from skewless.schemas.rows.raw_columns import raw_columns, served_columns
 from skewless.schemas.rows.row_encoding import sparse_tensors
 from skewless.schemas.rows.times.calendar import part_of
 from skewless.schemas.rows.times.entries import time_numbers
@@ -241,7 +241,7 @@ def test_records_hold_parts_ages_and_the_trend(tmp_path: Path) -> None:
     assert meaning(tmp_path / "out", "at", 2 + 24 + 6) == "weekday Sunday"
     # What a server makes of the raw values, by the graph alone.
     served = Transform(spec, tmp_path / "out" / "transform")
-    raw = sparse_tensors(canonical_rows(rows[:4], spec), spec, serving=True)
+    raw = sparse_tensors(canonical_rows(rows[:4], spec), served_columns(spec))
     for name, values in served.of_sparse(raw, tf.constant(4, tf.int64)).items():
         for row, value in zip(rows[:4], values.numpy(), strict=True):
             assert np.array_equal(found[str(row["k"])][name], value), name

@@ -21,7 +21,7 @@ from skewless.beam_pipelines.rows.validation import ValidBatch, canonical_schema
 from skewless.beam_pipelines.sources import RawBatch, WorkUnit
 from skewless.beam_pipelines.sources.formats.tfrecord_reader import decode_examples
 from skewless.schemas.rows.canonical import canonical
-from skewless.schemas.rows.raw_columns import RawColumn
+from skewless.schemas.rows.raw_columns import RawColumn, RowColumns
 from skewless.schemas.rows.reasons import Reason, kind_as_written, kind_of
 from skewless.schemas.spec.spec import Spec, parse
 
@@ -33,12 +33,11 @@ def spec_of(features: dict[str, Any], **more: Any) -> Spec:
 def check(spec: Spec, split: Any = None, serving: bool = False, **columns: Any) -> ValidBatch:
     arrays = {n: v if isinstance(v, pa.Array) else pa.array(v) for n, v in columns.items()}
     table = pa.RecordBatch.from_pydict(arrays)
-    unit = WorkUnit("f.csv", "csv", split=split)
+    unit = WorkUnit("f.csv", "csv", split=split, serving=serving)
+    wanted = RowColumns(spec, serving)
     numbers = np.arange(1, table.num_rows + 1)
-    valid = validate(
-        RawBatch(unit, table, numbers, [], lambda at: f"raw {at}"), spec, serving=serving
-    )
-    assert valid.columns.schema == canonical_schema(spec, serving=serving)
+    valid = validate(RawBatch(unit, table, numbers, [], lambda at: f"raw {at}"), wanted)
+    assert valid.columns.schema == canonical_schema(wanted)
     assert sorted([*valid.rows, *(entry.row for entry in valid.rejected)]) == list(numbers)
     for entry in valid.rejected:
         assert isinstance(entry.reason, Reason) == (", got " in entry.reason)

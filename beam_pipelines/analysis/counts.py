@@ -24,12 +24,6 @@ from skewless.schemas.rows.prepare import Prepared
 from skewless.schemas.rows.times.entries import measured_times
 from skewless.schemas.rows.tokenizers import cuts_at_spaces, tokenize
 from skewless.schemas.spec.features import TextFeature, TimestampFeature
-from skewless.schemas.spec.label import (
-    MulticlassLabel,
-    MultilabelLabel,
-    RegressionLabel,
-    SequenceLabel,
-)
 from skewless.schemas.spec.spec import Spec
 
 __all__ = [
@@ -162,10 +156,11 @@ def counted_vocabularies(spec: Spec) -> dict[str, CountedVocabulary]:
             tuple(names), select(vocabulary.max_size, vocabulary.min_count)
         )
     label = spec.label
-    if isinstance(label, MulticlassLabel | MultilabelLabel) and label.classes is None:
+    targets = label and label.own_vocabulary
+    if label and label.names_classes and label.declared_classes is None:
         found[LABEL] = CountedVocabulary((LABEL,), MostFrequent())
-    elif isinstance(label, SequenceLabel) and label.vocabulary.file is None:
-        select_targets = MostFrequent(label.vocabulary.max_size, label.vocabulary.min_count)
+    elif targets and targets.file is None:
+        select_targets = MostFrequent(targets.max_size, targets.min_count)
         found[LABEL] = CountedVocabulary((LABEL,), select_targets)
     return found
 
@@ -183,7 +178,7 @@ def measured_numbers(spec: Spec) -> dict[str, int]:
     widths = {
         name: feature.measured for name, feature in spec.features.items() if feature.needs_constants
     }
-    if isinstance(spec.label, RegressionLabel) and spec.label.scale == "z_score":
+    if spec.label is not None and spec.label.needs_constants:
         widths[LABEL] = 1
     return widths
 

@@ -28,6 +28,7 @@ from skewless.beam_pipelines.sources import WorkUnit
 from skewless.beam_pipelines.sources.place import tells_its_place
 from skewless.beam_pipelines.transform.constants import Constants
 from skewless.beam_pipelines.transform.preprocessing_fn import make_preprocessing_fn
+from skewless.schemas.rows.raw_columns import raw_columns
 from skewless.schemas.rows.row_encoding import list_batch, list_schema
 from skewless.schemas.spec.spec import Spec
 from skewless.schemas.spec.splits import SPLITS
@@ -116,7 +117,7 @@ class AnalyseWithTransform(beam.PTransform):
         rows = units | "ReadTrainingRows" >> beam.FlatMap(
             _training_rows, self._spec, self._duplicates
         )
-        schema = list_schema(self._spec)
+        schema = list_schema(raw_columns(self._spec))
         representations = {
             name: schema_pb2.TensorRepresentation(
                 varlen_sparse_tensor=schema_pb2.TensorRepresentation.VarLenSparseTensor(
@@ -223,10 +224,11 @@ class _CountTrainingRows(beam.DoFn):
 def _training_rows(
     unit: WorkUnit, spec: Spec, duplicates: dict[int, np.ndarray]
 ) -> Iterator[pa.RecordBatch]:
+    columns = raw_columns(spec)
     for rows in rows_of(unit, spec, duplicates=duplicates.get(unit.order)):
         train = rows.take(rows.splits == SPLITS.index("train"))
         if train.columns.num_rows:
-            yield list_batch(train.columns, spec)
+            yield list_batch(train.columns, columns)
 
 
 class _MergeNumbers(beam.CombineFn):

@@ -29,10 +29,11 @@ from skewless.beam_pipelines.running.checked_file import (
     read_json_section,
     write_checked,
 )
-from skewless.beam_pipelines.sources import WorkUnit, read, wanted_columns, written_as
+from skewless.beam_pipelines.sources import WorkUnit, read, written_as
 from skewless.beam_pipelines.sources.place import at_column, tells_its_place
 from skewless.schemas.errors import DataError
 from skewless.schemas.rows.canonical import canonical, without_missing
+from skewless.schemas.rows.raw_columns import RowColumns
 from skewless.schemas.rows.times.columns import times_of
 from skewless.schemas.rows.times.parsing import NO_TIME
 from skewless.schemas.rows.times.words import as_iso
@@ -127,7 +128,7 @@ def _count(
 @tells_its_place
 def _counted(unit: WorkUnit, spec: Spec, stretches: Sequence[Stretch]) -> Iterator[_Counts]:
     name = str(spec.split.time)
-    column = wanted_columns(spec)[name]
+    column = RowColumns(spec).wanted[name]
     assert column.time_unit is not None
     for batch in read(unit, spec, {name: column}):
         at_column(name)

@@ -82,7 +82,7 @@ class Predict(beam.DoFn):
         """Predicts one unit, reading ahead by one stretch of rows."""
         entry = UnitAccount(unit.order, unit.file)
         ahead: tuple[Rows, list[Future[Outputs]]] | None = None
-        for rows in rows_of(unit, self._spec, serving=True):
+        for rows in rows_of(unit, self._spec):
             entry.read += rows.read
             entry.rejected += len(rows.rejected)
             entry.reasons.update((r.column, kind_of(r.reason)) for r in rows.rejected)

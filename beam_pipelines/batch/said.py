@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 from skewless.beam_pipelines.rows.read_rows import rows_of
 from skewless.beam_pipelines.rows.seen_labels import count_labels, most_seen
-from skewless.beam_pipelines.sources import WorkUnit, plan, wanted_columns
+from skewless.beam_pipelines.sources import WorkUnit, plan
 from skewless.schemas.records.manifest import Manifest
+from skewless.schemas.rows.raw_columns import RowColumns
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["result", "summary", "tell_dry_run"]
@@ -24,7 +25,7 @@ def tell_dry_run(spec: Spec, inputs: Sequence[str], *, as_json: bool = False) ->
     """
     units = plan(inputs, spec)
     files = sorted({unit.file for unit in units})
-    columns = wanted_columns(spec)
+    columns = RowColumns(spec).wanted
     read, labels = _first_labels(spec, units[0]) if units and spec.label else (0, Counter())
     if as_json:
         document = {

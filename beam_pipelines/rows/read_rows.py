@@ -20,12 +20,11 @@ from skewless.beam_pipelines.sources import (
     WorkUnit,
     read,
     row_contents,
-    wanted_columns,
     written_as,
 )
 from skewless.beam_pipelines.sources.place import at_column
 from skewless.schemas.rows.canonical import canonical, without_missing
-from skewless.schemas.rows.raw_columns import raw_columns
+from skewless.schemas.rows.raw_columns import RowColumns
 from skewless.schemas.rows.times.columns import times_of
 from skewless.schemas.spec.spec import Spec
 
@@ -76,7 +75,6 @@ def rows_of(
     *,
     duplicates: np.ndarray | None = None,
     only: np.ndarray | None = None,
-    serving: bool = False,
 ) -> Iterator[Rows]:
     """Yields the rows of `unit`.
 
@@ -85,16 +83,15 @@ def rows_of(
       spec: The declaration.
       duplicates: [count] int64, sorted record numbers to leave out.
       only: [count] int64, sorted record numbers to look at; all by default.
-      serving: Leaves out label, weight and split.
 
     Raises:
       DataError: If the file cannot be read on.
     """
     # Predictions carry their row's place; nothing is split by what stands for a key there.
-    for batch in read(unit, spec, serving=serving, contents=spec.key is None and not serving):
+    for batch in read(unit, spec, contents=spec.key is None and not unit.serving):
         if only is not None:
             batch = _chosen(batch, np.isin(batch.rows, only))
-        rows = check_rows(batch, spec, serving=serving)
+        rows = check_rows(batch, spec)
         if duplicates is not None and len(duplicates):
             repeated = np.isin(rows.numbers, duplicates)
             rows = replace(rows.take(~repeated), duplicates=int(repeated.sum()))
@@ -110,7 +107,7 @@ def keys_of(unit: WorkUnit, spec: Spec) -> Iterator[tuple[np.ndarray, pa.Array]]
       DataError: If the file cannot be read on.
     """
     assert spec.key is not None
-    column = wanted_columns(spec)[spec.key]
+    column = RowColumns(spec).wanted[spec.key]
     written = written_as(unit, spec)
     for batch in read(unit, spec, {spec.key: column}):
         at_column(spec.key)
@@ -119,18 +116,17 @@ def keys_of(unit: WorkUnit, spec: Spec) -> Iterator[tuple[np.ndarray, pa.Array]]
         yield batch.rows[present], keys.drop_null().cast(pa.string())
 
 
-def check_rows(batch: RawBatch, spec: Spec, *, serving: bool = False) -> Rows:
+def check_rows(batch: RawBatch, spec: Spec) -> Rows:
     """Returns the sound rows of a raw batch, keyed and assigned to splits.
 
     Args:
       batch: [rows] as read.
       spec: The declaration.
-      serving: Leaves out label, weight and split.
     """
-    graph_columns = list(raw_columns(spec, serving=serving))
+    wanted = RowColumns(spec, batch.unit.serving)
     # Not the sum of what became of them: accounting compares the two.
     count = len(batch.rows) + len(batch.rejected)
-    valid = validate(batch, spec, serving=serving)
+    valid = validate(batch, wanted)
     columns = valid.columns
 
     def text(name: str | None) -> pa.Array | None:
@@ -140,12 +136,12 @@ def check_rows(batch: RawBatch, spec: Spec, *, serving: bool = False) -> Rows:
 
     keys = text(spec.key)
     if keys is None:
-        if batch.contents is None or serving:
-            contents = row_contents(columns.select(graph_columns))
+        if batch.contents is None or wanted.serving:
+            contents = row_contents(columns.select(list(wanted.of_graph)))
         else:
             contents = batch.contents().filter(pa.array(np.isin(batch.rows, valid.rows)))
         keys = content_keys(contents)
-    if serving:
+    if wanted.serving:
         splits = np.zeros(columns.num_rows, np.int8)
     else:
         splits = assign_splits(
@@ -153,17 +149,18 @@ def check_rows(batch: RawBatch, spec: Spec, *, serving: bool = False) -> Rows:
             keys=keys,
             hashed=text(spec.split.by),
             named=text(spec.split.column),
-            times=_times(columns, spec) if batch.unit.split is None else None,
+            times=_times(columns, wanted) if batch.unit.split is None else None,
             forced=batch.unit.split,
         )
     return Rows(batch.unit, columns, valid.rows, keys, splits, valid.rejected, count)
 
 
-def _times(columns: pa.RecordBatch, spec: Spec) -> np.ndarray | None:
+def _times(columns: pa.RecordBatch, wanted: RowColumns) -> np.ndarray | None:
     """Returns [rows] int64 microseconds of the time that splits, if one does."""
+    spec = wanted.spec
     if spec.split.time is None:
         return None
-    unit = wanted_columns(spec)[spec.split.time].time_unit
+    unit = wanted.wanted[spec.split.time].time_unit
     assert unit is not None
     texts = without_missing(columns.column(spec.split.time).cast(pa.string()), spec.missing_values)
     return times_of(texts, unit)

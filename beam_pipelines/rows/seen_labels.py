@@ -12,9 +12,8 @@ import pyarrow.compute as pc
 
 from skewless.beam_pipelines.sources import Rejected
 from skewless.schemas.rows.canonical import shown
-from skewless.schemas.rows.label_values import NEGATIVE_WORDS, POSITIVE_WORDS
 from skewless.schemas.rows.reasons import Reason
-from skewless.schemas.spec.label import BinaryLabel, Label, MulticlassLabel, MultilabelLabel
+from skewless.schemas.spec.label import BinaryLabel, Label
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["count_labels", "label_problems", "most_seen", "tell_labels"]
@@ -32,7 +31,7 @@ def count_labels(
     After a thousand different values no new one is taken up: these are for a message.
     """
     label = spec.label
-    if not isinstance(label, BinaryLabel | MulticlassLabel | MultilabelLabel):
+    if label is None or not label.has_classes:
         return
     values = columns.column(label.column)
     if pa.types.is_list(values.type):
@@ -74,22 +73,21 @@ def label_problems(label: Label | None, counts: np.ndarray) -> Iterator[str]:
     """
     if isinstance(label, BinaryLabel):
         sides = (
-            ("negative", label.negative, NEGATIVE_WORDS),
-            ("positive", label.positive, POSITIVE_WORDS),
+            ("negative", label.negative, label.negative_texts),
+            ("positive", label.positive, label.positive_texts),
         )
-        for place, (side, declared, words) in enumerate(sides):
+        for place, (side, declared, texts) in enumerate(sides):
             if place >= len(counts) or not counts[place]:
-                named = ", ".join(map(repr, declared)) if declared else ", ".join(words)
-                if label.positive is not None and declared is None:
-                    named = "any other value"
+                named = ", ".join(map(repr, declared) if declared else texts or ["any other value"])
                 yield f"no row is {side} ({named})"
-    elif isinstance(label, MulticlassLabel | MultilabelLabel):
-        padded = np.pad(counts, (0, max(0, len(label.classes or ()) - len(counts))))
-        absent = [name for name, rows in zip(label.classes or (), padded, strict=False) if not rows]
+    elif label is not None and label.names_classes:
+        classes = label.declared_classes or ()
+        padded = np.pad(counts, (0, max(0, len(classes) - len(counts))))
+        absent = [name for name, rows in zip(classes, padded, strict=False) if not rows]
         if absent:
             more = f" and {len(absent) - _SHOWN:,} others" if len(absent) > _SHOWN else ""
             yield f"no row has the class {', '.join(map(repr, absent[:_SHOWN]))}{more}"
-        elif label.classes is None and np.count_nonzero(counts) < 2:
+        elif label.declared_classes is None and np.count_nonzero(counts) < 2:
             yield "all rows have one class"
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skewless.beam_pipelines.sources import RawBatch, Rejected, wanted_columns, written_as
+from skewless.beam_pipelines.sources import RawBatch, Rejected, written_as
 from skewless.beam_pipelines.sources.place import at_column
 from skewless.schemas.rows.canonical import (
     Faults,
@@ -25,16 +25,13 @@ from skewless.schemas.rows.canonical import (
     without_missing,
 )
 from skewless.schemas.rows.label_values import (
-    NEGATIVE_WORDS,
-    POSITIVE_WORDS,
     label_text,
     label_texts,
 )
-from skewless.schemas.rows.raw_columns import RawColumn, raw_columns
+from skewless.schemas.rows.raw_columns import RawColumn, RowColumns
 from skewless.schemas.rows.reasons import Reason
 from skewless.schemas.rows.written_numbers import plain_where_number
-from skewless.schemas.spec.label import BinaryLabel, MulticlassLabel, MultilabelLabel
-from skewless.schemas.spec.spec import Spec
+from skewless.schemas.spec.label import BinaryLabel, MultilabelLabel
 from skewless.schemas.spec.splits import SPLITS
 
 __all__ = ["ValidBatch", "canonical_schema", "validate"]
@@ -55,49 +52,43 @@ class ValidBatch:
     rejected: list[Rejected]
 
 
-def canonical_schema(spec: Spec, *, serving: bool = False) -> pa.Schema:
+def canonical_schema(rows: RowColumns) -> pa.Schema:
     """Returns the canonical columns: those of the graph, then key, split and kept columns."""
-    return pa.schema(
-        [
-            (name, canonical_type(column))
-            for name, column in wanted_columns(spec, serving=serving).items()
-        ]
-    )
+    return pa.schema([(name, canonical_type(column)) for name, column in rows.wanted.items()])
 
 
-def validate(batch: RawBatch, spec: Spec, *, serving: bool = False) -> ValidBatch:
+def validate(batch: RawBatch, rows: RowColumns) -> ValidBatch:
     """Checks every value of `batch`; a row with any unfit value is rejected, once.
 
     Args:
       batch: [rows] as read.
-      spec: Declares kinds, what is required, and which texts mean missing.
-      serving: Leaves out label and weight, and the checks of the split column.
+      rows: Which columns there are; the split column of rows to predict for is not checked.
     """
+    spec = rows.spec
     count = len(batch.rows)
-    graph = raw_columns(spec)
     names = set(batch.table.schema.names)
     arrays: list[pa.Array] = []
     faults: dict[int, tuple[str, str]] = {}
     written = written_as(batch.unit, spec)
-    for name, column in wanted_columns(spec, serving=serving).items():
+    for name, column in rows.wanted.items():
         at_column(name)
         raw = batch.table.column(name) if name in names else pa.nulls(count)
         array, bad = canonical(raw, column, spec, written)
-        is_label = not serving and name in graph and graph[name].role == "label"
-        if is_label and isinstance(spec.label, BinaryLabel | MulticlassLabel):
+        label = spec.label if column.role == "label" else None
+        if label is not None and label.has_classes and not label.multivalued:
             if written is not None and not written.plain_numbers:
                 array = plain_where_number(array, written)
             array = label_texts(array)
-        bad = {**_row_faults(array, name, column, spec, batch, serving), **bad}
-        if is_label and isinstance(spec.label, BinaryLabel):
-            bad = {**_binary_faults(array, spec.label), **bad}
-        elif is_label and isinstance(spec.label, MultilabelLabel):
-            array = _classes(array, spec.label.separator)
+        bad = {**_row_faults(array, name, column, rows, batch), **bad}
+        if isinstance(label, BinaryLabel):
+            bad = {**_binary_faults(array, label), **bad}
+        elif isinstance(label, MultilabelLabel):
+            array = _classes(array, label.separator)
         arrays.append(array)
         for position, reason in bad.items():
             faults.setdefault(position, (name, reason))
     at_column(None)
-    table = pa.RecordBatch.from_arrays(arrays, schema=canonical_schema(spec, serving=serving))
+    table = pa.RecordBatch.from_arrays(arrays, schema=canonical_schema(rows))
     if not faults:
         return ValidBatch(table, batch.rows, list(batch.rejected))
     keys = table.column(spec.key) if spec.key is not None else None
@@ -121,10 +112,11 @@ def validate(batch: RawBatch, spec: Spec, *, serving: bool = False) -> ValidBatc
 
 
 def _row_faults(
-    array: pa.Array, name: str, column: RawColumn, spec: Spec, batch: RawBatch, serving: bool
+    array: pa.Array, name: str, column: RawColumn, rows: RowColumns, batch: RawBatch
 ) -> Faults:
     """Returns what is wrong with values as the row's key, weight, split or required value."""
     faults: Faults = {}
+    spec = rows.spec
     if column.required or name == spec.key:
         role = "key" if name == spec.key else column.role
         what = {"key": "the key", "label": "the label", "weight": "the weight"}.get(
@@ -135,7 +127,7 @@ def _row_faults(
             missing = (*missing, *map(label_text, missing))
         for at in _missing(array, missing):
             faults[int(at)] = f"{what} is missing"
-    if serving:
+    if rows.serving:
         return faults
     if name == spec.weight:
         values = array.fill_null(math.nan).to_numpy(zero_copy_only=False)
@@ -185,15 +177,11 @@ def _classes(lists: pa.Array, separator: str) -> pa.Array:
 
 def _binary_faults(array: pa.Array, label: BinaryLabel) -> Faults:
     """Rejects values that are neither positive nor negative, where both are known."""
-    if label.positive is not None and label.negative is None:
+    if label.negative_texts is None:
         return {}
-    if label.positive is None:
-        compared, valid = pc.utf8_lower(array), frozenset((*POSITIVE_WORDS, *NEGATIVE_WORDS))
-        expected = "1, true, yes or 0, false, no"
-    else:
-        compared = array
-        valid = frozenset(map(label_text, (*label.positive, *(label.negative or ()))))
-        expected = ", ".join(sorted(valid))
+    compared = pc.utf8_lower(array) if label.any_case else array
+    valid = frozenset((*label.positive_texts, *label.negative_texts))
+    expected = "1, true, yes or 0, false, no" if label.any_case else ", ".join(sorted(valid))
     known = pc.is_in(compared, value_set=pa.array(sorted(valid), pa.string()))
     unknown = pc.and_(pc.invert(known), pc.is_valid(array)).to_numpy(zero_copy_only=False)
     return {

@@ -11,7 +11,6 @@ from skewless.beam_pipelines.sources.files import file_bytes, matched
 from skewless.beam_pipelines.sources.plan import (
     as_seen_from_anywhere,
     plan,
-    wanted_columns,
     written_as,
 )
 from skewless.beam_pipelines.sources.read import read
@@ -27,6 +26,5 @@ __all__ = [
     "plan",
     "read",
     "row_contents",
-    "wanted_columns",
     "written_as",
 ]

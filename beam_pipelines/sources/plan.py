@@ -25,9 +25,8 @@ from skewless.beam_pipelines.sources.unchanged import state_of
 from skewless.beam_pipelines.sources.units import Format, WorkUnit
 from skewless.schemas.errors import DataError, listed, nearest
 from skewless.schemas.rows.csv_format import CsvFormat
-from skewless.schemas.rows.raw_columns import RawColumn, raw_columns, row_columns
+from skewless.schemas.rows.raw_columns import RowColumns
 from skewless.schemas.spec.spec import Spec
-from skewless.schemas.spec.splits import SplitName
 
 __all__ = [
     "UNIT_BYTES",
@@ -35,7 +34,6 @@ __all__ = [
     "as_seen_from_anywhere",
     "delimiter",
     "plan",
-    "wanted_columns",
     "written_as",
 ]
 
@@ -43,25 +41,6 @@ UNIT_BYTES = 32 * 1024 * 1024
 UNIT_ROWS = 100_000
 # Problems that one error names.
 _MOST_TOLD = 20
-
-
-def wanted_columns(spec: Spec, *, serving: bool = False) -> dict[str, RawColumn]:
-    """Returns the columns read from input: the graph's, then those kept as text beside them.
-
-    Args:
-      spec: The declaration.
-      serving: Leaves out label, weight and split, unless they are kept: a prediction may carry them.
-    """
-    columns = raw_columns(spec, serving=serving)
-    label = {spec.label.column} if serving and spec.label is not None else set()
-    label -= set(spec.keep)
-    for name in row_columns(spec):
-        if name not in label:
-            columns.setdefault(name, RawColumn(name, "string"))
-    time = None if serving else spec.split.time
-    if time is not None and columns[time].time_unit is None:
-        columns[time] = dataclasses.replace(columns[time], time_unit="auto")
-    return columns
 
 
 def delimiter(format: Format, spec: Spec) -> str:
@@ -87,7 +66,8 @@ def plan(
     Args:
       inputs: Globs, each with an optional `train=`, `eval=` or `test=` before it.
       spec: Names the columns that every file with a header must have.
-      serving: Lets label, weight and split columns be absent; other columns are still wanted.
+      serving: Whether rows are to be predicted for: label, weight and split columns may be absent
+        then, other columns are still wanted.
       unit_bytes: About how many bytes of an uncompressed file one unit takes.
       unit_rows: About how many rows of an uncompressed file one unit takes.
 
@@ -95,10 +75,11 @@ def plan(
       UsageError: If a glob matches nothing, or a file has an ending that no reader takes.
       DataError: If a file lacks a column, has it twice, or cannot be opened as its ending says.
     """
+    rows = RowColumns(spec, serving)
     units: list[WorkUnit] = []
     for whole in whole_files(inputs):
-        whole = dataclasses.replace(whole, state=state_of(whole.file))
-        units.extend(_cut(whole, spec, serving, unit_bytes, unit_rows))
+        whole = dataclasses.replace(whole, state=state_of(whole.file), serving=serving)
+        units.extend(_cut(whole, rows, unit_bytes, unit_rows))
     return [dataclasses.replace(unit, order=order) for order, unit in enumerate(units)]
 
 
@@ -115,39 +96,30 @@ def _local_anywhere(unit: WorkUnit) -> WorkUnit:
     return dataclasses.replace(unit, file=os.path.abspath(unit.file), state=state)
 
 
-def _cut(
-    whole: WorkUnit, spec: Spec, serving: bool, unit_bytes: int, unit_rows: int
-) -> Iterator[WorkUnit]:
+def _cut(whole: WorkUnit, rows: RowColumns, unit_bytes: int, unit_rows: int) -> Iterator[WorkUnit]:
     if whole.format == "parquet":
-        yield from _row_groups(whole, spec, serving, unit_bytes, unit_rows)
+        yield from _row_groups(whole, rows, unit_bytes, unit_rows)
     elif whole.format == "tfrecord":
         yield whole
     else:
         if whole.format in ("csv", "tsv"):
-            between = delimiter(whole.format, spec)
-            header = read_header(whole.file, whole.compression, between, spec.csv)
-            _check(whole.file, header.columns, spec, serving, whole.split)
+            between = delimiter(whole.format, rows.spec)
+            header = read_header(whole.file, whole.compression, between, rows.spec.csv)
+            _check(whole, header.columns, rows)
             whole = dataclasses.replace(
                 whole, columns=header.columns, start=header.start, encoding=header.encoding
             )
         if whole.compression or file_bytes(whole.file) - whole.start <= unit_bytes:
             yield whole
         else:
-            yield from _byte_ranges(whole, spec, unit_bytes, unit_rows)
+            yield from _byte_ranges(whole, rows.spec, unit_bytes, unit_rows)
 
 
-def _check(
-    file: str, names: Sequence[str], spec: Spec, serving: bool, split: SplitName | None
-) -> None:
-    wanted = wanted_columns(spec, serving=serving)
-    excused = {spec.split.column, spec.split.time} if serving or split is not None else set()
-    excused -= set(spec.keep)
-    if serving:
-        excused |= {spec.split.by} - set(spec.keep)
-    excused -= set(raw_columns(spec)) | {spec.key}
+def _check(whole: WorkUnit, names: Sequence[str], rows: RowColumns) -> None:
+    excused = rows.may_lack(whole.split)
     problems: list[str] = []
     held = Counter(names)
-    for name in wanted:
+    for name in rows.wanted:
         if name not in held:
             if name not in excused:
                 # Each look for the nearest goes through all names.
@@ -160,7 +132,7 @@ def _check(
         if len(problems) > _MOST_TOLD:
             told.append(f"and {len(problems) - _MOST_TOLD:,} more columns")
         raise DataError(
-            f"{file}: {'; '.join(told)} (columns: {listed(names)}); "
+            f"{whole.file}: {'; '.join(told)} (columns: {listed(names)}); "
             "correct the spec's column or the file's header"
         )
 
@@ -228,11 +200,11 @@ def _blocks(text: _Text, spec: Spec) -> Iterator[Block]:
     return blocks(text, delimiter(text.whole.format, spec))
 
 
-def _refuse_what_is_not_read(path: str, file: pq.ParquetFile, spec: Spec, serving: bool) -> None:
-    wanted = wanted_columns(spec, serving=serving)
-    problems = [f"column {name!r} {why}" for name, why in not_read(file).items() if name in wanted]
+def _refuse_what_is_not_read(path: str, file: pq.ParquetFile, rows: RowColumns) -> None:
+    unread = {name: why for name, why in not_read(file).items() if name in rows.wanted}
+    problems = [f"column {name!r} {why}" for name, why in unread.items()]
     remedy = "take it out of the spec, or write it as plain values"
-    if not problems and spec.key is None and not serving:
+    if not problems and rows.spec.key is None and not rows.serving:
         # Rows without a key are known by all that they hold.
         problems = [f"column {name!r} {why}" for name, why in oversized(file).items()]
         remedy = (
@@ -243,12 +215,12 @@ def _refuse_what_is_not_read(path: str, file: pq.ParquetFile, spec: Spec, servin
 
 
 def _row_groups(
-    whole: WorkUnit, spec: Spec, serving: bool, unit_bytes: int, unit_rows: int
+    whole: WorkUnit, rows: RowColumns, unit_bytes: int, unit_rows: int
 ) -> Iterator[WorkUnit]:
     with open_parquet(whole.file) as file:
         names, metadata = file.schema_arrow.names, file.metadata
-        _check(whole.file, names, spec, serving, whole.split)
-        _refuse_what_is_not_read(whole.file, file, spec, serving)
+        _check(whole, names, rows)
+        _refuse_what_is_not_read(whole.file, file, rows)
     begun, first, row, size = 0, 1, 1, 0
     for index in range(metadata.num_row_groups):
         group = metadata.row_group(index)

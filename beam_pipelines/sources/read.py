@@ -12,10 +12,10 @@ from skewless.beam_pipelines.sources.formats.jsonl_reader import read_jsonl
 from skewless.beam_pipelines.sources.formats.parquet_reader import open_parquet, read_parquet
 from skewless.beam_pipelines.sources.formats.tfrecord_reader import read_tfrecord
 from skewless.beam_pipelines.sources.place import at_rows
-from skewless.beam_pipelines.sources.plan import delimiter, wanted_columns
+from skewless.beam_pipelines.sources.plan import delimiter
 from skewless.beam_pipelines.sources.unchanged import while_unchanged
 from skewless.beam_pipelines.sources.units import RawBatch, WorkUnit
-from skewless.schemas.rows.raw_columns import RawColumn
+from skewless.schemas.rows.raw_columns import RawColumn, RowColumns
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["read"]
@@ -26,7 +26,6 @@ def read(
     spec: Spec,
     columns: Mapping[str, RawColumn] | None = None,
     *,
-    serving: bool = False,
     contents: bool = False,
 ) -> Iterator[RawBatch]:
     """Yields the rows of `unit` in order, as batches bounded in rows and bytes.
@@ -35,13 +34,12 @@ def read(
       unit: A unit that `plan` made.
       spec: Gives the columns to read and the delimiter.
       columns: The columns to read instead of the spec's.
-      serving: Leaves out label and weight.
       contents: Reads every column, so that each row's whole content can be given.
 
     Raises:
       DataError: If the file as a whole cannot be read on, or has changed since it was planned.
     """
-    wanted = wanted_columns(spec, serving=serving) if columns is None else columns
+    wanted = RowColumns(spec, unit.serving).wanted if columns is None else columns
     for batch in while_unchanged(unit, _batches(unit, spec, wanted, contents)):
         at_rows(batch.rows)
         yield batch

@@ -56,6 +56,7 @@ class WorkUnit:
         and readers look for them. Bytes are of the text in UTF-8.
       encoding: The codec of a delimited file's text; empty for UTF-8.
       state: Of the file when it was planned; None where nobody looks whether it has changed.
+      serving: Whether its rows are to be predicted for, without label, weight and split.
     """
 
     file: str
@@ -70,6 +71,7 @@ class WorkUnit:
     stretches: tuple[tuple[int, int, str | None], ...] = ()
     encoding: str = ""
     state: FileState | None = field(default=None, compare=False)
+    serving: bool = False
 
 
 @dataclass(frozen=True)

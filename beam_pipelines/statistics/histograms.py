@@ -16,7 +16,6 @@ from skewless.beam_pipelines.statistics.split_statistics import IdStatistics, Sp
 from skewless.beam_pipelines.transform.record_entries import vocabulary_of
 from skewless.schemas.records.id_contract import FIRST_ID
 from skewless.schemas.records.records import LABEL
-from skewless.schemas.spec.label import MulticlassLabel, MultilabelLabel
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["add_histograms"]
@@ -58,7 +57,7 @@ def add_histograms(
                 }
     for name, ids in first.ids.items():
         _add_ids(name, ids, summaries, statistics, spec, transform_directory)
-    if isinstance(spec.label, MulticlassLabel | MultilabelLabel):
+    if spec.label is not None and spec.label.names_classes:
         classes = _words(vocabulary_of(spec, LABEL, transform_directory))
         for summary in summaries.values():
             if "label_counts" in summary:

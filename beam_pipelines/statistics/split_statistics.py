@@ -17,7 +17,6 @@ from skewless.schemas.records.records import LABEL, time_name, tokens_name
 from skewless.schemas.rows.times.calendar import DAY
 from skewless.schemas.rows.times.parsing import NO_TIME
 from skewless.schemas.spec.features import TimestampFeature
-from skewless.schemas.spec.label import MulticlassLabel, RegressionLabel
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["IdStatistics", "SplitStatistics", "merge_statistics", "number_columns"]
@@ -133,12 +132,11 @@ class SplitStatistics:
         self, spec: Spec, columns: pa.RecordBatch, outputs: Mapping[str, np.ndarray]
     ) -> None:
         label = outputs[LABEL]
-        if isinstance(spec.label, RegressionLabel):
+        assert spec.label is not None
+        if spec.label.is_number:
             self._add_numbers(LABEL, columns.column(spec.label.column), bins_allowed(spec))
         elif tokens_name(LABEL) in outputs:
             self.ids.setdefault(LABEL, IdStatistics()).add(label, outputs[tokens_name(LABEL)])
-        elif isinstance(spec.label, MulticlassLabel):
-            self.label_counts = _add(self.label_counts, np.bincount(label))
         elif label.ndim == 1:
             self.label_counts = _add(self.label_counts, np.bincount(label.astype(np.int64)))
         else:
@@ -236,7 +234,7 @@ def number_columns(spec: Spec) -> list[str]:
         if feature.is_number
         for column in feature.columns_read(name)
     ]
-    if isinstance(spec.label, RegressionLabel):
+    if spec.label is not None and spec.label.is_number:
         columns.append(spec.label.column)
     return list(dict.fromkeys(columns))
 

@@ -32,7 +32,7 @@ from skewless.beam_pipelines.running.checked_file import (
     read_json_section,
     write_checked,
 )
-from skewless.beam_pipelines.sources import RawBatch, Rejected, wanted_columns, written_as
+from skewless.beam_pipelines.sources import RawBatch, Rejected, written_as
 from skewless.beam_pipelines.statistics.split_statistics import SplitStatistics, number_columns
 from skewless.beam_pipelines.streaming.event_time import Windowing, event_times
 from skewless.beam_pipelines.transform.graph import TransformGraph
@@ -40,7 +40,7 @@ from skewless.schemas.records.layout import TRANSFORM, TRANSFORM_FN
 from skewless.schemas.records.manifest import FeatureEntry
 from skewless.schemas.records.records import KEY, is_diagnostic
 from skewless.schemas.rows.canonical import Faults, canonical
-from skewless.schemas.rows.raw_columns import RawColumn
+from skewless.schemas.rows.raw_columns import RawColumn, RowColumns
 from skewless.schemas.spec.spec import Spec
 
 __all__ = [
@@ -161,7 +161,7 @@ class Arrivals:
 
 def stream_columns(job: StreamJob) -> dict[str, RawColumn]:
     """Returns the columns read from a stream: the spec's, and the one with the row's time."""
-    columns = wanted_columns(job.spec)
+    columns = dict(RowColumns(job.spec).wanted)
     if job.windowing.column is not None:
         columns.setdefault(job.windowing.column, RawColumn(job.windowing.column, "string"))
     return columns

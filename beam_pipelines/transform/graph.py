@@ -13,7 +13,7 @@ from skewless.beam_pipelines.transform.preprocessing_fn import make_preprocessin
 from skewless.beam_pipelines.transform.rows_function import RowsFunction
 from skewless.schemas.records.constants import write_numbers
 from skewless.schemas.records.layout import SAVED_MODEL, TRANSFORM_FN
-from skewless.schemas.rows.raw_columns import raw_feature_spec
+from skewless.schemas.rows.raw_columns import raw_columns, raw_feature_spec
 from skewless.schemas.rows.saved_graph import load_graph, write_graph
 from skewless.schemas.spec.spec import Spec
 
@@ -64,6 +64,8 @@ def write_transform_graph(spec: Spec, constants: Constants, directory: str) -> s
       constants: What the analysis found.
       directory: Left with `transform_fn/`, `transformed_metadata/` and `constants.json`.
     """
-    write_graph(make_preprocessing_fn(spec, constants), raw_feature_spec(spec), directory)
+    write_graph(
+        make_preprocessing_fn(spec, constants), raw_feature_spec(raw_columns(spec)), directory
+    )
     write_numbers(directory, numbers_of(constants.numbers))
     return os.path.join(directory, TRANSFORM_FN)

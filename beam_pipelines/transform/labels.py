@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 
 from skewless.beam_pipelines.transform.lookup import padded, places, vocabulary_ids
@@ -9,7 +12,6 @@ from skewless.beam_pipelines.transform.numeric import NumericConstants, standard
 from skewless.beam_pipelines.transform.vocabulary_files import VocabularyFiles
 from skewless.schemas.records.id_contract import first_vocabulary_id
 from skewless.schemas.records.records import LABEL, LABEL_MEAN, LABEL_SCALE, tokens_name
-from skewless.schemas.rows.label_values import POSITIVE_WORDS, label_text
 from skewless.schemas.spec.label import (
     BinaryLabel,
     Label,
@@ -38,29 +40,27 @@ def transform_label(
       files: Where classes and tokens are looked up.
       constants: Of a regression label that is scaled by them.
     """
-    if isinstance(label, BinaryLabel):
-        return _binary(label, prepared)
-    if isinstance(label, MulticlassLabel):
-        return {LABEL: places(prepared, files.path(LABEL))[0]}
-    if isinstance(label, MultilabelLabel):
-        return _multilabel(prepared, files.path(LABEL))
-    if isinstance(label, RegressionLabel):
-        return _regression(label, prepared[:, 0], constants)
-    return _sequence(label, prepared, files.path(LABEL))
+    return _TRANSFORMS[type(label)](label, prepared, files, constants)
 
 
-def _binary(label: BinaryLabel, values: tf.Tensor) -> Outputs:
-    if label.positive is None:
-        positive = list(POSITIVE_WORDS)
+def _binary(label: BinaryLabel, values: tf.Tensor, *_: object) -> Outputs:
+    if label.any_case:
         values = tf.strings.lower(values)
-    else:
-        positive = [label_text(value) for value in label.positive]
-    matches = tf.reduce_any(tf.equal(values[:, None], tf.constant(positive)[None, :]), axis=1)
+    positive = tf.constant(label.positive_texts)
+    matches = tf.reduce_any(tf.equal(values[:, None], positive[None, :]), axis=1)
     return {LABEL: tf.cast(matches, tf.float32)}
 
 
-def _multilabel(values: tf.RaggedTensor, path: str) -> Outputs:
-    found, size = places(values.flat_values, path)
+def _multiclass(
+    _: MulticlassLabel, values: tf.Tensor, files: VocabularyFiles, *__: object
+) -> Outputs:
+    return {LABEL: places(values, files.path(LABEL))[0]}
+
+
+def _multilabel(
+    _: MultilabelLabel, values: tf.RaggedTensor, files: VocabularyFiles, *__: object
+) -> Outputs:
+    found, size = places(values.flat_values, files.path(LABEL))
     # One more place takes what no class stands for, and is cut off again.
     ids = values.with_flat_values(tf.where(found < 0, tf.constant(size, tf.int64), found))
     hot = tf.reduce_max(tf.one_hot(ids.to_tensor(size), size + 1), axis=1)
@@ -68,8 +68,12 @@ def _multilabel(values: tf.RaggedTensor, path: str) -> Outputs:
 
 
 def _regression(
-    label: RegressionLabel, values: tf.Tensor, constants: NumericConstants | None
+    label: RegressionLabel,
+    prepared: tf.Tensor,
+    _: VocabularyFiles,
+    constants: NumericConstants | None,
 ) -> Outputs:
+    values = prepared[:, 0]
     if label.scale == "none":
         return {LABEL: values}
     if label.scale == "log1p":
@@ -84,7 +88,10 @@ def _regression(
     }
 
 
-def _sequence(label: SequenceLabel, tokens: tf.RaggedTensor, path: str) -> Outputs:
+def _sequence(
+    label: SequenceLabel, tokens: tf.RaggedTensor, files: VocabularyFiles, *_: object
+) -> Outputs:
+    path = files.path(LABEL)
     flat = vocabulary_ids(tokens.flat_values, path, label.oov_buckets, may_be_missing=False)
     ids = tokens.with_flat_values(flat)[:, : label.length]
     _, size = places(tokens.flat_values[:0], path)
@@ -96,3 +103,12 @@ def _sequence(label: SequenceLabel, tokens: tf.RaggedTensor, path: str) -> Outpu
         LABEL: padded(closed, label.length + 1),
         tokens_name(LABEL): tokens.row_lengths(),
     }
+
+
+_TRANSFORMS: dict[type, Callable[[Any, Any, VocabularyFiles, NumericConstants | None], Outputs]] = {
+    BinaryLabel: _binary,
+    MulticlassLabel: _multiclass,
+    MultilabelLabel: _multilabel,
+    RegressionLabel: _regression,
+    SequenceLabel: _sequence,
+}

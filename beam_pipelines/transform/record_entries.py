@@ -20,10 +20,10 @@ from skewless.schemas.records.manifest import FeatureEntry
 from skewless.schemas.records.records import KEY, LABEL, is_diagnostic
 from skewless.schemas.records.vocabulary_file import read_vocabulary
 from skewless.schemas.records.vocabulary_names import vocabulary_file
+from skewless.schemas.rows.raw_columns import raw_columns
 from skewless.schemas.rows.row_encoding import list_schema
 from skewless.schemas.spec.features import NumericFeature
 from skewless.schemas.spec.kinds.number_embedding import PiecewiseLinear
-from skewless.schemas.spec.label import MulticlassLabel, MultilabelLabel, SequenceLabel
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["record_entries", "vocabulary_of", "vocabulary_path"]
@@ -47,7 +47,7 @@ def record_entries(spec: Spec, transform_directory: str) -> dict[str, FeatureEnt
       DatasetMismatchError: If the transform is not one of this spec.
     """
     graph = opened_graph(spec, os.path.join(transform_directory, TRANSFORM_FN), last_use=True)
-    empty = pa.RecordBatch.from_pylist([], schema=list_schema(spec))
+    empty = pa.RecordBatch.from_pylist([], schema=list_schema(raw_columns(spec)))
     try:
         outputs = graph(empty)
     except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
@@ -69,7 +69,7 @@ def record_entries(spec: Spec, transform_directory: str) -> dict[str, FeatureEnt
             continue
         integer = value.dtype.kind == "i"
         size, cardinality = None, None
-        if integer or (name == LABEL and isinstance(spec.label, MultilabelLabel)):
+        if integer or (name == LABEL and spec.label and spec.label.names_classes):
             size, cardinality = _sizes(spec, name, transform_directory)
         entries[name] = FeatureEntry(
             dtype="int64" if integer else "float32",
@@ -98,10 +98,10 @@ def _sizes(spec: Spec, name: str, directory: str) -> tuple[int | None, int | Non
     feature = spec.features.get(name)
     if name == LABEL:
         size = len(vocabulary_of(spec, name, directory))
-        if isinstance(spec.label, MulticlassLabel | MultilabelLabel):
+        assert spec.label is not None
+        if spec.label.names_classes:
             return size, size
-        assert isinstance(spec.label, SequenceLabel)
-        return size, first_vocabulary_id(spec.label.oov_buckets) + size + 2
+        return size, first_vocabulary_id(spec.label.unknown_ids) + size + 2
     if feature is None:  # An output of the escape hatch: as far as tf.Transform knows it.
         import tensorflow_transform as tft
 

@@ -24,10 +24,10 @@ class RowsFunction:
     """A traced function of raw tensors, called on canonical columns."""
 
     def __init__(self, spec: Spec, function: Callable[[RawTensors], dict[str, Any]]) -> None:
-        self._spec = spec
+        self._columns = raw_columns(spec)
         self._body = function
         self._dtypes = {
-            name: tf.dtypes.as_dtype(column.kind) for name, column in raw_columns(spec).items()
+            name: tf.dtypes.as_dtype(column.kind) for name, column in self._columns.items()
         }
         # Without a signature the function would be traced anew for each size of batch.
         signature = {
@@ -54,7 +54,7 @@ class RowsFunction:
                 tf.constant(values, self._dtypes[name]),
                 tf.constant(shape, tf.int64),
             )
-            for name, (indices, values, shape) in sparse_arrays(columns, self._spec).items()
+            for name, (indices, values, shape) in sparse_arrays(columns, self._columns).items()
         }
         return {name: value.numpy() for name, value in self._function(components).items()}
 

@@ -14,7 +14,6 @@ from skewless.schemas.records.vocabulary_file import read_vocabulary, write_voca
 from skewless.schemas.records.vocabulary_names import vocabulary_asset, vocabulary_owner
 from skewless.schemas.rows.label_values import label_text
 from skewless.schemas.spec.features import Vocabulary
-from skewless.schemas.spec.label import MulticlassLabel, MultilabelLabel
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["VocabularyFiles"]
@@ -55,8 +54,8 @@ class VocabularyFiles:
 
     def _declared(self, owner: str) -> list[bytes]:
         label = self._spec.label
-        if owner == LABEL and isinstance(label, MulticlassLabel | MultilabelLabel):
-            return [label_text(entry).encode() for entry in label.classes or ()]
+        if owner == LABEL and label is not None and label.names_classes:
+            return [label_text(entry).encode() for entry in label.declared_classes or ()]
         vocabulary = self._vocabulary(owner)
         assert vocabulary is not None and vocabulary.file is not None
         where = "label" if owner == LABEL else f"features.{owner}"

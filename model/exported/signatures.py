@@ -23,14 +23,7 @@ from skewless.model.network.seq2seq import DECODER_INPUT, Generator
 from skewless.schemas.records.id_contract import PADDING_ID, end_id, first_vocabulary_id
 from skewless.schemas.records.manifest import Manifest
 from skewless.schemas.records.records import LABEL
-from skewless.schemas.rows.raw_columns import RawColumn, raw_columns
-from skewless.schemas.spec.label import (
-    BinaryLabel,
-    MulticlassLabel,
-    MultilabelLabel,
-    RegressionLabel,
-    SequenceLabel,
-)
+from skewless.schemas.rows.raw_columns import RawColumn, served_columns
 from skewless.schemas.spec.network import Seq2SeqSpec
 from skewless.schemas.spec.spec import Spec
 
@@ -66,21 +59,21 @@ class ServingFunctions(tf.Module):
         self._transform = transform
         self._model = model
         self._own_unit = to_own_unit(spec, transform)
-        self._columns = raw_columns(spec, serving=True)
+        self._columns = served_columns(spec)
         self.arguments = _argument_names(self._columns)
-        if isinstance(spec.label, BinaryLabel):
+        if spec.label is not None and spec.label.is_binary:
             classes = [b"0", b"1"]
         self._classes = tf.constant(classes, tf.string)
         self._generator: Generator | None = None
         if isinstance(spec.model, Seq2SeqSpec):
             entry = manifest.features[LABEL]
             assert entry.cardinality is not None
-            assert isinstance(spec.label, SequenceLabel)
+            assert spec.label is not None
             self._generator = Generator(
                 model,
                 entry.shape[0],
                 entry.cardinality,
-                spec.label.oov_buckets,
+                spec.label.unknown_ids,
                 spec.model.beam_width,
             )
             self._texts = _target_texts(spec, classes, entry.cardinality)
@@ -102,9 +95,9 @@ class ServingFunctions(tf.Module):
             ),
         }
         label = self._spec.label
-        if isinstance(label, BinaryLabel | MulticlassLabel | MultilabelLabel):
+        if label is not None and label.has_classes:
             found["classify"] = (lambda inputs: self._classify(inputs), [inputs])
-        if isinstance(label, BinaryLabel | RegressionLabel):
+        if label is not None and label.one_output:
             found["regress"] = (lambda inputs: self._regress(inputs), [inputs])
         if self._generator is not None:
             found["generate"] = (lambda examples: self._generate(examples), [examples])
@@ -124,7 +117,7 @@ class ServingFunctions(tf.Module):
         if self._own_unit is not None:
             predictions = self._own_unit(predictions)
         outputs = {"predictions": predictions}
-        if isinstance(self._spec.label, MulticlassLabel):
+        if self._spec.label is not None and self._spec.label.one_of_classes:
             outputs["class"] = tf.gather(self._classes, tf.argmax(predictions, axis=1))
         return outputs
 
@@ -152,7 +145,7 @@ class ServingFunctions(tf.Module):
 
     def _classify(self, inputs: tf.Tensor) -> Outputs:
         scores = self._predict_examples(inputs)["predictions"]
-        if isinstance(self._spec.label, BinaryLabel):
+        if self._spec.label is not None and self._spec.label.is_binary:
             scores = tf.concat([1.0 - scores, scores], axis=1)
         classes = tf.tile(self._classes[None, :], [tf.shape(scores)[0], 1])
         return {"classes": classes, "scores": scores}
@@ -186,10 +179,10 @@ class ServingFunctions(tf.Module):
 
 def _target_texts(spec: Spec, vocabulary: list[bytes], cardinality: int) -> tf.Tensor:
     """Returns [cardinality] string, what each target ID reads as."""
-    assert isinstance(spec.label, SequenceLabel)
+    assert spec.label is not None
     texts = [b"[unknown]"] * cardinality
     texts[PADDING_ID] = texts[end_id(cardinality)] = b""
-    first = first_vocabulary_id(spec.label.oov_buckets)
+    first = first_vocabulary_id(spec.label.unknown_ids)
     texts[first : first + len(vocabulary)] = vocabulary
     return tf.constant(texts)
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from skewless.schemas.records.layout import TRANSFORM_FN
 from skewless.schemas.records.records import LABEL, LABEL_MEAN, LABEL_SCALE, WEIGHT, is_diagnostic
-from skewless.schemas.rows.raw_columns import raw_columns, raw_feature_spec
+from skewless.schemas.rows.raw_columns import raw_columns, raw_feature_spec, served_columns
 from skewless.schemas.rows.saved_graph import load_graph
 from skewless.schemas.spec.label import RegressionLabel
 from skewless.schemas.spec.spec import Spec
@@ -24,7 +24,7 @@ class Transform(tf.Module):
     def __init__(self, spec: Spec, directory: str | Path) -> None:
         """Loads `directory/transform_fn`."""
         super().__init__(name="transform")
-        self._parsing = raw_feature_spec(spec, serving=True)
+        self._parsing = raw_feature_spec(served_columns(spec))
         self._unasked = {
             name: tf.dtypes.as_dtype(column.kind)
             for name, column in raw_columns(spec).items()

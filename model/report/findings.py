@@ -11,7 +11,6 @@ from skewless.model.report.divergence import divergences
 from skewless.model.report.run_charts import surely_worse
 from skewless.model.report.sources import Records, Run
 from skewless.schemas.spec.features import CategoricalFeature, NumericFeature, TextFeature
-from skewless.schemas.spec.label import BinaryLabel, MulticlassLabel
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["Finding", "of_records", "of_run"]
@@ -156,10 +155,10 @@ def _tail(name: str, entry: Mapping[str, Any], declared: NumericFeature) -> Iter
 
 def _label(train: Mapping[str, Any], spec: Spec) -> Iterator[Finding]:
     counts = train.get("label_counts")
-    if not counts or sum(counts) == 0:
+    if not counts or sum(counts) == 0 or spec.label is None:
         return
     total = sum(counts)
-    if isinstance(spec.label, BinaryLabel):
+    if spec.label.is_binary:
         share = (counts[1] if len(counts) > 1 else 0) / total
         if share in (0.0, 1.0):
             yield Finding("act", "label", "every row has the same label; there is nothing to learn")
@@ -169,7 +168,7 @@ def _label(train: Mapping[str, Any], spec: Spec) -> Iterator[Finding]:
                 "label",
                 f"{share:.1%} are positive: accuracy says little, judge by PR-AUC",
             )
-    elif isinstance(spec.label, MulticlassLabel):
+    elif spec.label.one_of_classes:
         rare = sum(1 for count in counts if count < _FEW_ROWS_OF_A_CLASS)
         if rare:
             yield Finding(

@@ -15,7 +15,6 @@ from skewless.schemas.records.layout import MANIFEST, METRICS, REJECTED, SOURCE,
 from skewless.schemas.records.manifest import Manifest, load_manifest
 from skewless.schemas.records.records import LABEL
 from skewless.schemas.rows.reasons import kind_as_written
-from skewless.schemas.spec.label import BinaryLabel
 from skewless.schemas.spec.spec import Spec, load
 
 __all__ = ["Reason", "Records", "Run", "classes_of", "open_directories"]
@@ -85,7 +84,7 @@ def classes_of(records: Records) -> list[str]:
     summary: dict[str, Any] = next(iter(records.splits.values()), {})
     if "label_values" in summary:
         return list(summary["label_values"])
-    if isinstance(records.spec.label, BinaryLabel):
+    if records.spec.label is not None and records.spec.label.is_binary:
         return ["negative", "positive"]
     return [f"class {place}" for place in range(len(summary.get("label_counts", [])))]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from skewless.model.serve.models.servable import Servable
 from skewless.schemas.records.layout import EXTRA, STATISTICS
-from skewless.schemas.rows.raw_columns import raw_columns
+from skewless.schemas.rows.raw_columns import served_columns
 from skewless.schemas.spec.features import (
     CategoricalFeature,
     NumericFeature,
@@ -59,7 +59,7 @@ def fields_of(servable: Servable) -> Iterator[Field]:
     statistics: dict[str, Any] = {}
     if path.is_file():
         statistics = json.loads(path.read_text(encoding="utf-8"))["features"]
-    for name, column in raw_columns(spec, serving=True).items():
+    for name, column in served_columns(spec).items():
         readers = [
             feature
             for feature, declared in spec.features.items()

@@ -22,7 +22,6 @@ from skewless.schemas.records.vocabulary_file import read_vocabulary
 from skewless.schemas.records.vocabulary_names import vocabulary_file
 from skewless.schemas.rows.times.words import id_word
 from skewless.schemas.spec.features import TimestampFeature
-from skewless.schemas.spec.label import MulticlassLabel, MultilabelLabel, SequenceLabel
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["IdKind", "IdWords", "Meaning"]
@@ -90,7 +89,7 @@ class IdWords:
         cardinality = self._entries[name].cardinality
         if cardinality is not None and not 0 <= value < cardinality:
             raise UsageError(f"--id {value}: expected an ID of {name} in [0, {cardinality})")
-        if isinstance(declared, MulticlassLabel | MultilabelLabel):
+        if name == LABEL and declared.names_classes:
             return Meaning("class", self._entry(name, value))
         if value == PADDING_ID:
             return Meaning("padding", "(padding)")
@@ -108,7 +107,7 @@ class IdWords:
         if value < first:
             bucket = f"bucket {value - FIRST_ID} of {declared.unknown_ids}"
             return Meaning("out of vocabulary", f"(out of vocabulary, {bucket})")
-        if isinstance(declared, SequenceLabel) and cardinality is not None:
+        if name == LABEL and declared.is_sequence and cardinality is not None:
             if value == start_id(cardinality):
                 return Meaning("mark", "(start)")
             if value == end_id(cardinality):

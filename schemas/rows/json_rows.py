@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from skewless.schemas.errors import DataError
 from skewless.schemas.rows.canonical import Faults, canonical
-from skewless.schemas.rows.raw_columns import RawColumn, raw_columns
+from skewless.schemas.rows.raw_columns import RawColumn, served_columns
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["canonical_rows"]
@@ -33,7 +33,7 @@ def canonical_rows(rows: Sequence[Mapping[str, Any]], spec: Spec) -> pa.RecordBa
       DataError: Naming row and column, if a value is not of the column's kind.
     """
     columns = {}
-    for name, column in raw_columns(spec, serving=True).items():
+    for name, column in served_columns(spec).items():
         array, faults = _column([row.get(name) for row in rows], column, spec)
         if faults:
             at, reason = min(faults.items())

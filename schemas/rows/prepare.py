@@ -29,7 +29,7 @@ from skewless.schemas.spec.features import (
     TimestampFeature,
     of_kind,
 )
-from skewless.schemas.spec.label import Label, MultilabelLabel, RegressionLabel, SequenceLabel
+from skewless.schemas.spec.label import Label, MultilabelLabel, SequenceLabel
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["Prepared", "RawTensors", "prepare"]
@@ -154,7 +154,7 @@ _PREPARED: dict[type, Callable[[str, Any, Spec, RawTensors], tf.RaggedTensor | t
 
 
 def _label(label: Label, raw: tf.SparseTensor) -> tf.RaggedTensor | tf.Tensor:
-    if isinstance(label, RegressionLabel):
+    if label.is_number:
         return dense_numbers(raw, 1)
     if isinstance(label, SequenceLabel):
         return tokenize(dense_strings(raw), label)

@@ -6,19 +6,28 @@ tf.Example each is therefore a variable-length feature (`tf.io.VarLenFeature`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from skewless.schemas.spec.features import Kind
 from skewless.schemas.spec.kinds.column import TimeUnit
-from skewless.schemas.spec.label import MultilabelLabel, RegressionLabel
 from skewless.schemas.spec.spec import Spec
+from skewless.schemas.spec.splits import SplitName
 
 if TYPE_CHECKING:
     import tensorflow as tf
     from tensorflow_metadata.proto.v0 import schema_pb2
 
-__all__ = ["RawColumn", "raw_columns", "raw_feature_spec", "raw_schema", "row_columns"]
+__all__ = [
+    "RawColumn",
+    "RowColumns",
+    "raw_columns",
+    "raw_feature_spec",
+    "raw_schema",
+    "served_columns",
+]
 
 
 @dataclass(frozen=True)
@@ -44,13 +53,69 @@ class RawColumn:
     time_unit: TimeUnit | None = None
 
 
-def raw_columns(spec: Spec, *, serving: bool = False) -> dict[str, RawColumn]:
-    """Returns the columns that the transform graph takes, by name, label and weight last.
+@dataclass(frozen=True)
+class RowColumns:
+    """Which columns rows have: rows to learn from, or rows to predict for.
 
-    Args:
+    Attributes:
       spec: The declaration.
-      serving: Leaves out label and weight, which nobody is asked for then.
+      serving: Whether the rows are to be predicted for; nobody is asked for label, weight and
+        split then.
     """
+
+    spec: Spec
+    serving: bool = False
+
+    @cached_property
+    def of_graph(self) -> dict[str, RawColumn]:
+        """Those that the transform graph is given."""
+        return served_columns(self.spec) if self.serving else raw_columns(self.spec)
+
+    @cached_property
+    def wanted(self) -> dict[str, RawColumn]:
+        """Those read from input: the graph's, then key, split and kept ones as text beside them.
+
+        Of rows to predict for also the label, where it is kept: a prediction may carry it.
+        """
+        spec, split = self.spec, self.spec.split
+        columns = dict(self.of_graph)
+        label = {spec.label.column} if self.serving and spec.label is not None else set()
+        for name in (spec.key, split.by, split.column, split.time, *spec.keep):
+            if name is not None and name not in label - set(spec.keep):
+                columns.setdefault(name, RawColumn(name, "string"))
+        time = None if self.serving else split.time
+        if time is not None and columns[time].time_unit is None:
+            columns[time] = replace(columns[time], time_unit="auto")
+        return columns
+
+    def may_lack(self, split: SplitName | None) -> set[str]:
+        """Returns those of `wanted` that a file need not have, whose rows are all of `split`."""
+        declared = self.spec.split
+        excused = {declared.column, declared.time} if self.serving or split is not None else set()
+        if self.serving:
+            excused.add(declared.by)
+        needed = {*self.spec.keep, *raw_columns(self.spec), self.spec.key}
+        return {name for name in excused - needed if name is not None}
+
+
+def raw_columns(spec: Spec) -> dict[str, RawColumn]:
+    """Returns the columns that the transform graph takes, by name, label and weight last."""
+    columns = served_columns(spec)
+    if spec.label is not None:
+        columns[spec.label.column] = RawColumn(
+            name=spec.label.column,
+            kind=spec.label.kind,
+            multivalued=spec.label.multivalued,
+            required=True,
+            role="label",
+        )
+    if spec.weight is not None and spec.weight not in columns:
+        columns[spec.weight] = RawColumn(spec.weight, "float32", required=True, role="weight")
+    return columns
+
+
+def served_columns(spec: Spec) -> dict[str, RawColumn]:
+    """Returns the features' columns: what the transform graph takes of a row to predict for."""
     columns: dict[str, RawColumn] = {}
     for name, feature in spec.features.items():
         read = feature.columns_read(name)
@@ -65,34 +130,16 @@ def raw_columns(spec: Spec, *, serving: bool = False) -> dict[str, RawColumn]:
                 required=feature.required or bool(known and known.required),
                 time_unit=feature.time_unit or (known.time_unit if known else None),
             )
-    if serving:
-        return columns
-    if spec.label is not None:
-        columns[spec.label.column] = RawColumn(
-            name=spec.label.column,
-            kind="float32" if isinstance(spec.label, RegressionLabel) else "string",
-            multivalued=isinstance(spec.label, MultilabelLabel),
-            required=True,
-            role="label",
-        )
-    if spec.weight is not None and spec.weight not in columns:
-        columns[spec.weight] = RawColumn(spec.weight, "float32", required=True, role="weight")
     return columns
 
 
-def row_columns(spec: Spec) -> tuple[str, ...]:
-    """Returns the columns read as text beside the graph's: key, split and kept columns."""
-    wanted = (spec.key, spec.split.by, spec.split.column, spec.split.time, *spec.keep)
-    return tuple(dict.fromkeys(column for column in wanted if column is not None))
-
-
-def raw_feature_spec(spec: Spec, *, serving: bool = False) -> dict[str, tf.io.VarLenFeature]:
-    """Returns the parsing spec of a raw tf.Example; `serving` leaves out label and weight."""
+def raw_feature_spec(columns: Mapping[str, RawColumn]) -> dict[str, tf.io.VarLenFeature]:
+    """Returns the parsing spec of a tf.Example that holds `columns`."""
     import tensorflow as tf
 
     return {
         name: tf.io.VarLenFeature(tf.dtypes.as_dtype(column.kind))
-        for name, column in raw_columns(spec, serving=serving).items()
+        for name, column in columns.items()
     }
 
 

@@ -5,12 +5,13 @@ In the graph every raw column is variable-length: a missing value is a row with 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from skewless.schemas.rows.raw_columns import raw_columns
+from skewless.schemas.rows.raw_columns import RawColumn, served_columns
 from skewless.schemas.spec.spec import Spec
 
 if TYPE_CHECKING:
@@ -26,38 +27,34 @@ _LISTS = {
 }
 
 
-def list_schema(spec: Spec, *, serving: bool = False) -> pa.Schema:
+def list_schema(columns: Mapping[str, RawColumn]) -> pa.Schema:
     """Returns the schema of `list_batch`, which tf.Transform's TensorAdapter reads."""
     return pa.schema(
-        [
-            (name, pa.large_list(_TYPES[column.kind]))
-            for name, column in raw_columns(spec, serving=serving).items()
-        ]
+        [(name, pa.large_list(_TYPES[column.kind])) for name, column in columns.items()]
     )
 
 
-def list_batch(columns: pa.RecordBatch, spec: Spec, *, serving: bool = False) -> pa.RecordBatch:
+def list_batch(rows: pa.RecordBatch, columns: Mapping[str, RawColumn]) -> pa.RecordBatch:
     """Returns the graph's columns as large lists of values.
 
     Args:
-      columns: [rows] canonical; columns that the graph does not take are left out, absent ones
+      rows: [rows] canonical; columns that the graph does not take are left out, absent ones
         are missing throughout.
-      spec: Names the graph's columns.
-      serving: Leaves out label and weight.
+      columns: Those that the graph takes.
 
     Returns:
       [rows] of `list_schema`; a missing value is an empty list, a number in place of another
       (a null inside a vector) is NaN.
     """
-    schema = list_schema(spec, serving=serving)
-    names = columns.schema.names
+    schema = list_schema(columns)
+    names = rows.schema.names
     arrays = []
     for field in schema:
         if field.name in names:
-            lengths, values = _lengths_and_values(columns.column(field.name))
+            lengths, values = _lengths_and_values(rows.column(field.name))
         else:
             lengths, values = (
-                np.zeros(columns.num_rows, np.int64),
+                np.zeros(rows.num_rows, np.int64),
                 pa.nulls(0, field.type.value_type),
             )
         offsets = np.zeros(len(lengths) + 1, np.int64)
@@ -69,13 +66,13 @@ def list_batch(columns: pa.RecordBatch, spec: Spec, *, serving: bool = False) ->
 
 
 def sparse_arrays(
-    columns: pa.RecordBatch, spec: Spec, *, serving: bool = False
+    rows: pa.RecordBatch, columns: Mapping[str, RawColumn]
 ) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Returns, by column, the (indices [n, 2], values [n], dense_shape [2]) of a sparse tensor.
 
     Strings are numpy objects (bytes); the others have their own dtype.
     """
-    lists = list_batch(columns, spec, serving=serving)
+    lists = list_batch(rows, columns)
     result = {}
     for name in lists.schema.names:
         array = lists.column(name)
@@ -90,21 +87,21 @@ def sparse_arrays(
 
 
 def sparse_tensors(
-    columns: pa.RecordBatch, spec: Spec, *, serving: bool = False
+    rows: pa.RecordBatch, columns: Mapping[str, RawColumn]
 ) -> dict[str, tf.SparseTensor]:
     """Returns the graph's inputs, for calling a transform's SavedModel directly."""
     import tensorflow as tf
 
-    kinds = {name: tf.dtypes.as_dtype(column.kind) for name, column in raw_columns(spec).items()}
+    kinds = {name: tf.dtypes.as_dtype(column.kind) for name, column in columns.items()}
     return {
         name: tf.SparseTensor(indices, tf.constant(values, kinds[name]), shape)
-        for name, (indices, values, shape) in sparse_arrays(columns, spec, serving=serving).items()
+        for name, (indices, values, shape) in sparse_arrays(rows, columns).items()
     }
 
 
-def examples(columns: pa.RecordBatch, spec: Spec, *, serving: bool = True) -> list[bytes]:
+def examples(rows: pa.RecordBatch, spec: Spec) -> list[bytes]:
     """Returns each row as a serialized tf.Example, as the exported model takes it."""
-    batch = list_batch(columns, spec, serving=serving)
+    batch = list_batch(rows, served_columns(spec))
     try:
         from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
     except ModuleNotFoundError:  # A host that only serves.

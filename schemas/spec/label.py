@@ -13,9 +13,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from skewless.schemas.rows.label_values import label_text
+from skewless.schemas.rows.label_values import NEGATIVE_WORDS, POSITIVE_WORDS, label_text
 from skewless.schemas.spec.declared import Declared
-from skewless.schemas.spec.features import HasIds, Tokenizer, Vocabulary
+from skewless.schemas.spec.features import HasIds, Kind, Tokenizer, Vocabulary
 from skewless.schemas.spec.sizes import Generated, Ids, Width
 
 __all__ = [
@@ -28,9 +28,74 @@ __all__ = [
 ]
 
 
+Values = tuple[str | int | float | bool, ...]
+
+
 class _Label(Declared, HasIds):
+    """What every kind of label is asked; a kind answers where it differs from these."""
+
     column: str
     """The column it is read from."""
+
+    @property
+    def kind(self) -> Kind:
+        """What a value of its column is."""
+        return "string"
+
+    @property
+    def multivalued(self) -> bool:
+        """Whether a row's value may be several."""
+        return False
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether rows are on one of two sides, negative and positive."""
+        return False
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it is a number, predicted in its own unit."""
+        return False
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether it is a sequence of IDs that is generated."""
+        return False
+
+    @property
+    def names_classes(self) -> bool:
+        """Whether its classes have names, which stand in a vocabulary in the order of their IDs."""
+        return False
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether its values say of which class a row is."""
+        return self.is_binary or self.names_classes
+
+    @property
+    def one_of_classes(self) -> bool:
+        """Whether a row is of exactly one of the classes that have names."""
+        return self.names_classes and not self.multivalued
+
+    @property
+    def one_output(self) -> bool:
+        """Whether a prediction is one number: of the positive side, or the value."""
+        return self.is_binary or self.is_number
+
+    @property
+    def declared_classes(self) -> tuple[str, ...] | None:
+        """The classes that it names, in their order; None where they are those of the data."""
+        return None
+
+    @property
+    def named_values(self) -> dict[str, Values]:
+        """Whole values of its column that it names, by key."""
+        return {}
+
+    @property
+    def needs_constants(self) -> bool:
+        """Whether its transform holds constants of the training split's numbers."""
+        return False
 
     @property
     def unknown_ids(self) -> int:
@@ -48,9 +113,9 @@ class BinaryLabel(_Label):
     """
 
     type: Literal["binary"] = "binary"
-    positive: tuple[str | int | float | bool, ...] | None = None
+    positive: Values | None = None
     """Values that count as 1; without it 1, true and yes."""
-    negative: tuple[str | int | float | bool, ...] | None = None
+    negative: Values | None = None
     """Values that count as 0; rows with any other value are rejected. Without it every other value
     is 0.
     """
@@ -72,6 +137,33 @@ class BinaryLabel(_Label):
         if both:
             raise ValueError(f"{sorted(both)[0]!r} is in both 'positive' and 'negative'")
         return self
+
+    @property
+    def is_binary(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def named_values(self) -> dict[str, Values]:
+        """Those of both sides."""
+        return {"positive": self.positive or (), "negative": self.negative or ()}
+
+    @property
+    def any_case(self) -> bool:
+        """Whether values are compared in lower case, which those that are not declared are."""
+        return self.positive is None
+
+    @property
+    def positive_texts(self) -> tuple[str, ...]:
+        """The texts that count as 1."""
+        return POSITIVE_WORDS if self.positive is None else tuple(map(label_text, self.positive))
+
+    @property
+    def negative_texts(self) -> tuple[str, ...] | None:
+        """The texts that count as 0; None where every other text does."""
+        if self.positive is None:
+            return NEGATIVE_WORDS
+        return None if self.negative is None else tuple(map(label_text, self.negative))
 
 
 def _each_class_once(classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
@@ -101,6 +193,21 @@ class MulticlassLabel(_Label):
     classes: Classes = None
     """The classes in their order; those of the training split, by count, if not given."""
 
+    @property
+    def names_classes(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def declared_classes(self) -> tuple[str, ...] | None:
+        """As declared."""
+        return self.classes
+
+    @property
+    def named_values(self) -> dict[str, Values]:
+        """Its classes."""
+        return {"classes": self.classes or ()}
+
 
 class MultilabelLabel(_Label):
     """Any number of the classes; values split by `separator` unless the column holds lists."""
@@ -110,6 +217,21 @@ class MultilabelLabel(_Label):
     """What separates the classes of a row in one string."""
     classes: Classes = None
     """The classes in their order; those of the training split, by count, if not given."""
+
+    @property
+    def multivalued(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def names_classes(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def declared_classes(self) -> tuple[str, ...] | None:
+        """As declared."""
+        return self.classes
 
     @model_validator(mode="after")
     def _uncut(self) -> MultilabelLabel:
@@ -128,6 +250,21 @@ class RegressionLabel(_Label):
     type: Literal["regression"] = "regression"
     scale: Literal["none", "log1p", "z_score"] = "none"
     """What it is trained on; predictions are in its own unit."""
+
+    @property
+    def kind(self) -> Kind:
+        """Numbers."""
+        return "float32"
+
+    @property
+    def is_number(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def needs_constants(self) -> bool:
+        """For a scale of the data."""
+        return self.scale == "z_score"
 
 
 class SequenceLabel(_Label):
@@ -148,6 +285,11 @@ class SequenceLabel(_Label):
     """IDs that tokens outside the vocabulary are hashed to."""
     embedding: Width = 64
     """The width of a token's vector in the decoder."""
+
+    @property
+    def is_sequence(self) -> bool:
+        """True."""
+        return True
 
     @property
     def own_vocabulary(self) -> Vocabulary | None:

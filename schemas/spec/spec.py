@@ -25,7 +25,7 @@ from skewless.schemas.spec.features import (
     Feature,
     TextFeature,
 )
-from skewless.schemas.spec.label import BinaryLabel, Label, MulticlassLabel, SequenceLabel
+from skewless.schemas.spec.label import Label, SequenceLabel
 from skewless.schemas.spec.network import (
     ModelSpec,
     Seq2SeqSpec,
@@ -144,7 +144,7 @@ def _problems(spec: Spec) -> Iterator[str]:
         yield from _vocabulary_problems(f"features.{name}", feature, spec)
     yield from _column_problems(spec)
     yield from _label_problems(spec)
-    if isinstance(spec.model, Seq2SeqSpec) != isinstance(spec.label, SequenceLabel):
+    if isinstance(spec.model, Seq2SeqSpec) != bool(spec.label and spec.label.is_sequence):
         yield "model.type: seq2seq goes with label.type: sequence, and only with it"
     if isinstance(spec.model, Seq2SeqSpec):
         texts = [
@@ -268,8 +268,8 @@ def _label_problems(spec: Spec) -> Iterator[str]:
         if column == spec.label.column:
             yield f"{path}: column {column!r} is the label; name another column"
     missing = set(map(label_text, spec.missing_values))
-    for key, values in _named_values(spec.label):
-        for value in values or ():
+    for key, values in spec.label.named_values.items():
+        for value in values:
             if label_text(value) in missing:
                 yield (
                     f"label.{key}: no row can hold {value!r}: it is among missing_values; "
@@ -283,13 +283,3 @@ def _label_problems(spec: Spec) -> Iterator[str]:
             )
         if spec.label.tokenizer == "subword":
             yield "label.tokenizer: expected words, whitespace, characters or regex, got 'subword'"
-
-
-def _named_values(
-    label: Label,
-) -> Iterator[tuple[str, tuple[str | int | float | bool, ...] | None]]:
-    """Yields the keys that name whole values of the label's column, with those values."""
-    if isinstance(label, BinaryLabel):
-        yield from (("positive", label.positive), ("negative", label.negative))
-    elif isinstance(label, MulticlassLabel):
-        yield "classes", label.classes

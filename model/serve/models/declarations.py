@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skewless.model.serve.models.servable import Servable
-from skewless.schemas.rows.raw_columns import raw_columns
+from skewless.schemas.rows.raw_columns import served_columns
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["another_declaration"]
@@ -33,7 +33,7 @@ def another_declaration(last: Servable, new: Spec) -> str:
 def _asked(spec: Spec) -> dict[str, tuple[str, bool, int]]:
     return {
         name: (column.kind, column.multivalued, column.width)
-        for name, column in raw_columns(spec, serving=True).items()
+        for name, column in served_columns(spec).items()
     }
 
 
