@@ -15,8 +15,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from skewless.schemas import parse
-from skewless.schemas.rows.canonical import Faults, canonical
+from skewless.schemas.rows.canonical import canonical
 from skewless.schemas.rows.raw_columns import RawColumn
+from skewless.schemas.rows.reasons import Faults
 from skewless.schemas.spec.features import Kind
 
 SPEC = parse({"name": "t", "features": {"x": {"type": "numeric"}}})
@@ -56,6 +57,12 @@ def test_neighbours_decide_nothing(cells: list[str], cut: int) -> None:
         assert repr(parts[0][0] + parts[1][0]) == repr(values)
         shifted = {at + len(cells[:cut]): reason for at, reason in parts[1][1].items()}
         assert {**parts[0][1], **shifted} == faults
+
+
+@pytest.mark.parametrize("text", ["10000000000000000000.000000001", "0." + "1" * 38, "1" * 38])
+def test_a_decimal_keeps_all_its_digits_as_text(text: str) -> None:
+    kind = pa.decimal256(76, len(text.partition(".")[2]) + 1)
+    assert values_of(pa.array([decimal.Decimal(text)], kind), "string") == ([text], {})
 
 
 @given(CELLS)

@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skewless.beam_pipelines.sources import Rejected
-from skewless.schemas.rows.canonical import shown
-from skewless.schemas.rows.reasons import Reason
+from skewless.schemas.rows.reasons import Reason, shown
 from skewless.schemas.spec.label import BinaryLabel, Label
 from skewless.schemas.spec.spec import Spec
 

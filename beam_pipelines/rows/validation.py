@@ -18,10 +18,8 @@ import pyarrow.compute as pc
 from skewless.beam_pipelines.sources import RawBatch, Rejected, written_as
 from skewless.beam_pipelines.sources.place import at_column
 from skewless.schemas.rows.canonical import (
-    Faults,
     canonical,
     canonical_type,
-    shown,
     without_missing,
 )
 from skewless.schemas.rows.label_values import (
@@ -29,7 +27,7 @@ from skewless.schemas.rows.label_values import (
     label_texts,
 )
 from skewless.schemas.rows.raw_columns import RawColumn, RowColumns
-from skewless.schemas.rows.reasons import Reason
+from skewless.schemas.rows.reasons import Faults, Reason, shown
 from skewless.schemas.rows.written_numbers import plain_where_number
 from skewless.schemas.spec.label import BinaryLabel, MultilabelLabel
 from skewless.schemas.spec.splits import SPLITS

@@ -18,8 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skewless.schemas.errors import UsageError
-from skewless.schemas.rows.canonical import Faults, shown
-from skewless.schemas.rows.reasons import Reason
+from skewless.schemas.rows.reasons import Faults, Reason, shown
 
 __all__ = ["SECOND", "Windowing", "event_times", "micros_of", "parse_duration"]
 

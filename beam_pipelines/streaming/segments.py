@@ -39,8 +39,9 @@ from skewless.beam_pipelines.transform.graph import TransformGraph
 from skewless.schemas.records.layout import TRANSFORM, TRANSFORM_FN
 from skewless.schemas.records.manifest import FeatureEntry
 from skewless.schemas.records.records import KEY, is_diagnostic
-from skewless.schemas.rows.canonical import Faults, canonical
+from skewless.schemas.rows.canonical import canonical
 from skewless.schemas.rows.raw_columns import RawColumn, RowColumns
+from skewless.schemas.rows.reasons import Faults
 from skewless.schemas.spec.spec import Spec
 
 __all__ = [

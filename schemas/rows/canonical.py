@@ -1,34 +1,28 @@
 """Canonical values: one raw column to UTF-8 strings, int64 or float32, faults by position.
 
 The whole column is converted at once; only where that fails is it done value by value. What a value
-becomes never depends on the values beside it: texts that Arrow takes for numbers and Python does not
-are looked at one by one as well.
+becomes never depends on the values beside it. Values of each type as texts and as numbers: native/.
 """
 
 from __future__ import annotations
 
-import contextlib
-import math
-from collections.abc import Callable, Iterable
-from decimal import Decimal
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skewless.schemas.rows.csv_format import UTF_8, CsvFormat, codec_of
+from skewless.schemas.rows.csv_format import UTF_8, CsvFormat
+from skewless.schemas.rows.native.numbers import integers, is_number, numbers
+from skewless.schemas.rows.native.texts import as_text, decoded, is_utf8
 from skewless.schemas.rows.raw_columns import RawColumn
-from skewless.schemas.rows.reasons import Reason
+from skewless.schemas.rows.reasons import Faults, Reason, shown
 from skewless.schemas.rows.times.columns import in_microseconds, not_times
 from skewless.schemas.rows.written_numbers import plain_numbers
 from skewless.schemas.spec.spec import Spec
 
-__all__ = ["Faults", "canonical", "canonical_type", "shown", "without_missing"]
+__all__ = ["canonical", "canonical_type", "without_missing"]
 
-_LARGEST = float(np.finfo(np.float32).max)
-# Of an integer of 64 bits, less one.
-_MOST_DIGITS = 18
 _TIME_WANTED = {
     unit: "expected a time in the years 1 to 9999, as ISO 8601 (2026-03-01T12:30:00+01:00) or as "
     f"a number of {counted} since 1970"
@@ -38,10 +32,10 @@ _TIME_WANTED = {
     }.items()
 }  # fmt: skip
 _TIME_REMEDY = "; write it so, or name it in missing_values if it means no value"
-Faults = dict[int, str]
 
 
 def canonical_type(column: RawColumn) -> pa.DataType:
+    """Returns what a column's canonical values are."""
     scalar: pa.DataType = {"string": pa.string(), "int64": pa.int64(), "float32": pa.float32()}[
         column.kind
     ]
@@ -157,15 +151,15 @@ def _scalars(
         or pa.types.is_large_binary(kind)
         or pa.types.is_fixed_size_binary(kind)
     ):
-        raw, bad = _decoded(raw, UTF_8 if written is None else written.encoding)
+        raw, bad = decoded(raw, UTF_8 if written is None else written.encoding)
         kind = raw.type
     textual = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    if textual and not _is_utf8(raw):
-        raw, bad = _decoded(raw.cast(pa.large_binary()), UTF_8)
+    if textual and not is_utf8(raw):
+        raw, bad = decoded(raw.cast(pa.large_binary()), UTF_8)
     if column.time_unit is not None:
         raw = in_microseconds(raw)
-    if not textual and (column.kind == "string" or not _is_number(kind)):
-        raw, bad = _as_text(raw)
+    if not textual and (column.kind == "string" or not is_number(kind)):
+        raw, bad = as_text(raw)
         textual = True
     if column.kind == "string":
         texts = raw.cast(pa.string())
@@ -175,7 +169,7 @@ def _scalars(
         if written is not None and not written.plain_numbers:
             raw, unread = plain_numbers(raw, written)
             bad = {**unread, **bad}
-    parsed, more = (_integers if column.kind == "int64" else _numbers)(raw, textual)
+    parsed, more = (integers if column.kind == "int64" else numbers)(raw, textual)
     return parsed, {**more, **bad}
 
 
@@ -190,107 +184,6 @@ def _times(texts: pa.Array, column: RawColumn, spec: Spec, bad: Faults) -> tuple
     return texts, {**unread, **bad}
 
 
-def _is_number(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_integer(kind)
-        or pa.types.is_floating(kind)
-        or pa.types.is_boolean(kind)
-        or pa.types.is_decimal(kind)
-    )
-
-
-def _is_utf8(texts: pa.Array) -> bool:
-    """Whether texts are what their type says: Parquet's are not checked when they are read."""
-    try:
-        texts.validate(full=True)
-    except pa.ArrowInvalid:
-        return False
-    return True
-
-
-def _decoded(raw: pa.Array, encoding: str) -> tuple[pa.Array, Faults]:
-    try:
-        return raw.cast(pa.string()), {}
-    except pa.ArrowInvalid:
-        pass
-    texts: list[str | None] = []
-    bad: Faults = {}
-    for at, value in enumerate(raw.to_pylist()):
-        try:
-            texts.append(None if value is None else value.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            texts.append(None)
-            name = "UTF-8" if codec_of(encoding) == UTF_8 else encoding
-            bad[at] = f"not {name}: {error.reason} at byte {error.start}"
-    return pa.array(texts, pa.string()), bad
-
-
-def _as_text(raw: pa.Array) -> tuple[pa.Array, Faults]:
-    """Returns numbers, booleans, dates and times as text, integral numbers without a fraction."""
-    kind = raw.type
-    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
-        return raw.cast(pa.string()), {}
-    if pa.types.is_floating(kind):
-        if pa.types.is_float64(kind):
-            values = raw.fill_null(0.0).to_numpy(zero_copy_only=False)
-            if bool(((np.abs(values) < 1e15) & (values == np.floor(values))).all()):
-                return raw.cast(pa.int64()).cast(pa.string()), {}
-        # The shortest text of a narrow number is found at its own precision.
-        narrow = kind.to_pandas_dtype()
-        texts = [
-            None if v is None or math.isnan(v) else _float_text(narrow(v)) for v in raw.to_pylist()
-        ]
-        return pa.array(texts, pa.string()), {}
-    if pa.types.is_decimal(kind):
-        return pa.array(
-            [None if v is None else _decimal_text(v) for v in raw.to_pylist()], pa.string()
-        ), {}
-    try:
-        values = raw.to_pylist()
-    except (ValueError, ArithmeticError, LookupError, pa.ArrowException):
-        return _times_one_by_one(raw)
-    return pa.array([_iso(value) for value in values], pa.string()), {}
-
-
-def _times_one_by_one(raw: pa.Array) -> tuple[pa.Array, Faults]:
-    texts: list[str | None] = []
-    bad: Faults = {}
-    for at, scalar in enumerate(raw):
-        try:
-            texts.append(_iso(scalar.as_py()))
-        except (ValueError, ArithmeticError, LookupError, pa.ArrowException):
-            texts.append(None)
-            bad[at] = Reason(
-                "expected a time in the years 1 to 9999, in whole microseconds and a known time zone",
-                _unread(scalar),
-                "; write it as text or as a number",
-            )
-    return pa.array(texts, pa.string()), bad
-
-
-def _iso(value: Any) -> str | None:
-    if value is None:
-        return None
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
-
-
-def _unread(scalar: Any) -> str:
-    """Returns a value that Python cannot hold as the number that it is stored as."""
-    kind = scalar.type
-    wide = pa.int32() if kind.bit_width == 32 else pa.int64()
-    return f"{pa.array([scalar], kind).view(wide)[0].as_py()} ({kind})"
-
-
-def _float_text(value: Any) -> str:
-    if float(value).is_integer() and abs(float(value)) < 1e15:
-        return str(int(value))
-    return str(value)
-
-
-def _decimal_text(value: Decimal) -> str:
-    return str(int(value)) if value == value.to_integral_value() else format(value.normalize(), "f")
-
-
 def without_missing(texts: pa.Array, missing_values: Iterable[str]) -> pa.Array:
     """Returns trimmed texts, null where a text means that there is no value."""
     trimmed = pc.utf8_trim_whitespace(texts)
@@ -298,102 +191,3 @@ def without_missing(texts: pa.Array, missing_values: Iterable[str]) -> pa.Array:
         trimmed, value_set=pa.array(["", *(text.strip() for text in missing_values)], pa.string())
     )
     return pc.if_else(nothing, pa.scalar(None, pa.string()), trimmed)
-
-
-def _numbers(raw: pa.Array, textual: bool) -> tuple[pa.Array, Faults]:
-    bad: Faults = {}
-    if textual:
-        raw, bad = _parsed(raw, pa.float64(), _float)
-    elif pa.types.is_boolean(raw.type):
-        raw = raw.cast(pa.int8())
-    # Whole numbers beyond 2**53 are rounded; float32 does not hold them anyway.
-    values = raw.cast(pa.float64(), safe=False).fill_null(math.nan).to_numpy(zero_copy_only=False)
-    with np.errstate(over="ignore"):
-        narrow = values.astype(np.float32)
-    for at in np.flatnonzero(np.isinf(narrow)):
-        bad[int(at)] = Reason(
-            f"expected a finite number within float32 (±{_LARGEST:.3g})", f"{values[at]:g}"
-        )
-    return pa.array(narrow, pa.float32(), mask=~np.isfinite(narrow)), bad
-
-
-def _integers(raw: pa.Array, textual: bool) -> tuple[pa.Array, Faults]:
-    if textual:
-        return _parsed(raw, pa.int64(), _integer)
-    if pa.types.is_boolean(raw.type):
-        return raw.cast(pa.int64()), {}
-    if pa.types.is_floating(raw.type):
-        raw = raw.cast(pa.float64())
-        values = raw.fill_null(math.nan).to_numpy(zero_copy_only=False).astype(np.float64)
-        raw = pa.array(values, mask=np.isnan(values))
-    try:
-        return raw.cast(pa.int64()), {}
-    except pa.ArrowInvalid:
-        return _one_by_one(raw, pa.int64(), _integer)
-
-
-def _parsed(
-    texts: pa.Array, kind: pa.DataType, parse: Callable[[Any], Any]
-) -> tuple[pa.Array, Faults]:
-    # Arrow alone knows 0x1F and nan(text).
-    if not pc.any(pc.match_substring_regex(texts, r"[xX(]"), min_count=0).as_py():
-        with contextlib.suppress(pa.ArrowInvalid):
-            return texts.cast(kind), {}
-    return _one_by_one(texts, kind, parse)
-
-
-def _one_by_one(
-    raw: pa.Array, kind: pa.DataType, parse: Callable[[Any], Any]
-) -> tuple[pa.Array, Faults]:
-    values: list[Any] = []
-    bad: Faults = {}
-    for at, value in enumerate(raw.to_pylist()):
-        try:
-            values.append(None if value is None else parse(value))
-        except ValueError as error:
-            values.append(None)
-            bad[at] = error.args[0]
-    return pa.array(values, kind), bad
-
-
-def _float(value: Any) -> float:
-    try:
-        if isinstance(value, str) and "_" in value:
-            raise ValueError
-        return float(value)
-    except ValueError:
-        raise ValueError(Reason("expected a number", shown(value))) from None
-
-
-def _integer(value: Any) -> int:
-    try:
-        if isinstance(value, str) and "_" in value:
-            raise ValueError
-        exact = Decimal(value)
-        # Decided by the exponent: 1e999999 has a million digits.
-        if exact.is_finite() and exact.adjusted() > _MOST_DIGITS:
-            raise OverflowError
-        if not exact.is_finite() or (exact and exact.adjusted() < 0) or exact != int(exact):
-            raise ValueError
-        if not -(2**63) <= exact < 2**63:
-            raise OverflowError
-    except OverflowError:
-        raise ValueError(Reason("expected an integer within 64 bits", _as_number(value))) from None
-    except (ValueError, ArithmeticError):
-        raise ValueError(Reason("expected an integer", _as_number(value))) from None
-    return int(exact)
-
-
-def _as_number(value: Any) -> str:
-    """Shows a number alike whether it came as one or as text, by which file or row ever."""
-    text = str(value)
-    try:
-        float(text)
-    except ValueError:
-        return shown(value)
-    return shown(value) if "_" in text else text if len(text) <= 80 else text[:80] + "…"
-
-
-def shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:80] + "…"

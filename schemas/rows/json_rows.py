@@ -8,8 +8,9 @@ from typing import Any
 import pyarrow as pa
 
 from skewless.schemas.errors import DataError
-from skewless.schemas.rows.canonical import Faults, canonical
+from skewless.schemas.rows.canonical import canonical
 from skewless.schemas.rows.raw_columns import RawColumn, served_columns
+from skewless.schemas.rows.reasons import Faults
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["canonical_rows"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["Reason", "kind_as_written", "kind_of"]
+__all__ = ["Faults", "Reason", "kind_as_written", "kind_of", "shown"]
+
+# Why values are turned away, by their position.
+Faults = dict[int, str]
 
 _GOT = ", got "
 
@@ -45,3 +48,9 @@ def kind_of(reason: str) -> str:
 def kind_as_written(text: str) -> str:
     """Returns the same of a reason that was read from a file, as far as it can be told."""
     return text.split(_GOT)[0]
+
+
+def shown(value: object) -> str:
+    """Returns how a value is shown in a reason: as Python writes it, cut to 80 characters."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:80] + "…"
