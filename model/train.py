@@ -17,6 +17,7 @@ from typing import Any
 
 from skewless.model import arguments
 from skewless.model.evaluate import evaluate_model
+from skewless.model.option_rules import check_options
 from skewless.model.training.checkpoints import Progress
 from skewless.model.training.epochs import Epochs
 from skewless.model.training.records import Records, open_records
@@ -149,13 +150,11 @@ def _finish(training: Training[Progress], records: Records) -> dict[str, Any]:
 def execute(known: argparse.Namespace) -> int:
     """Does what parsed arguments ask for; returns the exit code."""
     spec = load(known.spec) if known.spec else None
+    if known.records is None and known.follow is None:
+        raise UsageError("expected a records directory, or --follow with a directory of windows")
+    check_options(known, arguments.TRAIN_RULES)
     if known.follow is not None:
         return _follow(known, spec)
-    if known.records is None:
-        raise UsageError("expected a records directory, or --follow with a directory of windows")
-    for option in ("max_windows", "idle_timeout", "export_every", "export_to", "prove_on"):
-        if getattr(known, option) is not None:
-            raise UsageError(f"--{option.replace('_', '-')}: goes with --follow DIR")
     metrics = train(
         known.records,
         known.output,
@@ -176,12 +175,6 @@ def _follow(known: argparse.Namespace, spec: Spec | None) -> int:
     # Only a stream of windows needs it, and the exporter that it imports.
     from skewless.model.follow import Exports, follow
 
-    for option in ("records", "epochs", "minutes", "cache"):
-        if getattr(known, option) is not None:
-            name = "RECORDS" if option == "records" else f"--{option}"
-            raise UsageError(
-                f"{name}: has no meaning with --follow, which sees each window once; leave it out"
-            )
     exports = None
     if known.export_to is not None:
         exports = Exports(
@@ -190,8 +183,6 @@ def _follow(known: argparse.Namespace, spec: Spec | None) -> int:
             check=not known.no_verify,
             records=None if known.prove_on is None else Path(known.prove_on),
         )
-    elif known.export_every is not None:
-        raise UsageError("--export-every: expected --export-to DIR as well")
     metrics = follow(
         known.follow,
         known.output,

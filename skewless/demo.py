@@ -39,7 +39,7 @@ def execute(known: argparse.Namespace) -> int:
             )
         shutil.rmtree(root)
     root.mkdir(parents=True)
-    from skewless.cli import silent_standard_error
+    from skewless.commands.loading import silent_standard_error
 
     with silent_standard_error(known.verbose):
         import skewless.model.export  # noqa: F401 - both load what talks while it loads
@@ -162,7 +162,7 @@ def _export(root: Path) -> Any:
 
 
 def _verify(root: Path) -> Any:
-    from skewless.cli import rows_of_input
+    from skewless.commands.input_rows import rows_of_input
     from skewless.model.verify import verify
 
     return verify(

@@ -211,7 +211,7 @@ def execute(known: argparse.Namespace) -> int:
         if not (known.quiet or known.json):
             print(f"== {step}: {what}", flush=True)
 
-    from skewless.cli import silent_standard_error
+    from skewless.commands.loading import silent_standard_error
 
     with silent_standard_error(known.verbose):
         # Both load what talks while it loads.

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from skewless import cli
+from skewless.commands.table import COMMANDS
 from tests.conftest import DataSet
 
 ROOT = Path(__file__).parent.parent
@@ -25,7 +26,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("command", ["", *cli.COMMANDS])
+@pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_imports_nothing_heavy(command: str) -> None:
     code = (
         "import sys, skewless.cli\n"
@@ -39,7 +40,7 @@ def test_help_imports_nothing_heavy(command: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     if command:
-        for example in cli.COMMANDS[command].examples:
+        for example in COMMANDS[command].examples:
             assert example in done.stdout
 
 

@@ -15,7 +15,8 @@ from textwrap import indent
 import pytest
 import yaml
 
-from skewless import cli
+from skewless.commands.parser import command_line
+from skewless.commands.table import COMMANDS
 from skewless.schemas import parse
 from skewless.schemas.examples.generators import EXAMPLES, spec_path, write_table
 from skewless.schemas.examples.reviews import generate
@@ -36,7 +37,7 @@ def _named(found: list[Block]) -> list[object]:
 
 
 def _parser(command: str) -> argparse.ArgumentParser:
-    return cli._parser([command])
+    return command_line([command])
 
 
 def _options(command: str) -> set[str]:
@@ -66,7 +67,7 @@ def test_skewless_commands_parse(block: Block) -> None:
         known, unknown = _parser(words[1]).parse_known_args(words[1:])
         assert known.command == words[1]
         if unknown:
-            assert cli.COMMANDS[words[1]].beam, f"{words[1]} has no {unknown[0]}"
+            assert COMMANDS[words[1]].beam, f"{words[1]} has no {unknown[0]}"
             assert all(word.startswith("--") for word in unknown), unknown
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import signal
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from skewless.cli import _left
+from skewless.commands.table import COMMANDS
 from skewless.model.training.stopped_run import to_resume
 
 ROOT = Path(__file__).parent.parent
@@ -188,11 +187,11 @@ def test_resume_is_named_exactly_when_there_is_something_to_resume(
 @pytest.mark.parametrize("command", ["run", "demo"])
 def test_a_command_of_several_steps_names_what_they_left(tmp_path: Path, command: str) -> None:
     out = tmp_path / "out"
-    known = argparse.Namespace(command=command, output=str(out))
-    assert _left(known) == ""
+    left = COMMANDS[command].what_is_left
+    assert left(str(out)) == ""
     (out / "records").mkdir(parents=True)
     _write(out / "spec.yaml", "")
     _write(out / ".summary.json.partial", "")
-    assert _left(known) == (
+    assert left(str(out)) == (
         f"{out} holds records/, spec.yaml of the steps begun; begin anew with --overwrite"
     )

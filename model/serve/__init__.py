@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from skewless.model import arguments
+from skewless.model import serve_arguments
 from skewless.schemas.ending import run_module
 from skewless.schemas.errors import UsageError
 
@@ -67,4 +67,6 @@ def execute(known: argparse.Namespace) -> int:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
-    return run_module("skewless.model.serve", arguments.serve, execute, argv, description=__doc__)
+    return run_module(
+        "skewless.model.serve", serve_arguments.serve, execute, argv, description=__doc__
+    )

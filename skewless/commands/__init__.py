@@ -1,0 +1,1 @@
+"""What each command is, and how its work is begun."""

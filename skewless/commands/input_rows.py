@@ -1,0 +1,42 @@
+"""Rows of input files for the proof: files are read by beam_pipelines, compared by model."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from skewless.model.verify import RawRows
+
+__all__ = ["execute", "rows_of_input"]
+
+
+def execute(known: argparse.Namespace) -> int:
+    """Does what `skewless verify` asks for; returns the exit code."""
+    from skewless.model import verify
+
+    rows = rows_of_input(known.records, known.input) if known.input else None
+    return verify.execute(known, rows)
+
+
+def rows_of_input(
+    records: str | os.PathLike[str], inputs: Sequence[str]
+) -> Callable[[], Iterator[RawRows]]:
+    """Returns what yields the rows of files, batch by batch, each time that it is called."""
+    from skewless.beam_pipelines.rows.read_rows import rows_of
+    from skewless.beam_pipelines.sources import plan
+    from skewless.model.verify import RawRows
+    from skewless.schemas.records.layout import SPEC
+    from skewless.schemas.spec.spec import load
+
+    spec = load(os.path.join(records, SPEC))
+    units = plan(inputs, spec)
+
+    def rows() -> Iterator[RawRows]:
+        for unit in units:
+            for batch in rows_of(unit, spec):
+                yield RawRows(batch.keys, batch.columns)
+
+    return rows
