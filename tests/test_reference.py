@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from skewless.schemas.spec.declared import Declared
 from skewless.schemas.spec.encoders import Encoder
 from skewless.schemas.spec.kinds.column import Column
+from skewless.schemas.spec.kinds.label_column import LabelColumn
 from skewless.schemas.spec.network import ModelSpec
 from skewless.schemas.spec.reference import PUBLISHED, SECTIONS, example_of, reference
 from skewless.schemas.spec.spec import Spec
@@ -33,7 +34,11 @@ def test_the_page_is_what_the_types_say() -> None:
 
 def test_every_declared_type_is_on_it() -> None:
     told = {declared for _, types in SECTIONS for declared in types}
-    bases = {Column, *(kind for kind in _all_types(Declared) if kind.__name__.startswith("_"))}
+    bases = {
+        Column,
+        LabelColumn,
+        *(kind for kind in _all_types(Declared) if kind.__name__.startswith("_")),
+    }
     assert _all_types(Declared) - bases == told
 
 

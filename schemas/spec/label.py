@@ -14,8 +14,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from skewless.schemas.rows.label_values import NEGATIVE_WORDS, POSITIVE_WORDS, label_text
-from skewless.schemas.spec.declared import Declared
-from skewless.schemas.spec.features import HasIds, Kind, Tokenizer, Vocabulary
+from skewless.schemas.spec.features import Kind, Tokenizer, Vocabulary
+from skewless.schemas.spec.kinds.label_column import LabelColumn, Values
 from skewless.schemas.spec.sizes import Generated, Ids, Width
 
 __all__ = [
@@ -28,82 +28,7 @@ __all__ = [
 ]
 
 
-Values = tuple[str | int | float | bool, ...]
-
-
-class _Label(Declared, HasIds):
-    """What every kind of label is asked; a kind answers where it differs from these."""
-
-    column: str
-    """The column it is read from."""
-
-    @property
-    def kind(self) -> Kind:
-        """What a value of its column is."""
-        return "string"
-
-    @property
-    def multivalued(self) -> bool:
-        """Whether a row's value may be several."""
-        return False
-
-    @property
-    def is_binary(self) -> bool:
-        """Whether rows are on one of two sides, negative and positive."""
-        return False
-
-    @property
-    def is_number(self) -> bool:
-        """Whether it is a number, predicted in its own unit."""
-        return False
-
-    @property
-    def is_sequence(self) -> bool:
-        """Whether it is a sequence of IDs that is generated."""
-        return False
-
-    @property
-    def names_classes(self) -> bool:
-        """Whether its classes have names, which stand in a vocabulary in the order of their IDs."""
-        return False
-
-    @property
-    def has_classes(self) -> bool:
-        """Whether its values say of which class a row is."""
-        return self.is_binary or self.names_classes
-
-    @property
-    def one_of_classes(self) -> bool:
-        """Whether a row is of exactly one of the classes that have names."""
-        return self.names_classes and not self.multivalued
-
-    @property
-    def one_output(self) -> bool:
-        """Whether a prediction is one number: of the positive side, or the value."""
-        return self.is_binary or self.is_number
-
-    @property
-    def declared_classes(self) -> tuple[str, ...] | None:
-        """The classes that it names, in their order; None where they are those of the data."""
-        return None
-
-    @property
-    def named_values(self) -> dict[str, Values]:
-        """Whole values of its column that it names, by key."""
-        return {}
-
-    @property
-    def needs_constants(self) -> bool:
-        """Whether its transform holds constants of the training split's numbers."""
-        return False
-
-    @property
-    def unknown_ids(self) -> int:
-        """How many IDs, from 2 on, are those of values outside the vocabulary."""
-        return 1
-
-
-class BinaryLabel(_Label):
+class BinaryLabel(LabelColumn):
     """1 where the value is among `positive`, else 0.
 
     Values are compared as text, numbers by value: 5 equals "5.0", and "05" only itself
@@ -186,7 +111,7 @@ def _each_class_once(classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
 Classes = Annotated[tuple[str, ...] | None, AfterValidator(_each_class_once)]
 
 
-class MulticlassLabel(_Label):
+class MulticlassLabel(LabelColumn):
     """One of the classes seen in the training split, or of `classes` in their order."""
 
     type: Literal["multiclass"] = "multiclass"
@@ -209,7 +134,7 @@ class MulticlassLabel(_Label):
         return {"classes": self.classes or ()}
 
 
-class MultilabelLabel(_Label):
+class MultilabelLabel(LabelColumn):
     """Any number of the classes; values split by `separator` unless the column holds lists."""
 
     type: Literal["multilabel"] = "multilabel"
@@ -244,7 +169,7 @@ class MultilabelLabel(_Label):
         return self
 
 
-class RegressionLabel(_Label):
+class RegressionLabel(LabelColumn):
     """A number, predicted in its own unit; `log1p` trains on log(1 + y)."""
 
     type: Literal["regression"] = "regression"
@@ -267,7 +192,7 @@ class RegressionLabel(_Label):
         return self.scale == "z_score"
 
 
-class SequenceLabel(_Label):
+class SequenceLabel(LabelColumn):
     """A text to generate, of at most `length` tokens before the end token."""
 
     type: Literal["sequence"] = "sequence"

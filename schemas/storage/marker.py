@@ -16,11 +16,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from skewless.schemas.errors import DataError
+from skewless.schemas.records.layout import MANIFEST
 from skewless.schemas.storage.location import Location, version_of
 
 __all__ = ["FileEntry", "Marked", "Marker", "put_marker", "read_marker"]
 
-_NAME, _VERSION = "manifest.json", "skewless"
+_NAME, _VERSION = MANIFEST, "skewless"
 _READS = 5
 # Only one process has a `memory://`, so this is its conditional put.
 _MEMORY = threading.Lock()

@@ -1,0 +1,82 @@
+"""What every kind of label is asked, whatever it is; a kind answers where it differs."""
+
+from __future__ import annotations
+
+from skewless.schemas.spec.declared import Declared
+from skewless.schemas.spec.kinds.column import HasIds, Kind
+
+__all__ = ["LabelColumn", "Values"]
+
+Values = tuple[str | int | float | bool, ...]
+
+
+class LabelColumn(Declared, HasIds):
+    """What every kind of label is asked; a kind answers where it differs from these."""
+
+    column: str
+    """The column it is read from."""
+
+    @property
+    def kind(self) -> Kind:
+        """What a value of its column is."""
+        return "string"
+
+    @property
+    def multivalued(self) -> bool:
+        """Whether a row's value may be several."""
+        return False
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether rows are on one of two sides, negative and positive."""
+        return False
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it is a number, predicted in its own unit."""
+        return False
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether it is a sequence of IDs that is generated."""
+        return False
+
+    @property
+    def names_classes(self) -> bool:
+        """Whether its classes have names, which stand in a vocabulary in the order of their IDs."""
+        return False
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether its values say of which class a row is."""
+        return self.is_binary or self.names_classes
+
+    @property
+    def one_of_classes(self) -> bool:
+        """Whether a row is of exactly one of the classes that have names."""
+        return self.names_classes and not self.multivalued
+
+    @property
+    def one_output(self) -> bool:
+        """Whether a prediction is one number: of the positive side, or the value."""
+        return self.is_binary or self.is_number
+
+    @property
+    def declared_classes(self) -> tuple[str, ...] | None:
+        """The classes that it names, in their order; None where they are those of the data."""
+        return None
+
+    @property
+    def named_values(self) -> dict[str, Values]:
+        """Whole values of its column that it names, by key."""
+        return {}
+
+    @property
+    def needs_constants(self) -> bool:
+        """Whether its transform holds constants of the training split's numbers."""
+        return False
+
+    @property
+    def unknown_ids(self) -> int:
+        """How many IDs, from 2 on, are those of values outside the vocabulary."""
+        return 1
