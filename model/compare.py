@@ -11,34 +11,26 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from skewless.model import arguments
-from skewless.model.comparison.arms import Arm, arms_of, read_values, with_values
-from skewless.model.comparison.result import ArmResult, Comparison
+from skewless.model.comparison.arm_runs import ArmRuns
+from skewless.model.comparison.arms import arms_of, read_values, with_values
+from skewless.model.comparison.built import built
+from skewless.model.comparison.one_run import Pace, run_of
+from skewless.model.comparison.result import Comparison
 from skewless.model.metrics.names import LOWER_IS_BETTER
-from skewless.model.network.build import build
-from skewless.model.train import train
-from skewless.model.training.records import Records, open_records
-from skewless.model.training.run_directory import RunDirectory, write_json
+from skewless.model.training.records import open_records
+from skewless.model.training.run_directory import write_json
 from skewless.model.training.start import declared_spec
 from skewless.schemas.ending import run_module
 from skewless.schemas.errors import (
     DatasetMismatchError,
     SpecError,
-    TrainingError,
     UsageError,
-    nearest,
 )
-from skewless.schemas.progress import duration
-from skewless.schemas.records.layout import METRICS, SPEC
 from skewless.schemas.spec.label import (
     BinaryLabel,
     MulticlassLabel,
@@ -46,14 +38,11 @@ from skewless.schemas.spec.label import (
     RegressionLabel,
     SequenceLabel,
 )
-from skewless.schemas.spec.network import TowersSpec
 from skewless.schemas.spec.spec import Spec, load
 
 __all__ = ["compare", "execute", "run"]
 
-_LOGGER = logging.getLogger(__name__)
 _RESULT = "comparison.json"
-_WIDTH = 64
 _METRICS: dict[type, str] = {
     BinaryLabel: "auc",
     MulticlassLabel: "accuracy",
@@ -61,19 +50,6 @@ _METRICS: dict[type, str] = {
     RegressionLabel: "rmse",
     SequenceLabel: "token_accuracy",
 }
-
-
-@dataclass
-class _Runs:
-    """What an arm's runs gave so far."""
-
-    parameters: int
-    scores: list[float | None] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    best_epochs: list[int] = field(default_factory=list)
-    paths: list[str] = field(default_factory=list)
-    half_intervals: list[float] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
 
 
 def compare(
@@ -115,7 +91,7 @@ def compare(
     records = open_records(records_directory)
     base = _base(declared_spec(records, spec), fixed or {}, epochs, varied)
     wanted = _metric(base, metric)
-    arms, parameters = zip(*(_built(arm, records) for arm in arms_of(base, varied)), strict=True)
+    arms, parameters = zip(*(built(arm, records) for arm in arms_of(base, varied)), strict=True)
     split = "test" if records.rows("test") else "eval"
     if not records.rows(split):
         raise DatasetMismatchError(
@@ -123,12 +99,12 @@ def compare(
             "under `split` in the spec and preprocess again"
         )
     chosen = tuple(base.training.seed + number for number in range(seeds))
-    pace = _Pace(len(arms) * seeds)
-    gathered = [_Runs(count) for count in parameters]
+    pace = Pace(len(arms) * seeds)
+    gathered = [ArmRuns(count) for count in parameters]
     for seed in chosen:
         for arm, runs in zip(arms, gathered, strict=True):
             path = Path(output) / arm.folder / f"seed-{seed}"
-            _gather(runs, path, _run(path, records, arm, seed, cache, pace), split, wanted)
+            runs.add(path, run_of(path, records, arm, seed, cache, pace), split, wanted)
     result = Comparison(
         records=str(records_directory),
         split=split,
@@ -136,7 +112,7 @@ def compare(
         higher_is_better=wanted not in LOWER_IS_BETTER,
         epochs=base.training.epochs,
         seeds=chosen,
-        arms=tuple(_result(arm, runs) for arm, runs in zip(arms, gathered, strict=True)),
+        arms=tuple(runs.result(arm) for arm, runs in zip(arms, gathered, strict=True)),
     )
     write_json(Path(output) / _RESULT, result.as_json())
     return result
@@ -161,145 +137,6 @@ def _metric(spec: Spec, metric: str | None) -> str:
     if spec.label is None:
         raise SpecError("label: a model needs one; add label: {column: …, type: …}")
     return metric or _METRICS[type(spec.label)]
-
-
-def _built(arm: Arm, records: Records) -> tuple[Arm, int]:
-    """Builds the arm's model, so that what cannot be built is refused before anything is trained.
-
-    Returns:
-      The arm, with a projection where its merge needs one and none is declared: to the width of the
-      layer after the merge. And how many parameters it has.
-    """
-    refusal = None
-    for candidate in (arm, _projected(arm)):
-        try:
-            count = _parameters(candidate.spec, records)
-        except SpecError as error:
-            refusal = refusal or error
-            continue
-        if candidate is not arm:
-            _LOGGER.info(
-                "%s: towers are projected to one width, which this merge needs; "
-                "--set model.projection=N sets it",
-                arm.name,
-            )
-        return candidate, count
-    assert refusal is not None
-    raise SpecError(refusal.problems, source=arm.name) from refusal
-
-
-def _projected(arm: Arm) -> Arm:
-    model = arm.spec.model
-    if not isinstance(model, TowersSpec) or model.projection is not None:
-        return arm
-    width = model.hidden[0] if model.hidden else _WIDTH
-    return Arm(arm.values, with_values(arm.spec, {"model.projection": width}))
-
-
-def _parameters(spec: Spec, records: Records) -> int:
-    count: int = build(spec, records.manifest.features).count_params()
-    keras.utils.clear_session()
-    return count
-
-
-def _run(
-    path: Path, records: Records, arm: Arm, seed: int, cache: str | None, pace: _Pace
-) -> dict[str, Any] | str:
-    """Returns the metrics of a run, made now unless it is there; or why it has none."""
-    spec = with_values(arm.spec, {"training.seed": seed})
-    there = (path / SPEC).is_file()
-    if there:
-        directory = RunDirectory(path)
-        if directory.spec != spec or directory.manifest != records.manifest:
-            raise UsageError(
-                f"{path}: holds a run of another spec or of other records; choose another --output, "
-                "or remove that directory"
-            )
-    if (path / METRICS).is_file():
-        pace.end(None)
-        found: dict[str, Any] = json.loads((path / METRICS).read_text(encoding="utf-8"))
-        return found
-    pace.begin(arm, seed)
-    # A fresh state for each run: what it gives must not depend on those before it.
-    keras.utils.clear_session()
-    begun = time.monotonic()
-    try:
-        return train(
-            records.directory, path, spec=None if there else spec, resume=there, cache=cache
-        )
-    except TrainingError as error:
-        return str(error)
-    finally:
-        pace.end(time.monotonic() - begun)
-
-
-def _gather(
-    runs: _Runs, path: Path, metrics: dict[str, Any] | str, split: str, metric: str
-) -> None:
-    runs.paths.append(str(path))
-    if isinstance(metrics, str):
-        runs.scores.append(None)
-        runs.failures.append(f"{path.name}: {metrics}")
-        return
-    values = metrics[split]
-    score = values.get(metric)
-    if metric not in values or not isinstance(score, int | float | None):
-        numbers = sorted(name for name, value in values.items() if isinstance(value, float))
-        raise UsageError(
-            f"--metric {metric}: expected one of {', '.join(numbers)}{nearest(metric, numbers)}"
-        )
-    if score is None:
-        runs.failures.append(f"{path.name}: {metric} is undefined on {split}; choose --metric loss")
-    runs.scores.append(score)
-    runs.seconds.append(metrics["seconds"])
-    losses = [entry.get("val_loss", entry["loss"]) for entry in metrics["history"]]
-    runs.best_epochs.append(1 + losses.index(min(losses)))
-    interval = metrics["confidence"].get(split, {}).get(metric)
-    if interval is not None:
-        runs.half_intervals.append((interval[1] - interval[0]) / 2)
-
-
-def _result(arm: Arm, runs: _Runs) -> ArmResult:
-    half = runs.half_intervals
-    return ArmResult(
-        name=arm.name,
-        values=arm.values,
-        parameters=runs.parameters,
-        scores=tuple(runs.scores),
-        seconds=tuple(runs.seconds),
-        best_epochs=tuple(runs.best_epochs),
-        runs=tuple(runs.paths),
-        half_interval=sum(half) / len(half) if half else None,
-        failures=tuple(runs.failures),
-    )
-
-
-class _Pace:
-    """Says which run of how many begins, and how long the rest may take by those before."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._done = self._trained = 0
-        self._seconds = 0.0
-
-    def begin(self, arm: Arm, seed: int) -> None:
-        """Says which run begins."""
-        left = (self._total - self._done) * self._seconds / max(self._trained, 1)
-        _LOGGER.info(
-            "run %d of %d: %s, seed %d%s",
-            self._done + 1,
-            self._total,
-            arm.name,
-            seed,
-            f"; {duration(left)} left" if self._trained else "",
-        )
-
-    def end(self, seconds: float | None) -> None:
-        """Counts a run; None for one that was there already."""
-        self._done += 1
-        if seconds is not None:
-            self._trained += 1
-            self._seconds += seconds
 
 
 def execute(known: argparse.Namespace) -> int:
