@@ -26,7 +26,8 @@ from benchmarks.real_data import frames, linear_model
 from skewless.beam_pipelines.init import guess_spec
 from skewless.beam_pipelines.preprocess import preprocess
 from skewless.model.train import train
-from skewless.schemas import Spec, parse
+from skewless.schemas import Spec, load, parse
+from skewless.schemas.records.layout import SPEC
 
 Document = dict[str, Any]
 
@@ -189,8 +190,11 @@ def measure(name: str, data: Path, output: Path, seeds: range, without: str | No
         scores.append(metrics["test"][table.metric])
         seconds.append(round(time.monotonic() - begun))
         print(f"  {name} seed {seed}: {scores[-1]:.5g}, {seconds[-1]} s", flush=True)
+    # With the edges in time that shares came to.
+    spec = load(output / name / "records" / SPEC)
     held = frames(spec, inputs)
     other = tf_idf(spec, held) if table.metric == "accuracy" else lightgbm(spec, held, seeds)
+    print(f"  {name} beside: {other:.5g}", flush=True)
     return {"metric": table.metric, "ours": scores, "other": other, "seconds": seconds}
 
 
