@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
 
@@ -85,6 +86,12 @@ def _entries(where: str, path: str) -> list[bytes]:
 
 
 def _copied(name: str, tokens: list[bytes]) -> str:
-    path = os.path.join(tempfile.mkdtemp(prefix="skewless-vocabulary-"), name)
+    path = os.path.join(tempfile.mkdtemp(dir=_copies().name), name)
     write_vocabulary(path, tokens)
     return path
+
+
+@functools.cache
+def _copies() -> tempfile.TemporaryDirectory[str]:
+    """The folder of this process's copies, which graphs need until they are saved; gone at its end."""
+    return tempfile.TemporaryDirectory(prefix="skewless-vocabularies-", ignore_cleanup_errors=True)
