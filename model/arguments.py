@@ -23,16 +23,16 @@ TRAIN_RULES = (
         ("max_windows", "idle_timeout", "export_every", "export_to", "prove_on"),
         other="follow",
         beside=True,
-        told="goes with --follow DIR",
+        remedy="goes with --follow DIR",
     ),
     OptionRule(
         ("records", "epochs", "minutes", "cache"),
         other="follow",
         beside=False,
-        told="has no meaning with --follow, which sees each window once; leave it out",
+        remedy="has no meaning with --follow, which sees each window once; leave it out",
     ),
     OptionRule(
-        ("export_every",), other="export_to", beside=True, told="expected --export-to DIR as well"
+        ("export_every",), other="export_to", beside=True, remedy="expected --export-to DIR as well"
     ),
 )
 

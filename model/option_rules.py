@@ -19,13 +19,13 @@ class OptionRule:
       options: Names as parsed; None stands for not given.
       other: The option that decides.
       beside: Whether they go with `other`, or only without it.
-      told: What one is told who gives them where they do not go.
+      remedy: What one is told who gives them where they do not go.
     """
 
     options: tuple[str, ...]
     other: str
     beside: bool
-    told: str
+    remedy: str
 
 
 def check_options(known: argparse.Namespace, rules: Sequence[OptionRule]) -> None:
@@ -39,7 +39,7 @@ def check_options(known: argparse.Namespace, rules: Sequence[OptionRule]) -> Non
             continue
         for option in rule.options:
             if getattr(known, option) is not None:
-                raise UsageError(f"{_shown(option)}: {rule.told}")
+                raise UsageError(f"{_shown(option)}: {rule.remedy}")
 
 
 def _shown(option: str) -> str:

@@ -190,6 +190,7 @@ def test_edges_are_the_quantiles_of_the_training_rows_as_records_hold_them(recor
     assert pair[1] == pytest.approx([np.log(2)] * 5)  # A constant column.
 
 
+@pytest.mark.slow
 def test_trains_and_is_exported_without_skew(records: Path, tmp_path: Path) -> None:
     train(records / "records", tmp_path / "run")
     model = keras.saving.load_model(tmp_path / "run" / "model.keras")

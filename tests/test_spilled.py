@@ -163,6 +163,7 @@ def test_a_merge_holds_a_few_blocks_of_each_run(tmp_path: Path) -> None:
     assert most < 3_000_000
 
 
+@pytest.mark.slow
 def test_a_job_that_holds_little_leaves_the_same(
     shop: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

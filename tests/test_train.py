@@ -66,6 +66,7 @@ def test_numbers_below_one_are_refused(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_minutes_end_training_before_an_epoch_that_would_end_later(
     shop: DataSet, tmp_path: Path
 ) -> None:
