@@ -34,7 +34,6 @@ from skewless.schemas.spec.features import (
     CategoricalFeature,
     Feature,
     TextFeature,
-    TimestampFeature,
 )
 from skewless.schemas.spec.kinds.number_embedding import Periodic, PiecewiseLinear
 
@@ -119,7 +118,7 @@ def _tokens(served: ServedModel, row: Row) -> dict[str, np.ndarray]:
             table = file_table(str(served.words.vocabulary_path(name)))
             values = piece_tokenizer(table).tokenize(values.flat_values).merge_dims(0, 1)
             found[name] = values.numpy()
-        elif isinstance(spec.features[name], TimestampFeature):
+        elif spec.features[name].holds_times:
             found[name] = np.array([as_iso(time).encode() for time in values[0].numpy().tolist()])
         else:
             found[name] = np.atleast_1d(values[0].numpy())
@@ -181,7 +180,7 @@ def _steps(
         the time that has parts.
       ids: [length] int64, cut and padded.
     """
-    if isinstance(feature, TimestampFeature):
+    if feature.holds_times:
         meanings = [(int(value), served.words.of(name, int(value))) for value in ids]
         time = _text(tokens[0]) or None
         return tuple(Step(time, value, seen.kind, seen.text) for value, seen in meanings)
@@ -209,7 +208,7 @@ def _embedding(feature: Feature) -> int | str | None:
 
 
 def _is_missing(feature: Feature, tokens: np.ndarray) -> bool:
-    if isinstance(feature, TimestampFeature):
+    if feature.holds_times:
         return not tokens[0]
     if feature.is_number:
         return not np.isfinite(tokens).any()

@@ -9,7 +9,7 @@ import numpy as np
 
 from skewless.beam_pipelines.statistics.split_statistics import IdStatistics, SplitStatistics
 from skewless.schemas.records.id_contract import FIRST_ID
-from skewless.schemas.spec.features import CategoricalFeature, TimestampFeature
+from skewless.schemas.spec.features import CategoricalFeature
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["shared_entities", "tell_leaks"]
@@ -23,9 +23,7 @@ _MANY = 0.3
 
 def tell_leaks(spec: Spec, statistics: Mapping[str, SplitStatistics]) -> None:
     """Warns of entities with rows in training and held out, where rows have times."""
-    times = [
-        name for name, feature in spec.features.items() if isinstance(feature, TimestampFeature)
-    ]
+    times = [name for name, feature in spec.features.items() if feature.holds_times]
     if not times:
         return
     shared = shared_entities(spec, statistics)

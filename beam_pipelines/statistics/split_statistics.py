@@ -16,7 +16,6 @@ from skewless.schemas.records.id_contract import FIRST_ID, MISSING_ID, PADDING_I
 from skewless.schemas.records.records import LABEL, time_name, tokens_name
 from skewless.schemas.rows.times.calendar import DAY
 from skewless.schemas.rows.times.parsing import NO_TIME
-from skewless.schemas.spec.features import TimestampFeature
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["IdStatistics", "SplitStatistics", "merge_statistics", "number_columns"]
@@ -108,7 +107,7 @@ class SplitStatistics:
                 read = feature.columns_read(name)
                 for entry, column in zip(feature.statistics_names(name), read, strict=True):
                     self._add_numbers(entry, columns.column(column), most)
-            elif isinstance(feature, TimestampFeature):
+            elif feature.holds_times:
                 self._add_times(name, outputs[time_name(name)], most)
             else:
                 tokens = outputs.get(tokens_name(name)) if feature.is_sequence else None
@@ -208,7 +207,7 @@ class SplitStatistics:
                 "quantile_error": numbers.patterns.relative_error,
                 "distribution": number_distribution(numbers),
             }
-            if isinstance(spec.features.get(name), TimestampFeature):
+            if name in spec.features and spec.features[name].holds_times:
                 # New rows are later than those before: that is no drift.
                 del features[name]["distribution"]
                 features[name] |= {"unit": DAYS, **_first_and_last(numbers)}

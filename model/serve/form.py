@@ -136,7 +136,7 @@ def _example(
     if isinstance(feature, NumericFeature):
         median = statistics.get("quantiles", {}).get("0.5")
         return "" if median is None else (separator or "").join([f"{median:.6g}"] * width)
-    if isinstance(feature, TimestampFeature):
+    if feature.holds_times:
         return _EXAMPLE_TIME
     values = known[: 1 if separator is None else _EXAMPLE_VALUES]
     return (separator or "").join(values)

@@ -94,6 +94,11 @@ class Column(Declared, HasIds):
         return None
 
     @property
+    def holds_times(self) -> bool:
+        """Whether its values are times."""
+        return self.time_unit is not None
+
+    @property
     def quantile_buckets(self) -> int:
         """Into how many buckets of equally many rows its numbers are cut; 1 for not at all."""
         return 1
