@@ -1,12 +1,13 @@
 """What `skewless init` proposes, unedited, beside LightGBM on the same rows of real tables.
 
-    python -m benchmarks.unedited --data DIR [--seeds 3] [--only california,bike] [--without PART]
+    python -m benchmarks.unedited --data DIR --output OUT [--seeds 3] [--only california,bike]
+        [--without PART]
 
 DIR holds `california/housing.csv`, `bike/hour.csv`, `adult/train.csv` and `test.csv`, and
-`reddit/*.csv`; none is part of this project. LightGBM (`pip install lightgbm`) gets the columns as
-they are, categories as categories, of a time its hour, weekday and month, and stops by the same eval
-rows. Posts are compared with a logistic regression over TF-IDF. `--without` leaves one part of the
-proposal out, to see what it is worth.
+`reddit/*.csv`; none is part of this project. LightGBM gets the columns as they are, categories as
+categories, of a time its hour, weekday and month too, and stops by the same eval rows. Posts are
+compared with a logistic regression over TF-IDF. `--without` leaves one part of the proposal out, to
+see what it is worth.
 """
 
 from __future__ import annotations
