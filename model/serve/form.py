@@ -8,8 +8,8 @@ The example is nobody's row: each of its fields holds what is common in its colu
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from skewless.model.serve.models.servable import Servable
@@ -20,6 +20,7 @@ from skewless.schemas.spec.features import (
     NumericFeature,
     TextFeature,
     TimestampFeature,
+    of_kind,
 )
 
 __all__ = ["Field", "fields_of"]
@@ -69,19 +70,17 @@ def fields_of(servable: Servable) -> Iterator[Field]:
         separator = None
         if column.multivalued:
             separator = getattr(declared, "separator", None) or ","
-        known = _known(servable, readers[0], statistics)
-        values = known if isinstance(declared, CategoricalFeature) else ()
+        about = _Values(
+            separator,
+            column.width,
+            _known(servable, readers[0], statistics),
+            _of(statistics, readers[0], name),
+        )
         yield Field(
             column=name,
             features=", ".join(reader for reader in readers if reader != name),
-            kind=_kind(declared),
             separator=separator,
-            hint=_hint(declared, separator, column.width, values),
-            # A browser offers whole values only.
-            suggestions=values if separator is None else (),
-            example=_example(
-                declared, separator, column.width, known, _of(statistics, readers[0], name)
-            ),
+            **asdict(of_kind(_ASKED, declared)(declared, about)),
         )
 
 
@@ -102,41 +101,66 @@ def _of(statistics: Mapping[str, Any], feature: str, column: str) -> Mapping[str
     return found
 
 
-def _kind(feature: Any) -> str:
-    if isinstance(feature, TextFeature):
-        return "text"
-    return "number" if isinstance(feature, NumericFeature) else "value"
+@dataclass(frozen=True)
+class _Values:
+    """What is known of a column's values."""
+
+    separator: str | None
+    width: int
+    known: tuple[str, ...]
+    statistics: Mapping[str, Any]
+
+    def joined(self, values: Sequence[str]) -> str:
+        """Returns values as they are typed."""
+        return (self.separator or "").join(values)
+
+    @property
+    def several(self) -> str:
+        """Says how several values are parted."""
+        return "" if self.separator is None else f", several parted by {self.separator!r}"
 
 
-def _hint(feature: Any, separator: str | None, width: int, known: tuple[str, ...]) -> str:
-    if isinstance(feature, TextFeature):
-        return f"text, of which {feature.length} tokens are read"
-    several = "" if separator is None else f", several parted by {separator!r}"
-    if isinstance(feature, NumericFeature):
-        return f"{width} numbers{several}" if width > 1 else "number"
-    if isinstance(feature, TimestampFeature):
-        return f"date and time such as {_EXAMPLE_TIME}, or a number counted from 1970"
+@dataclass(frozen=True)
+class _Asked:
+    """How a column is asked for; the example is what is common: first tokens, first values, median."""
+
+    kind: str
+    hint: str
+    example: str
+    suggestions: tuple[str, ...] = ()
+
+
+def _text(feature: TextFeature, values: _Values) -> _Asked:
+    joined = "" if feature.tokenizer == "characters" else " "
+    tokens = values.known[: min(feature.length, _EXAMPLE_TOKENS)]
+    example = joined.join(token.removeprefix("##") for token in tokens)
+    return _Asked("text", f"text, of which {feature.length} tokens are read", example)
+
+
+def _numbers(feature: NumericFeature, values: _Values) -> _Asked:
+    hint = f"{values.width} numbers{values.several}" if values.width > 1 else "number"
+    median = values.statistics.get("quantiles", {}).get("0.5")
+    example = "" if median is None else values.joined([f"{median:.6g}"] * values.width)
+    return _Asked("number", hint, example)
+
+
+def _time(feature: TimestampFeature, values: _Values) -> _Asked:
+    hint = f"date and time such as {_EXAMPLE_TIME}, or a number counted from 1970"
+    return _Asked("value", hint, _EXAMPLE_TIME)
+
+
+def _categories(feature: CategoricalFeature, values: _Values) -> _Asked:
     kind = "whole number" if feature.dtype == "int64" else "value"
-    such = f", such as {', '.join(known[:_NAMED])}" if separator is not None and known else ""
-    return f"{kind}{several}{such}"
+    if values.separator is None:  # A browser offers whole values only.
+        return _Asked("value", kind, "".join(values.known[:1]), values.known)
+    such = f", such as {', '.join(values.known[:_NAMED])}" if values.known else ""
+    hint = f"{kind}{values.several}{such}"
+    return _Asked("value", hint, values.joined(values.known[:_EXAMPLE_VALUES]))
 
 
-def _example(
-    feature: Any,
-    separator: str | None,
-    width: int,
-    known: tuple[str, ...],
-    statistics: Mapping[str, Any],
-) -> str:
-    """Returns what is common: the first tokens, the first values, the median."""
-    if isinstance(feature, TextFeature):
-        joined = "" if feature.tokenizer == "characters" else " "
-        tokens = known[: min(feature.length, _EXAMPLE_TOKENS)]
-        return joined.join(token.removeprefix("##") for token in tokens)
-    if isinstance(feature, NumericFeature):
-        median = statistics.get("quantiles", {}).get("0.5")
-        return "" if median is None else (separator or "").join([f"{median:.6g}"] * width)
-    if feature.holds_times:
-        return _EXAMPLE_TIME
-    values = known[: 1 if separator is None else _EXAMPLE_VALUES]
-    return (separator or "").join(values)
+_ASKED: dict[type, Callable[[Any, _Values], _Asked]] = {
+    CategoricalFeature: _categories,
+    NumericFeature: _numbers,
+    TextFeature: _text,
+    TimestampFeature: _time,
+}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PositiveFloat
@@ -11,7 +11,8 @@ from skewless.schemas.errors import nearest
 from skewless.schemas.records.id_contract import FIRST_ID
 from skewless.schemas.spec.declared import Declared
 from skewless.schemas.spec.encoders import Dense, Encoder, Flatten, Rate
-from skewless.schemas.spec.kinds.timestamp import TimestampFeature
+from skewless.schemas.spec.features import NumericFeature, TimestampFeature, of_kind
+from skewless.schemas.spec.kinds.column import Column
 from skewless.schemas.spec.sizes import BatchRows, Beams, Layers, Passes, Seed, Width
 
 __all__ = [
@@ -187,14 +188,27 @@ def _group_problems(path: str, group: Group, members: Sequence[Any]) -> Iterator
 
 def _vector_width(feature: Any) -> int | None:
     """Returns the width of a tower of one step; None where only the data tells."""
-    if isinstance(feature, TimestampFeature):
-        return feature.vector_width
-    if feature.is_number and feature.fixed_ids is None:
-        if isinstance(feature.encoder, Dense):
-            return feature.encoder.units
-        each = feature.number_embedding.width if feature.number_embedding else 1
-        return feature.width * (each + bool(feature.indicator))
-    width = feature.embedding
-    if width == "one_hot":
-        width = None if feature.fixed_ids is None else FIRST_ID + feature.fixed_ids
-    return None if width is None else width + bool(getattr(feature, "indicator", False))
+    return of_kind(_VECTOR_WIDTHS, feature)(feature)
+
+
+def _width_of_ids(feature: Any) -> int | None:
+    if feature.embedding != "one_hot":
+        return int(feature.embedding)
+    return None if feature.fixed_ids is None else FIRST_ID + feature.fixed_ids
+
+
+def _width_of_numbers(feature: NumericFeature) -> int | None:
+    if feature.fixed_ids is not None:
+        width = _width_of_ids(feature)
+        return None if width is None else width + feature.indicator
+    if isinstance(feature.encoder, Dense):
+        return feature.encoder.units
+    each = feature.number_embedding.width if feature.number_embedding else 1
+    return feature.width * (each + feature.indicator)
+
+
+_VECTOR_WIDTHS: dict[type, Callable[[Any], int | None]] = {
+    Column: _width_of_ids,
+    NumericFeature: _width_of_numbers,
+    TimestampFeature: lambda feature: feature.vector_width,
+}
