@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import grpc
@@ -27,11 +27,12 @@ from h2.events import (
     StreamReset,
     WindowUpdated,
 )
-from h2.exceptions import H2Error, NoSuchStreamError, ProtocolError
+from h2.exceptions import H2Error, ProtocolError
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 
 from skewless.model.serve.transport.grpc_call import Call, Headers, status
+from skewless.model.serve.transport.grpc_outgoing import Outgoing
 
 __all__ = ["GrpcConnection", "GrpcLimits", "Opener"]
 
@@ -86,15 +87,6 @@ class Opener(Protocol):
         """Forgets a connection."""
 
 
-@dataclass
-class _Outgoing:
-    """What a stream has to send when the client makes room for it."""
-
-    data: bytearray = field(default_factory=bytearray)
-    last: Sequence[tuple[bytes, bytes]] | None = None
-    waiters: list[asyncio.Future[None]] = field(default_factory=list)
-
-
 class GrpcConnection(asyncio.Protocol):
     """One connection."""
 
@@ -123,7 +115,7 @@ class GrpcConnection(asyncio.Protocol):
         self._calls: dict[int, Call] = {}
         # Streams of which the client may still send.
         self._coming: set[int] = set()
-        self._out: dict[int, _Outgoing] = {}
+        self._out = Outgoing(self._http2, self._answered, self._worth_it)
         self._made = self._active = time.monotonic()
         self._spoke = self._flushing = False
         self._left: float | None = None
@@ -165,8 +157,7 @@ class GrpcConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Ends the calls that nobody waits for any more."""
         self._opener.lost(self)
-        for stream in list(self._out):
-            self._drop(stream)
+        self._out.drop_all()
         for call in list(self._calls.values()):
             call.gone()
 
@@ -232,35 +223,17 @@ class GrpcConnection(asyncio.Protocol):
         self, stream: int, headers: Sequence[tuple[bytes, bytes]], end: bool = False
     ) -> None:
         """Sends headers; `end` makes them the last, after all data."""
-        outgoing = self._out.get(stream)
-        if end and outgoing is not None:
-            outgoing.last = headers
-            return
-        with contextlib.suppress(ProtocolError):  # The client has ended it, or the connection.
-            self._http2.send_headers(stream, headers, end_stream=end)
-        if end:
-            self._answered(stream)
+        self._out.send_headers(stream, headers, end)
         self._flush_soon()
 
     def send_data(self, stream: int, data: bytes) -> None:
         """Sends bytes as the client makes room for them."""
-        outgoing = self._out.get(stream)
-        if outgoing is None and len(data) <= self._room(stream):
-            with contextlib.suppress(ProtocolError):
-                self._http2.send_data(stream, data)
-        else:
-            if outgoing is None:
-                outgoing = self._out[stream] = _Outgoing()
-            outgoing.data += data
-            self._pump(stream)
+        self._out.send_data(stream, data)
         self._flush_soon()
 
     async def drained(self, stream: int) -> None:
         """Returns when the bytes of a stream have gone out."""
-        if outgoing := self._out.get(stream):
-            waiter = self._loop.create_future()
-            outgoing.waiters.append(waiter)
-            await waiter
+        await self._out.drained(stream)
 
     # Its own.
 
@@ -283,11 +256,11 @@ class GrpcConnection(asyncio.Protocol):
                     call.half_closed()
             case WindowUpdated():
                 self._idle_frames += 1
-                self._pump_all() if event.stream_id == 0 else self._pump(event.stream_id)
+                self._out.room_made(event.stream_id)
             case StreamReset():
                 self._idle_frames += 1
                 self._coming.discard(event.stream_id)
-                self._drop(event.stream_id)
+                self._out.drop(event.stream_id)
                 if call := self._calls.get(event.stream_id):
                     call.gone()
             case ConnectionTerminated():
@@ -296,7 +269,7 @@ class GrpcConnection(asyncio.Protocol):
                 self._spoke = True
                 self._idle_frames += 1
                 if isinstance(event, RemoteSettingsChanged):
-                    self._pump_all()
+                    self._out.room_made()
 
     def _open(self, stream: int, headers: Headers) -> None:
         self._coming.add(stream)
@@ -312,7 +285,9 @@ class GrpcConnection(asyncio.Protocol):
             call.begin()
 
     def _answered(self, stream: int) -> None:
-        self._idle_frames = 0
+        self._worth_it()
+        if self._left is not None:
+            self._loop.call_soon(self._close_if_done)
         if stream in self._coming:
             # Its end may be among what has come already.
             self._loop.call_soon(self._want_no_more, stream)
@@ -324,43 +299,9 @@ class GrpcConnection(asyncio.Protocol):
                 self._http2.reset_stream(stream, ErrorCodes.NO_ERROR)
             self._flush_soon()
 
-    def _pump_all(self) -> None:
-        for stream in list(self._out):
-            self._pump(stream)
-
-    def _pump(self, stream: int) -> None:
-        outgoing = self._out.get(stream)
-        if outgoing is None:
-            return
-        while outgoing.data:
-            room = self._room(stream)
-            if room <= 0:
-                return
-            with contextlib.suppress(ProtocolError):
-                self._http2.send_data(stream, bytes(outgoing.data[:room]))
-            del outgoing.data[:room]
-            if (
-                room == self._http2.max_outbound_frame_size
-            ):  # It was worth the frames that led to it.
-                self._idle_frames = 0
-        self._drop(stream)
-        if outgoing.last is not None:
-            self.send_headers(stream, outgoing.last, end=True)
-            self._close_if_done()
-
-    def _room(self, stream: int) -> int:
-        """Returns how many bytes may be sent now in one frame."""
-        try:
-            window = self._http2.local_flow_control_window(stream)
-        except NoSuchStreamError:  # The client has ended it, and we hear of that in a moment.
-            return 0
-        return min(window, self._http2.max_outbound_frame_size)
-
-    def _drop(self, stream: int) -> None:
-        outgoing = self._out.pop(stream, None)
-        for waiter in () if outgoing is None else outgoing.waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+    def _worth_it(self) -> None:
+        """Forgets the frames that led to something."""
+        self._idle_frames = 0
 
     def _flush_soon(self) -> None:
         """Writes once for all that is sent in this turn of the loop."""
