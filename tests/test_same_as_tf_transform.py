@@ -163,7 +163,7 @@ def test_ties_and_cuts_are_stock(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @settings(
-    max_examples=4,
+    max_examples=2,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
