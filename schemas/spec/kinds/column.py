@@ -14,7 +14,32 @@ TimeUnit = Literal["auto", "s", "ms", "us", "ns"]
 
 
 class HasIds:
-    """What a feature or a label is asked of its IDs; a kind answers where it differs from these."""
+    """What a feature or a label is asked of its values and IDs; a kind answers where it differs."""
+
+    @property
+    def kind(self) -> Kind:
+        """What a value of its columns is."""
+        return "string"
+
+    @property
+    def multivalued(self) -> bool:
+        """Whether a row's value may be several."""
+        return False
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether it becomes a padded sequence of IDs, [batch, length] int64; a label's is generated."""
+        return False
+
+    @property
+    def is_number(self) -> bool:
+        """Whether its values are numbers, and statistics those of numbers; a label is predicted as one."""
+        return False
+
+    @property
+    def needs_constants(self) -> bool:
+        """Whether its transform holds constants of the training split's numbers."""
+        return False
 
     @property
     def own_vocabulary(self) -> Vocabulary | None:
@@ -54,34 +79,9 @@ class Column(Declared, HasIds):
         return (name,)
 
     @property
-    def kind(self) -> Kind:
-        """What a value of its columns is."""
-        return "string"
-
-    @property
-    def multivalued(self) -> bool:
-        """Whether a row's value may be several."""
-        return False
-
-    @property
-    def is_sequence(self) -> bool:
-        """Whether it becomes a padded sequence of IDs, [batch, length] int64."""
-        return False
-
-    @property
-    def is_number(self) -> bool:
-        """Whether its values are numbers, and statistics those of numbers."""
-        return False
-
-    @property
     def width(self) -> int:
         """The numbers that a row holds; 1 where values are no numbers."""
         return 1
-
-    @property
-    def needs_constants(self) -> bool:
-        """Whether its transform holds constants of the training split's numbers."""
-        return False
 
     @property
     def measured(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skewless.schemas.spec.declared import Declared
-from skewless.schemas.spec.kinds.column import HasIds, Kind
+from skewless.schemas.spec.kinds.column import HasIds
 
 __all__ = ["LabelColumn", "Values"]
 
@@ -17,28 +17,8 @@ class LabelColumn(Declared, HasIds):
     """The column it is read from."""
 
     @property
-    def kind(self) -> Kind:
-        """What a value of its column is."""
-        return "string"
-
-    @property
-    def multivalued(self) -> bool:
-        """Whether a row's value may be several."""
-        return False
-
-    @property
     def is_binary(self) -> bool:
         """Whether rows are on one of two sides, negative and positive."""
-        return False
-
-    @property
-    def is_number(self) -> bool:
-        """Whether it is a number, predicted in its own unit."""
-        return False
-
-    @property
-    def is_sequence(self) -> bool:
-        """Whether it is a sequence of IDs that is generated."""
         return False
 
     @property
@@ -70,11 +50,6 @@ class LabelColumn(Declared, HasIds):
     def named_values(self) -> dict[str, Values]:
         """Whole values of its column that it names, by key."""
         return {}
-
-    @property
-    def needs_constants(self) -> bool:
-        """Whether its transform holds constants of the training split's numbers."""
-        return False
 
     @property
     def unknown_ids(self) -> int:
