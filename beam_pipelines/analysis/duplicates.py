@@ -16,7 +16,6 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 from apache_beam.pvalue import AsSingleton
-from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from skewless.beam_pipelines.analysis.cache import AnalysisCache, UnitKeys
@@ -25,6 +24,7 @@ from skewless.beam_pipelines.analysis.spilled.runs import KEY, Run, write_runs
 from skewless.beam_pipelines.rows.keys import wide_fingerprint
 from skewless.beam_pipelines.rows.read_rows import keys_of, rows_of
 from skewless.beam_pipelines.running.job_progress import Tally, progress_of
+from skewless.beam_pipelines.running.tagged import at_the_end
 from skewless.beam_pipelines.sources import WorkUnit
 from skewless.beam_pipelines.sources.place import tells_its_place
 from skewless.schemas.spec.spec import Spec
@@ -108,9 +108,8 @@ class _KeyRuns(beam.DoFn):
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         """Writes what waits."""
-        window = GlobalWindow()
         for run in self._written():
-            yield WindowedValue(run, window.max_timestamp(), [window])
+            yield at_the_end(run)
 
     def _add(self, unit: WorkUnit, keys: UnitKeys) -> Iterator[tuple[int, Run]]:
         if len(keys.numbers):

@@ -10,7 +10,6 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 from apache_beam.pvalue import AsIter
-from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from skewless.beam_pipelines.analysis.cache import AnalysisCache, UnitCounts
@@ -23,7 +22,7 @@ from skewless.beam_pipelines.analysis.spilled.values import ValueRuns
 from skewless.beam_pipelines.analysis.token_counts import KnownPieces
 from skewless.beam_pipelines.rows.read_rows import rows_of
 from skewless.beam_pipelines.running.job_progress import Tally, progress_of
-from skewless.beam_pipelines.running.tagged import tagged
+from skewless.beam_pipelines.running.tagged import at_the_end, tagged
 from skewless.beam_pipelines.sources import WorkUnit
 from skewless.beam_pipelines.sources.place import tells_its_place
 from skewless.beam_pipelines.transform.constants import Constants
@@ -212,10 +211,9 @@ class _CountTrainingRows(beam.DoFn):
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         """Gives what the bundle's units came to."""
-        window = GlobalWindow()
         runs = [] if self._cache is not None else list(self._runs.add(self._totals.take()))
         for run in [*runs, *self._runs.flush()]:
-            yield WindowedValue(run, window.max_timestamp(), [window])
+            yield at_the_end(run)
         if self._cache is None:
             yield tagged(NUMBERS, self._totals.numbers)
 

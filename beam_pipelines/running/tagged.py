@@ -1,4 +1,4 @@
-"""Values for a tagged output from where a bundle ends."""
+"""Values for an output from where a bundle ends."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-__all__ = ["tagged"]
+__all__ = ["at_the_end", "tagged"]
+
+
+def at_the_end(value: Any) -> WindowedValue:
+    """Returns what `finish_bundle` yields to put a value into the main output."""
+    window = GlobalWindow()
+    return WindowedValue(value, window.max_timestamp(), [window])
 
 
 def tagged(tag: str, value: Any) -> WindowedValue:
     """Returns what `finish_bundle` yields to put a value into a tagged output."""
-    window = GlobalWindow()
-    return beam.pvalue.TaggedOutput(tag, WindowedValue(value, window.max_timestamp(), [window]))
+    return beam.pvalue.TaggedOutput(tag, at_the_end(value))
