@@ -10,6 +10,8 @@ from typing import Any
 __all__ = ["log"]
 
 _LOGGER = logging.getLogger(__name__)
+# Made once: `json.dumps` makes one each time.
+_ENCODER = json.JSONEncoder(default=str, ensure_ascii=False)
 
 
 def log(event: str, level: int = logging.INFO, **fields: Any) -> None:
@@ -23,4 +25,6 @@ def log(event: str, level: int = logging.INFO, **fields: Any) -> None:
         "event": event,
         **{name: value for name, value in fields.items() if value is not None},
     }
-    _LOGGER.log(level, "%s", json.dumps(document, default=str, ensure_ascii=False))
+    # Not by `log`, which looks for the line of code that called it.
+    line = _ENCODER.encode(document)
+    _LOGGER.handle(_LOGGER.makeRecord(_LOGGER.name, level, __file__, 0, line, (), None))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -90,7 +91,9 @@ class Call:
         encoding = headers.get(b"grpc-encoding", b"identity").decode("latin-1")
         self._messages = Messages(encoding, most_bytes)
         self._until = _deadline(headers.get(b"grpc-timeout"))
-        self._waiting: asyncio.Queue[bytes | None] = asyncio.Queue()
+        # Its requests, and None after the last; a queue of asyncio's is more than most calls need.
+        self._waiting: deque[bytes | None] = deque()
+        self._more: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._head_sent = self._over = False
 
@@ -126,9 +129,9 @@ class Call:
             return
         try:
             for message in self._messages.feed(data):
-                if self._waiting.qsize() >= _MOST_WAITING:
+                if len(self._waiting) >= _MOST_WAITING:
                     raise MessageError("RESOURCE_EXHAUSTED", "too many requests wait in one call")
-                self._waiting.put_nowait(message)
+                self._wait(message)
         except MessageError as error:
             self._stop(error)
 
@@ -139,9 +142,9 @@ class Call:
         if not self._messages.is_between:
             self._stop(MessageError("INVALID_ARGUMENT", "the call ends within a message"))
         elif self._handler.request_streaming:
-            self._waiting.put_nowait(None)
-        elif self._waiting.qsize() != 1:
-            said = f"expected one request, got {self._waiting.qsize()}"
+            self._wait(None)
+        elif len(self._waiting) != 1:
+            said = f"expected one request, got {len(self._waiting)}"
             self._stop(MessageError("INVALID_ARGUMENT", said))
         else:
             self._start()
@@ -181,7 +184,7 @@ class Call:
         if handler.request_streaming:
             asked = self._requests()
         else:
-            body = self._waiting.get_nowait()
+            body = self._waiting.popleft()
             assert body is not None
             large = len(body) > _AT_ONCE
             asked = await self._decoded(body)
@@ -200,8 +203,20 @@ class Call:
             answer, serializer = await asyncio.to_thread(serializer, answer), None
         self._send(serializer, answer)
 
+    def _wait(self, message: bytes | None) -> None:
+        """Keeps a request, or the end of them, until the method takes it."""
+        self._waiting.append(message)
+        if self._more is not None and not self._more.done():
+            self._more.set_result(None)
+
     async def _requests(self) -> AsyncIterator[Any]:
-        while (body := await self._waiting.get()) is not None:
+        while True:
+            if not self._waiting:
+                self._more = asyncio.get_running_loop().create_future()
+                await self._more
+            body = self._waiting.popleft()
+            if body is None:
+                return
             yield await self._decoded(body)
 
     async def _decoded(self, body: bytes) -> Any:

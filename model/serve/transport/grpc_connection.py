@@ -33,6 +33,7 @@ from hyperframe.frame import GoAwayFrame
 
 from skewless.model.serve.transport.grpc_call import Call, Headers, status
 from skewless.model.serve.transport.grpc_outgoing import Outgoing
+from skewless.model.serve.transport.header_blocks import Decoder, Encoder
 
 __all__ = ["GrpcConnection", "GrpcLimits", "Opener"]
 
@@ -101,9 +102,12 @@ class GrpcConnection(asyncio.Protocol):
             # twentieth of a call.
             validate_inbound_headers=False,
             validate_outbound_headers=False,
+            normalize_inbound_headers=False,
             normalize_outbound_headers=False,
         )
         self._http2 = H2Connection(configuration)
+        self._http2.decoder = Decoder(self._http2.DEFAULT_MAX_HEADER_LIST_SIZE)
+        self._http2.encoder = Encoder()
         self._http2.local_settings = Settings(
             client=False,
             initial_values={

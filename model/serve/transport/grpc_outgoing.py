@@ -8,7 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from h2.connection import H2Connection
-from h2.exceptions import NoSuchStreamError, ProtocolError
+from h2.exceptions import (
+    FlowControlError,
+    FrameTooLargeError,
+    NoSuchStreamError,
+    ProtocolError,
+)
 
 __all__ = ["Outgoing"]
 
@@ -52,12 +57,14 @@ class Outgoing:
     def send_data(self, stream: int, data: bytes) -> None:
         """Sends bytes, now or when there is room."""
         waiting = self._waiting.get(stream)
-        if waiting is None and len(data) <= self._room(stream):
-            with contextlib.suppress(ProtocolError):
-                self._http2.send_data(stream, data)
-            return
         if waiting is None:
-            waiting = self._waiting[stream] = _Waiting()
+            try:
+                self._http2.send_data(stream, data)
+                return
+            except (FlowControlError, FrameTooLargeError):
+                waiting = self._waiting[stream] = _Waiting()
+            except ProtocolError:  # The client has ended it, or the connection.
+                return
         waiting.data += data
         self.room_made(stream)
 
