@@ -36,6 +36,7 @@ setup(
         "skewless.model.parity",
         "skewless.model.report",
         "skewless.model.serve",
+        "skewless.model.serve.grpc_server",
         "skewless.model.serve.models",
         "skewless.model.serve.monitoring",
         "skewless.model.serve.oip",

@@ -25,10 +25,10 @@ from h2.events import (
 )
 from h2.settings import SettingCodes
 
+from skewless.model.serve.grpc_server.call import Call
+from skewless.model.serve.grpc_server.connection import GrpcLimits
+from skewless.model.serve.grpc_server.server import GrpcServer
 from skewless.model.serve.server import listening_at
-from skewless.model.serve.transport.grpc_call import Call
-from skewless.model.serve.transport.grpc_connection import GrpcLimits
-from skewless.model.serve.transport.grpc_server import GrpcServer
 
 _CALLS = 16
 _LIMITS = GrpcLimits()

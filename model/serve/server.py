@@ -21,6 +21,8 @@ import uvicorn
 from skewless.model.serve.app import Parts, application
 from skewless.model.serve.batching import Batcher
 from skewless.model.serve.batching_parameters import BatchingParameters
+from skewless.model.serve.grpc_server.connection import GrpcLimits
+from skewless.model.serve.grpc_server.server import GrpcServer
 from skewless.model.serve.models.config_file import watch_config_file
 from skewless.model.serve.models.model_config import load
 from skewless.model.serve.models.registry import Models
@@ -37,8 +39,6 @@ from skewless.model.serve.transport.connections import (
     ConnectionLimits,
     Connections,
 )
-from skewless.model.serve.transport.grpc_connection import GrpcLimits
-from skewless.model.serve.transport.grpc_server import GrpcServer
 from skewless.model.serve.transport.health import SERVICE, Health
 from skewless.model.serve.transport.reflection import add_reflection
 from skewless.model.serve.transport.tensorflow_services import TENSORFLOW_SERVICES

@@ -9,6 +9,7 @@ import grpc
 import numpy as np
 
 from skewless.model.serve.batching import Batcher
+from skewless.model.serve.grpc_server.server import GrpcServer
 from skewless.model.serve.models.registry import Models
 from skewless.model.serve.monitoring.observing import Observer
 from skewless.model.serve.oip import requests
@@ -21,7 +22,6 @@ from skewless.model.serve.oip.tensors import (
     to_bytes,
 )
 from skewless.model.serve.status import ServingError
-from skewless.model.serve.transport.grpc_server import GrpcServer
 from skewless.model.serve.transport.rpc import Service
 
 __all__ = ["add_inference_service"]

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from skewless.model.serve.grpc_server.server import GrpcServer
 from skewless.model.serve.models.registry import Models
-from skewless.model.serve.transport.grpc_server import GrpcServer
 
 __all__ = ["SERVICE", "Health"]
 

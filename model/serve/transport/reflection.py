@@ -9,7 +9,7 @@ from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
-from skewless.model.serve.transport.grpc_server import GrpcServer
+from skewless.model.serve.grpc_server.server import GrpcServer
 
 __all__ = ["add_reflection", "described"]
 

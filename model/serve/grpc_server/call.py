@@ -13,7 +13,7 @@ from urllib.parse import quote
 import grpc
 from google.protobuf.message import DecodeError
 
-from skewless.model.serve.transport.grpc_messages import (
+from skewless.model.serve.grpc_server.messages import (
     ENCODINGS,
     MessageError,
     Messages,

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import grpc
 
-from skewless.model.serve.transport.grpc_call import Call, Headers
-from skewless.model.serve.transport.grpc_connection import GrpcConnection, GrpcLimits
-from skewless.model.serve.transport.grpc_messages import MessageError
+from skewless.model.serve.grpc_server.call import Call, Headers
+from skewless.model.serve.grpc_server.connection import GrpcConnection, GrpcLimits
+from skewless.model.serve.grpc_server.messages import MessageError
 
 __all__ = ["GrpcServer"]
 

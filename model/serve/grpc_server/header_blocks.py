@@ -36,7 +36,7 @@ class Decoder(hpack.Decoder):
         if found is None:
             found = list(super().decode(data, raw))
             if not _ONLY_POINTS.fullmatch(data) or len(self._known) >= _MOST:
-                pass
+                self._known.clear()
             else:
                 self._known[data, raw] = found
         return found

@@ -31,9 +31,9 @@ from h2.exceptions import H2Error, ProtocolError
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 
-from skewless.model.serve.transport.grpc_call import Call, Headers, status
-from skewless.model.serve.transport.grpc_outgoing import Outgoing
-from skewless.model.serve.transport.header_blocks import Decoder, Encoder
+from skewless.model.serve.grpc_server.call import Call, Headers, status
+from skewless.model.serve.grpc_server.header_blocks import Decoder, Encoder
+from skewless.model.serve.grpc_server.outgoing import Outgoing
 
 __all__ = ["GrpcConnection", "GrpcLimits", "Opener"]
 
