@@ -61,13 +61,12 @@ kafka-down:
 
 $(READY): requirements.txt pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
-	$(BIN)/python -m pip install --quiet --requirement requirements.txt
+	scripts/install $(BIN)/python --requirement requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $(READY)
 
 $(VENV)/.bench-ready: $(READY) benchmarks/requirements.txt
-	$(BIN)/python -m pip install --quiet --requirement benchmarks/requirements.txt
+	scripts/install $(BIN)/python --requirement benchmarks/requirements.txt
 	touch $(VENV)/.bench-ready
 
 clean:
