@@ -233,7 +233,7 @@ def test_kept_counts_take_part_in_the_accounting(
     source = notes(tmp_path / "days" / "a.csv", [("p", "a", 1.0), ("q", "b", 2.0)])
     cache = AnalysisCache(tmp_path / "cache", spec)
     [unit] = plan([str(source)], spec)
-    cache.counts(unit, None, lambda: UnitCounts(counted_table({}), {}, 3))
+    cache.counts(unit, None, lambda: UnitCounts(counted_table(()), {}, 3))
     with pytest.raises(AccountingError, match="3 records were read for analysis, 2 for writing"):
         preprocess(spec, [str(source)], tmp_path / "out", cache=tmp_path / "cache")
 
@@ -269,7 +269,7 @@ def test_a_file_that_changes_while_it_is_counted_is_not_kept(tmp_path: Path) -> 
 
     def count() -> UnitCounts:
         notes(source, [("p", "b", 1.0)])
-        return UnitCounts(counted_table({}), {}, 1)
+        return UnitCounts(counted_table(()), {}, 1)
 
     cache.counts(unit, None, count)
     assert not list((tmp_path / "cache").iterdir())
@@ -281,7 +281,7 @@ def test_only_what_counting_reads_of_the_spec_makes_another_entry(tmp_path: Path
     def kept_by(first: Spec, second: Spec) -> bool:
         directory = tmp_path / f"cache-{time.monotonic_ns()}"
         [unit] = plan([str(source)], first)
-        one = UnitCounts(counted_table({0: {b"u": 1}}), {}, 20)
+        one = UnitCounts(counted_table([(0, {b"u": 1})]), {}, 20)
         AnalysisCache(directory, first).counts(unit, None, lambda: one)
         again, kept = AnalysisCache(directory, second).counts(unit, None, lambda: one)
         assert again.values == one.values

@@ -157,7 +157,7 @@ def test_new_tokens_come_after_the_old_by_count_and_bytes(
     spec = parse(WORDS)
     transform = earlier(root, spec, {"word": old, "__label__": [b"x"]})
     values = ValueRuns(str(root / "values"), partitions=1)
-    table = counted_table({0: counts, 1: {b"y": 9, b"x": 1}})
+    table = counted_table([(0, counts), (1, {b"y": 9, b"x": 1})])
     runs = [run for _, run in [*values.add(table), *values.flush()]]
     offers = list(offered(runs, spec, str(root / "values"), str(transform)))
     constants = chosen_constants({}, offers, spec, str(root / "out"), str(transform))

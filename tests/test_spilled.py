@@ -85,7 +85,7 @@ def test_vocabularies_are_those_of_a_plain_counter(
         patch.setattr(values, "fingerprint", hashes)
         for counted in workers:
             writer = ValueRuns(str(root / "runs"), partitions)
-            found += [*writer.add(counted_table(counted)), *writer.flush()]
+            found += [*writer.add(counted_table(counted.items())), *writer.flush()]
             for place, tokens in counted.items():
                 totals[place].update(tokens)
         offers = [
@@ -112,7 +112,7 @@ def test_what_is_forgotten_had_no_chance(
     tmp_path_factory: pytest.TempPathFactory, counts: dict[bytes, int], most: int, size: int
 ) -> None:
     root = tmp_path_factory.mktemp("ranked")
-    table = counted_table({0: counts}).drop_columns("owner")
+    table = counted_table([(0, counts)]).drop_columns("owner")
     with tiny():
         ranking = Ranking(Wanted(most), str(root))
         for begin in range(0, len(table), size):

@@ -16,14 +16,21 @@ import tensorflow as tf
 
 from skewless.beam_pipelines.analysis.learned_pieces import LearnedPieces
 from skewless.beam_pipelines.analysis.spilled.values import counted_table
-from skewless.beam_pipelines.analysis.token_counts import KnownPieces, MostFrequent, TokenCounter
+from skewless.beam_pipelines.analysis.token_counts import (
+    Counts,
+    KnownPieces,
+    MostFrequent,
+    TokenCounter,
+)
 from skewless.beam_pipelines.statistics.numeric_summary import NumericSummary
 from skewless.beam_pipelines.statistics.pattern_counts import bins_allowed
 from skewless.schemas.records.records import LABEL
-from skewless.schemas.rows.prepare import Prepared
+from skewless.schemas.records.vocabulary_file import joint_keys, of_joint_key
+from skewless.schemas.rows.prepare import Together
 from skewless.schemas.rows.times.entries import measured_times
 from skewless.schemas.rows.tokenizers import cuts_at_spaces, tokenize
 from skewless.schemas.spec.features import TextFeature, TimestampFeature
+from skewless.schemas.spec.kinds.alike import alike
 from skewless.schemas.spec.spec import Spec
 
 __all__ = [
@@ -39,6 +46,7 @@ __all__ = [
 # [width] summaries, by feature; the label's under its own name.
 Numbers = dict[str, list[NumericSummary]]
 _KNOWN, _PIECES, _COUNTS, _VALUES = "known", "pieces", "counts", "values"
+_NOT_COUNTED = -1
 # What one worker holds of all vocabularies: about 90 MB of short values.
 _MOST_VALUES, _MOST_BYTES = 1 << 19, 1 << 26
 
@@ -47,37 +55,36 @@ class Reduction:
     """Reduces a batch, inside the graph, to what `AnalysisTotals` adds."""
 
     def __init__(self, spec: Spec, known: Mapping[str, KnownPieces]) -> None:
-        self._vocabularies = {
-            name: (vocabulary.members, known.get(name) or KnownPieces(()))
-            for name, vocabulary in counted_vocabularies(spec).items()
+        self._counted = {
+            name: (counted, known.get(name) or KnownPieces(()))
+            for name, counted in _counted_together(spec).items()
         }
-        self._numbers = tuple(measured_numbers(spec))
+        self._numbers = set(measured_numbers(spec))
         self._features = spec.features
         # Texts that are wanted as pieces.
         self.uncut = frozenset(
             member
-            for members, _ in self._vocabularies.values()
-            for member in members
-            if _tokens_of(spec, members) is not None
+            for counted, _ in self._counted.values()
+            for member in counted.members
+            if _tokens_of(spec, counted.members) is not None
         )
 
-    def __call__(self, prepared: Prepared) -> dict[str, tf.Tensor]:
+    def __call__(self, prepared: Together) -> dict[str, tf.Tensor]:
         """Returns counted pieces, and [batch, width] float32 numbers."""
         batch: dict[str, tf.Tensor] = {}
-        for name, (members, known) in self._vocabularies.items():
-            flat = tf.concat([_flat(prepared[member]) for member in members], axis=0)
-            places, pieces, counts = known.count(flat)
+        for name, (counted, known) in self._counted.items():
+            places, pieces, counts = known.count(_pieces(counted, prepared))
             batch |= {
                 f"{_KNOWN}/{name}": places,
                 f"{_PIECES}/{name}": pieces,
                 f"{_COUNTS}/{name}": counts,
             }
-        for name in self._numbers:
-            feature = self._features.get(name)
-            values = prepared[name]
-            if isinstance(feature, TimestampFeature):
-                values = measured_times(feature, values)
-            batch[f"{_VALUES}/{name}"] = values
+        for names, values in prepared.items():
+            if names[0] in self._numbers:
+                feature = self._features.get(names[0])
+                if isinstance(feature, TimestampFeature):
+                    values = measured_times(feature, values)
+                batch[f"{_VALUES}/{names[0]}"] = values
         return batch
 
 
@@ -85,9 +92,10 @@ class AnalysisTotals:
     """Folds one worker's reduced batches."""
 
     def __init__(self, spec: Spec, known: Mapping[str, KnownPieces] | None = None) -> None:
+        self._counted = _counted_together(spec)
         self._counters = {
-            name: TokenCounter(_tokens_of(spec, vocabulary.members))
-            for name, vocabulary in counted_vocabularies(spec).items()
+            name: TokenCounter(_tokens_of(spec, counted.members))
+            for name, counted in self._counted.items()
         }
         for name, pieces in (known or {}).items():
             self._counters[name].resume(pieces)
@@ -96,12 +104,18 @@ class AnalysisTotals:
             name: [NumericSummary.bounded(most) for _ in range(width)]
             for name, width in measured_numbers(spec).items()
         }
+        # In the order of the columns that `Reduction` gives under the first one's name.
+        self._together = [
+            (names[0], [summary for name in names for summary in self._numbers[name]])
+            for names in (*alike(spec.features), (LABEL,))
+            if names[0] in self._numbers
+        ]
 
     def add(self, batch: Mapping[str, np.ndarray]) -> None:
         """Adds what `Reduction` gave for a batch."""
         for name, counter in self._counters.items():
             counter.add(*(batch[f"{part}/{name}"] for part in (_KNOWN, _PIECES, _COUNTS)))
-        for name, summaries in self._numbers.items():
+        for name, summaries in self._together:
             for column, summary in enumerate(summaries):
                 summary.add(batch[f"{_VALUES}/{name}"][:, column])
 
@@ -121,13 +135,64 @@ class AnalysisTotals:
     def take(self) -> pa.Table:
         """Returns the values counted since the last time (`spilled.values.COUNTED`), and forgets them."""
         return counted_table(
-            {place: counter.take() for place, counter in enumerate(self._counters.values())}
+            owned
+            for name, counter in self._counters.items()
+            for owned in self._counted[name].by_owner(counter.take()).items()
         )
 
     @property
     def numbers(self) -> Numbers:
         """The summaries of all that was added."""
         return self._numbers
+
+
+@dataclass(frozen=True)
+class _CountedTogether:
+    """Features whose pieces one counter counts.
+
+    Attributes:
+      members: Their names: those of one vocabulary, or many alike, each with its vocabulary.
+      owners: The vocabularies, by their places in `counted_vocabularies`: one, or each member's;
+        `_NOT_COUNTED` of a member whose vocabulary is given.
+    """
+
+    members: tuple[str, ...]
+    owners: tuple[int, ...]
+
+    def by_owner(self, counts: Counts) -> dict[int, Counts]:
+        """Returns what was counted, by the vocabulary's place."""
+        if len(self.owners) == 1:
+            return {self.owners[0]: counts}
+        found: dict[int, Counts] = {owner: {} for owner in self.owners}
+        for key, count in counts.items():
+            owner, value = of_joint_key(key)
+            found[owner][value] = count
+        found.pop(_NOT_COUNTED, None)
+        for own in found.values():
+            own.pop(b"", None)  # It stands for no value.
+        return found
+
+
+def _counted_together(spec: Spec) -> dict[str, _CountedTogether]:
+    """Returns what counters there are, by names of their own."""
+    vocabularies = counted_vocabularies(spec)
+    places = {name: place for place, name in enumerate(vocabularies)}
+    owner_of = {
+        member: places[owner]
+        for owner, vocabulary in vocabularies.items()
+        for member in vocabulary.members
+    }
+    found = {}
+    for names in alike(spec.features):
+        owners = tuple(owner_of.get(name, _NOT_COUNTED) for name in names)
+        if len(names) > 1 and set(owners) != {_NOT_COUNTED}:
+            found[f"{names[0]}+"] = _CountedTogether(names, owners)
+    joint = {name for counted in found.values() for name in counted.members}
+    for owner, vocabulary in vocabularies.items():
+        alone = tuple(member for member in vocabulary.members if member not in joint)
+        if alone:
+            found[owner] = _CountedTogether(alone, (places[owner],))
+    return found
 
 
 @dataclass(frozen=True)
@@ -197,6 +262,13 @@ def _tokens_of(spec: Spec, members: Sequence[str]) -> Callable[[tf.Tensor], tf.R
 
 def _cutting(declared: TextFeature) -> tuple[object, ...]:
     return declared.tokenizer, declared.lowercase, declared.normalize, declared.ngrams
+
+
+def _pieces(counted: _CountedTogether, prepared: Together) -> tf.Tensor:
+    """Returns [count] string: values or pieces; joint keys of the owners' where there are several."""
+    if len(counted.owners) > 1:
+        return tf.reshape(joint_keys(prepared[counted.members], counted.owners), [-1])
+    return tf.concat([_flat(prepared[member,]) for member in counted.members], axis=0)
 
 
 def _flat(tokens: tf.RaggedTensor | tf.Tensor) -> tf.Tensor:

@@ -92,7 +92,7 @@ def _sequence(
     label: SequenceLabel, tokens: tf.RaggedTensor, files: VocabularyFiles, *_: object
 ) -> Outputs:
     path = files.path(LABEL)
-    flat = vocabulary_ids(tokens.flat_values, path, label.oov_buckets, may_be_missing=False)
+    flat = vocabulary_ids(tokens.flat_values, [path], label.oov_buckets, may_be_missing=False)
     ids = tokens.with_flat_values(flat)[:, : label.length]
     _, size = places(tokens.flat_values[:0], path)
     # As schemas.id_contract.end_id has it: the last of size + start + end.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from skewless.beam_pipelines.transform.tft_internals import looked_up
@@ -11,7 +13,12 @@ from skewless.schemas.records.id_contract import (
     PADDING_ID,
     first_vocabulary_id,
 )
-from skewless.schemas.records.vocabulary_file import file_table, read_vocabulary
+from skewless.schemas.records.vocabulary_file import (
+    file_table,
+    joint_keys,
+    joint_table,
+    read_vocabulary,
+)
 from skewless.schemas.rows.tokenizers import piece_tokenizer
 
 __all__ = ["hash_ids", "padded", "places", "vocabulary_ids", "wordpieces"]
@@ -24,26 +31,30 @@ def places(tokens: tf.Tensor, path: str) -> tuple[tf.Tensor, int]:
       [count] int64 in [-1, vocabulary), -1 where absent; and the vocabulary's size.
     """
     size = len(read_vocabulary(path))
-    found = looked_up(file_table, path, tokens)
+    found = looked_up(lambda: file_table(tf.constant(path)), tokens)
     # The placeholder of an empty vocabulary is no entry; whoever sends it gets no ID for it.
     return found if size else tf.minimum(found, tf.constant(-1, tf.int64)), size
 
 
 def vocabulary_ids(
-    tokens: tf.Tensor, path: str, oov_buckets: int, *, may_be_missing: bool = True
+    tokens: tf.Tensor, paths: Sequence[str], oov_buckets: int, *, may_be_missing: bool = True
 ) -> tf.Tensor:
     """Maps tokens to IDs.
 
     Args:
-      tokens: [count] string, none of them empty unless missing.
-      path: The vocabulary file.
+      tokens: [count] string, or [files, count] where there are several; none of them empty unless
+        missing.
+      paths: The vocabulary file, or that of each row of `tokens`.
       oov_buckets: IDs for what is not in the vocabulary.
       may_be_missing: False where no token is empty, which saves comparing each.
 
     Returns:
-      [count] int64 in [1, 2 + oov_buckets + vocabulary); an empty token is 1, missing.
+      As `tokens`, int64 in [1, 2 + oov_buckets + vocabulary); an empty token is 1, missing.
     """
-    found, _ = places(tokens, path)
+    if len(paths) == 1:
+        found, _ = places(tokens, paths[0])
+    else:
+        found = looked_up(lambda: joint_table(paths), joint_keys(tokens, range(len(paths))))
     # With one bucket its ID lies just before the vocabulary's: absent (-1) needs no case of its own.
     ids = found + first_vocabulary_id(oov_buckets)
     if oov_buckets > 1:
@@ -55,7 +66,7 @@ def vocabulary_ids(
 
 
 def hash_ids(tokens: tf.Tensor, hash_buckets: int) -> tf.Tensor:
-    """Maps [count] string to [count] int64 in [1, 2 + hash_buckets); empty is 1, missing."""
+    """Maps [...] string to [...] int64 in [1, 2 + hash_buckets); empty is 1, missing."""
     ids = FIRST_ID + tf.strings.to_hash_bucket_fast(tokens, hash_buckets)
     return tf.where(tf.equal(tokens, ""), tf.constant(MISSING_ID, tf.int64), ids)
 
@@ -85,7 +96,7 @@ def wordpieces(words: tf.RaggedTensor, path: str) -> tf.RaggedTensor:
       words: [batch, (words)] string.
       path: The file of pieces.
     """
-    joined = looked_up(_PieceTable, path, words.flat_values)
+    joined = looked_up(lambda: _PieceTable(tf.constant(path)), words.flat_values)
     return words.with_flat_values(tf.strings.split(joined, " ")).merge_dims(1, 2)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import tensorflow as tf
@@ -11,7 +11,15 @@ import tensorflow as tf
 from skewless.schemas.records.constants import Numbers
 from skewless.schemas.spec.features import NumericFeature
 
-__all__ = ["NumericConstants", "bin_edges", "constants_of", "numbers_of", "scaled", "standardized"]
+__all__ = [
+    "NumericConstants",
+    "bin_edges",
+    "constants_of",
+    "joined",
+    "numbers_of",
+    "scaled",
+    "standardized",
+]
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,18 @@ class NumericConstants:
     high: np.ndarray
     median: np.ndarray
     boundaries: np.ndarray
+
+
+def joined(constants: Sequence[NumericConstants]) -> NumericConstants | None:
+    """Returns the constants of features as those of one with all their numbers; None of none."""
+    if not constants:
+        return None
+    return NumericConstants(
+        **{
+            field.name: np.concatenate([getattr(found, field.name) for found in constants])
+            for field in fields(NumericConstants)
+        }
+    )
 
 
 def numbers_of(constants: Mapping[str, NumericConstants]) -> Numbers:

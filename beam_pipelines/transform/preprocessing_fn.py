@@ -16,7 +16,7 @@ import tensorflow as tf
 from skewless.beam_pipelines.transform.constants import Constants
 from skewless.beam_pipelines.transform.labels import transform_label
 from skewless.beam_pipelines.transform.lookup import hash_ids, padded, vocabulary_ids, wordpieces
-from skewless.beam_pipelines.transform.numeric import NumericConstants, scaled
+from skewless.beam_pipelines.transform.numeric import NumericConstants, joined, scaled
 from skewless.beam_pipelines.transform.own_function import check_own_function, own_function
 from skewless.beam_pipelines.transform.vocabulary_files import VocabularyFiles
 from skewless.schemas.records.id_contract import FIRST_ID, MISSING_ID
@@ -28,7 +28,7 @@ from skewless.schemas.records.records import (
     time_name,
     tokens_name,
 )
-from skewless.schemas.rows.prepare import RawTensors, prepare
+from skewless.schemas.rows.prepare import RawTensors, prepare_together
 from skewless.schemas.rows.raw_tensors import dense_numbers
 from skewless.schemas.rows.times.entries import part_entries, time_numbers
 from skewless.schemas.rows.times.parsing import NO_TIME
@@ -40,6 +40,7 @@ from skewless.schemas.spec.features import (
     TimestampFeature,
     of_kind,
 )
+from skewless.schemas.spec.kinds.alike import alike
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["check_declared", "make_preprocessing_fn"]
@@ -77,16 +78,21 @@ def make_preprocessing_fn(spec: Spec, constants: Constants) -> PreprocessingFn:
     learned = _Learned(files, constants.numbers)
 
     def preprocessing_fn(inputs: RawTensors) -> Outputs:
-        prepared = prepare(spec, inputs)
+        prepared = prepare_together(spec, inputs)
         outputs: Outputs = {}
-        for name, feature in spec.features.items():
-            transform = of_kind(_TRANSFORMS, feature)
-            outputs |= transform(name, feature, prepared[name], learned)
+        for names in alike(spec.features):
+            feature = spec.features[names[0]]
+            if len(names) > 1:
+                together = of_kind(_TRANSFORMS_TOGETHER, feature)
+                outputs |= together(names, feature, prepared[names], learned)
+            else:
+                transform = of_kind(_TRANSFORMS, feature)
+                outputs |= transform(names[0], feature, prepared[names], learned)
         if custom is not None:
             outputs |= custom(inputs)
         if spec.label is not None:
             numbers = constants.numbers.get(LABEL)
-            outputs |= transform_label(spec.label, prepared[LABEL], files, numbers)
+            outputs |= transform_label(spec.label, prepared[LABEL,], files, numbers)
         if spec.weight is not None:
             outputs[WEIGHT] = dense_numbers(inputs[spec.weight], 1)[:, 0]
         return outputs
@@ -118,7 +124,8 @@ def _ids(
         ids = hash_ids(flat, feature.fixed_ids)
     else:
         # Lists of tokens hold no empty ones; a single value is empty when it is missing.
-        ids = vocabulary_ids(flat, files.path(name), feature.oov_buckets, may_be_missing=not ragged)
+        path = files.path(name)
+        ids = vocabulary_ids(flat, [path], feature.oov_buckets, may_be_missing=not ragged)
     if not ragged:
         return {name: ids}
     assert feature.length is not None
@@ -133,6 +140,18 @@ def _ids(
     }
 
 
+def _ids_together(
+    names: tuple[str, ...], feature: CategoricalFeature, values: tf.Tensor, learned: _Learned
+) -> Outputs:
+    """Returns each feature's IDs, [batch] int64, from [features, batch] string."""
+    if feature.fixed_ids is not None:
+        ids = hash_ids(values, feature.fixed_ids)
+    else:
+        paths = [learned.files.path(name) for name in names]
+        ids = vocabulary_ids(values, paths, feature.oov_buckets)
+    return dict(zip(names, tf.unstack(ids, len(names)), strict=True))
+
+
 def _numeric(name: str, feature: NumericFeature, values: tf.Tensor, learned: _Learned) -> Outputs:
     """Returns scaled numbers ([batch] or [batch, width] float32), or bucket IDs ([batch] int64).
 
@@ -145,13 +164,38 @@ def _numeric(name: str, feature: NumericFeature, values: tf.Tensor, learned: _Le
     if feature.buckets is not None:
         assert constants is not None
         bucket = tf.searchsorted(tf.constant(constants.boundaries[0]), values[:, 0], side="right")
-        ids = FIRST_ID + tf.cast(bucket, tf.int64)
-        outputs[name] = tf.where(present[:, 0], ids, tf.constant(MISSING_ID, tf.int64))
+        outputs[name] = _bucket_ids(bucket, present[:, 0])
     else:
         outputs[name] = _squeeze(_filled_and_scaled(feature, values, present, constants), feature)
     if feature.indicator:
         outputs[missing_name(name)] = _squeeze(tf.cast(~present, tf.float32), feature)
     return outputs
+
+
+def _numeric_together(
+    names: tuple[str, ...], feature: NumericFeature, values: tf.Tensor, learned: _Learned
+) -> Outputs:
+    """Returns what `_numeric` does of each feature, from [batch, features] float32."""
+    constants = joined([learned.numbers[name] for name in names if name in learned.numbers])
+    present = tf.math.is_finite(values)
+    if feature.buckets is not None:
+        assert constants is not None
+        bucket = tf.searchsorted(
+            tf.constant(constants.boundaries), tf.transpose(values), side="right"
+        )
+        numbers = _bucket_ids(bucket, tf.transpose(present))
+    else:
+        numbers = tf.transpose(_filled_and_scaled(feature, values, present, constants))
+    outputs: Outputs = dict(zip(names, tf.unstack(numbers, len(names)), strict=True))
+    if feature.indicator:
+        missing = tf.unstack(tf.transpose(tf.cast(~present, tf.float32)), len(names))
+        outputs |= zip(map(missing_name, names), missing, strict=True)
+    return outputs
+
+
+def _bucket_ids(bucket: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
+    ids = FIRST_ID + tf.cast(bucket, tf.int64)
+    return tf.where(present, ids, tf.constant(MISSING_ID, tf.int64))
 
 
 def _filled_and_scaled(
@@ -198,4 +242,10 @@ _TRANSFORMS: dict[type, Callable[[str, Any, Any, _Learned], Outputs]] = {
     CategoricalFeature: _ids,
     NumericFeature: _numeric,
     TimestampFeature: _timestamp,
+}
+
+# The same of features that are alike: their names, what they declare, and what is prepared of them.
+_TRANSFORMS_TOGETHER: dict[type, Callable[[tuple[str, ...], Any, tf.Tensor, _Learned], Outputs]] = {
+    CategoricalFeature: _ids_together,
+    NumericFeature: _numeric_together,
 }

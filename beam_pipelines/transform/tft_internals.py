@@ -17,20 +17,20 @@ from skewless.schemas.rows.saved_graph import looked_up_here
 __all__ = ["looked_up", "traced"]
 
 
-def looked_up(make_table: Callable[[tf.Tensor], Any], path: str, keys: tf.Tensor) -> tf.Tensor:
-    """Looks [count] keys up in a table that `make_table` makes of an asset, the file at `path`.
+def looked_up(make_table: Callable[[], Any], keys: tf.Tensor) -> tf.Tensor:
+    """Looks keys up in a table, made of files that become assets.
 
     tf.Transform's own construction lifts the table out of the function; made in the graph it would
-    be read from its file anew at every call.
+    be read from its files anew at every call.
     """
-    values = looked_up_here(make_table, path, keys)
+    values = looked_up_here(make_table, keys)
     if values is not None:
         return values
     from tensorflow_transform import tf_utils
 
     with tf.init_scope():
-        asset = tf.constant(path)
-    values, _ = tf_utils.construct_and_lookup_table(make_table, asset, keys)
+        unread = tf.constant("")  # A path that is handed on as it is; our tables know theirs.
+    values, _ = tf_utils.construct_and_lookup_table(lambda _: make_table(), unread, keys)
     return values
 
 

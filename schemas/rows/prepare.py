@@ -6,7 +6,7 @@ what is encoded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -29,20 +29,43 @@ from skewless.schemas.spec.features import (
     TimestampFeature,
     of_kind,
 )
+from skewless.schemas.spec.kinds.alike import alike, in_groups
 from skewless.schemas.spec.label import Label, MultilabelLabel, SequenceLabel
 from skewless.schemas.spec.spec import Spec
 
-__all__ = ["Prepared", "RawTensors", "prepare"]
+__all__ = ["Prepared", "RawTensors", "Together", "prepare", "prepare_together"]
 
-# How many features of one kind are worth stacking, and how many of them one operation takes: one
-# operation is one thread.
-_ALIKE_AT_LEAST, _ALIKE_AT_MOST = 8, 32
 RawTensors = Mapping[str, tf.SparseTensor]
 Prepared = dict[str, tf.RaggedTensor | tf.Tensor]
+# By the names of those that are prepared together.
+Together = dict[tuple[str, ...], tf.RaggedTensor | tf.Tensor]
 
 
-def prepare(spec: Spec, inputs: RawTensors, uncut: Collection[str] = ()) -> Prepared:
+def prepare(spec: Spec, inputs: RawTensors) -> Prepared:
     """Returns each feature's, and the label's, tokens or values.
+
+    Args:
+      spec: The declaration.
+      inputs: [batch] or [batch, (values)] of each raw column.
+
+    Returns:
+      [batch, (tokens)] string for texts and lists of categories, without empty ones; [batch]
+      string for a single category or class, empty where missing; [batch, width] float32 for
+      numbers, clipped, NaN where missing; [batch, columns] int64 microseconds for times.
+    """
+    prepared: Prepared = {}
+    for names, values in prepare_together(spec, inputs).items():
+        if len(names) == 1:
+            prepared[names[0]] = values
+        elif values.dtype == tf.string:
+            prepared |= zip(names, tf.unstack(values, len(names)), strict=True)
+        else:
+            prepared |= zip(names, tf.split(values, len(names), axis=1), strict=True)
+    return prepared
+
+
+def prepare_together(spec: Spec, inputs: RawTensors, uncut: Collection[str] = ()) -> Together:
+    """Returns what `prepare` does, of features that are alike in one tensor.
 
     Args:
       spec: The declaration.
@@ -50,54 +73,26 @@ def prepare(spec: Spec, inputs: RawTensors, uncut: Collection[str] = ()) -> Prep
       uncut: Texts of which not the tokens are wanted but what stands between spaces.
 
     Returns:
-      [batch, (tokens)] string for texts and lists of categories, without empty ones; [batch]
-      string for a single category or class, empty where missing; [batch, width] float32 for
-      numbers, clipped, NaN where missing; [batch, columns] int64 microseconds for times.
+      By one name, the label's too, what `prepare` returns. By several [features, batch] string
+      for single categories, [batch, features] float32 for numbers.
     """
-    prepared: Prepared = _alike(spec, inputs)
-    for name, feature in spec.features.items():
-        if name in prepared:
-            continue
-        if name in uncut:
-            prepared[name] = between_spaces(_text(name, feature, spec, inputs))
+    prepared: Together = {}
+    for names in alike(spec.features):
+        name, feature = names[0], spec.features[names[0]]
+        if len(names) > 1:
+            columns = [
+                inputs[column]
+                for name in names
+                for column in spec.features[name].columns_read(name)
+            ]
+            prepared[names] = of_kind(_PREPARED_TOGETHER, feature)(feature, spec, columns)
+        elif name in uncut:
+            prepared[names] = between_spaces(_text(name, feature, spec, inputs))
         else:
-            prepared[name] = of_kind(_PREPARED, feature)(name, feature, spec, inputs)
+            prepared[names] = of_kind(_PREPARED, feature)(name, feature, spec, inputs)
     if spec.label is not None:
-        prepared[LABEL] = _label(spec.label, inputs[spec.label.column])
+        prepared[LABEL,] = _label(spec.label, inputs[spec.label.column])
     return prepared
-
-
-def _alike(spec: Spec, inputs: RawTensors) -> Prepared:
-    """Returns the features that many others are like, prepared together.
-
-    Those are single categories, and numbers of one column that are not clipped.
-    """
-    categories: list[tuple[str, str]] = []
-    numbers: list[tuple[str, str]] = []
-    for name, feature in spec.features.items():
-        if isinstance(feature, CategoricalFeature) and not feature.multivalued:
-            categories += [(name, column) for column in feature.columns_read(name)]
-        elif isinstance(feature, NumericFeature) and feature.width == 1 and feature.clip is None:
-            numbers += [(name, column) for column in feature.columns_read(name)]
-    prepared: Prepared = {}
-    for group in _groups(categories):
-        texts = stacked_strings([inputs[column] for _, column in group])
-        cleaned = tf.unstack(clean_values(texts, spec.missing_values), len(group))
-        prepared |= {name: values for (name, _), values in zip(group, cleaned, strict=True)}
-    for group in _groups(numbers):
-        values = stacked_numbers([inputs[column] for _, column in group])
-        values = tf.where(tf.math.is_finite(values), values, float("nan"))
-        # As columns, [batch, 1] each.
-        apart = tf.split(tf.transpose(values), len(group), axis=1)
-        prepared |= {name: number for (name, _), number in zip(group, apart, strict=True)}
-    return prepared
-
-
-def _groups(alike: list[tuple[str, str]]) -> list[list[tuple[str, str]]]:
-    """Cuts many into groups, which run side by side; few are not worth it."""
-    if len(alike) < _ALIKE_AT_LEAST:
-        return []
-    return [alike[first : first + _ALIKE_AT_MOST] for first in range(0, len(alike), _ALIKE_AT_MOST)]
 
 
 def _tokens(name: str, feature: TextFeature, spec: Spec, inputs: RawTensors) -> tf.RaggedTensor:
@@ -127,10 +122,31 @@ def _categories(
     return tf.ragged.boolean_mask(values, tf.not_equal(values, ""))
 
 
+def _categories_together(
+    _: CategoricalFeature, spec: Spec, columns: Sequence[tf.SparseTensor]
+) -> tf.Tensor:
+    return clean_values(stacked_strings(columns), spec.missing_values)
+
+
 def _numbers(name: str, feature: NumericFeature, spec: Spec, inputs: RawTensors) -> tf.Tensor:
     columns = feature.columns_read(name)
-    per_column = feature.width // len(columns)
-    values = tf.concat([dense_numbers(inputs[column], per_column) for column in columns], axis=1)
+    width = feature.width // len(columns)
+    parts = [
+        dense_numbers(inputs[some[0]], width)
+        if len(some) == 1
+        else tf.transpose(stacked_numbers([inputs[column] for column in some]))
+        for some in in_groups(columns)
+    ]
+    return _clipped(feature, tf.concat(parts, axis=1))
+
+
+def _numbers_together(
+    feature: NumericFeature, _: Spec, columns: Sequence[tf.SparseTensor]
+) -> tf.Tensor:
+    return _clipped(feature, tf.transpose(stacked_numbers(columns)))
+
+
+def _clipped(feature: NumericFeature, values: tf.Tensor) -> tf.Tensor:
     present = tf.math.is_finite(values)
     if feature.clip is not None:
         values = tf.clip_by_value(values, *feature.clip)
@@ -150,6 +166,11 @@ _PREPARED: dict[type, Callable[[str, Any, Spec, RawTensors], tf.RaggedTensor | t
     CategoricalFeature: _categories,
     NumericFeature: _numbers,
     TimestampFeature: _times,
+}
+# By kind of features that are alike: their declaration, the spec, and their raw columns.
+_PREPARED_TOGETHER: dict[type, Callable[[Any, Spec, Sequence[tf.SparseTensor]], tf.Tensor]] = {
+    CategoricalFeature: _categories_together,
+    NumericFeature: _numbers_together,
 }
 
 

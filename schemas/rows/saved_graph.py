@@ -25,18 +25,16 @@ _METADATA = "transformed_metadata"
 _TABLES: contextvars.ContextVar[list[Any] | None] = contextvars.ContextVar("tables", default=None)
 
 
-def looked_up_here(
-    make_table: Callable[[tf.Tensor], Any], path: str, keys: tf.Tensor
-) -> tf.Tensor | None:
-    """Looks [count] keys up in a table of the file at `path`; None where no graph is traced here.
+def looked_up_here(make_table: Callable[[], Any], keys: tf.Tensor) -> tf.Tensor | None:
+    """Looks keys up in a table, made of files; None where no graph is traced here.
 
-    The table is made outside the graph, which would otherwise read the file anew at every call.
+    The table is made outside the graph, which would otherwise read the files anew at every call.
     """
     tables = _TABLES.get()
     if tables is None:
         return None
     with tf.init_scope():
-        table = make_table(tf.constant(path))
+        table = make_table()
     tables.append(table)
     return table.lookup(keys)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, FiniteFloat, field_validator, model_validator
@@ -190,6 +190,11 @@ class CategoricalFeature(Column):
         return self.multivalued
 
     @property
+    def together(self) -> Hashable:
+        """How single values become IDs."""
+        return None if self.multivalued else (self.type, self.oov_buckets, self.hash_buckets)
+
+    @property
     def own_vocabulary(self) -> Vocabulary | None:
         """Of values, unless they are hashed."""
         return self.vocabulary
@@ -285,6 +290,14 @@ class NumericFeature(Column):
     def width(self) -> int:
         """The number of values a row holds."""
         return len(self.columns) if self.columns else self.length or 1
+
+    @property
+    def together(self) -> Hashable:
+        """What is done to a single number."""
+        if self.columns or self.length:
+            return None
+        done = (self.scale, self.missing, self.indicator, self.clip, self.buckets)
+        return (self.type, *done, self.linear_bins)
 
     @property
     def needs_constants(self) -> bool:

@@ -8,7 +8,7 @@ apart by their bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -27,8 +27,8 @@ _HASH_BITS = 44
 _MOST_VALUES, _MOST_BYTES = 1 << 18, 1 << 26
 
 
-def counted_table(counts: Mapping[int, Counts]) -> pa.Table:
-    """Returns [values] counted values, of dictionaries by owner."""
+def counted_table(counts: Iterable[tuple[int, Counts]]) -> pa.Table:
+    """Returns [values] counted values, of owners with dictionaries; an owner may come again."""
     tables = [
         pa.table(
             [
@@ -38,7 +38,7 @@ def counted_table(counts: Mapping[int, Counts]) -> pa.Table:
             ],
             schema=COUNTED,
         )
-        for owner, found in counts.items()
+        for owner, found in counts
     ]
     return pa.concat_tables(tables) if tables else COUNTED.empty_table()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Literal
 
 from skewless.schemas.spec.declared import Declared
@@ -77,6 +78,11 @@ class Column(Declared, HasIds):
     def statistics_names(self, name: str) -> tuple[str, ...]:
         """Returns what each of its columns is called in `statistics.json`."""
         return (name,)
+
+    @property
+    def together(self) -> Hashable:
+        """What features agree in that may be prepared and transformed together; None where alone."""
+        return None
 
     @property
     def width(self) -> int:
