@@ -35,6 +35,7 @@ setup(
         "skewless.model.network.layers",
         "skewless.model.parity",
         "skewless.model.report",
+        "skewless.model.retrieval",
         "skewless.model.serve",
         "skewless.model.serve.grpc_server",
         "skewless.model.serve.models",
@@ -52,6 +53,7 @@ setup(
         "skewless.schemas.rows.times",
         "skewless.schemas.spec",
         "skewless.schemas.spec.kinds",
+        "skewless.schemas.spec.models",
         "skewless.schemas.storage",
     ],
     package_data={

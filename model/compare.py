@@ -38,6 +38,7 @@ from skewless.schemas.spec.label import (
     RegressionLabel,
     SequenceLabel,
 )
+from skewless.schemas.spec.network import TwoTowerSpec
 from skewless.schemas.spec.spec import Spec, load
 
 __all__ = ["compare", "execute", "run"]
@@ -134,6 +135,8 @@ def _base(
 
 
 def _metric(spec: Spec, metric: str | None) -> str:
+    if isinstance(spec.model, TwoTowerSpec):
+        return metric or f"ndcg@{spec.model.cutoffs[0]}"
     if spec.label is None:
         raise SpecError("label: a model needs one; add label: {column: …, type: …}")
     return metric or _METRICS[type(spec.label)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,13 @@ from skewless.model.metrics.confidence import confidence_intervals
 from skewless.model.metrics.curves import compute_curves
 from skewless.model.metrics.slices import check_column, slice_rows
 from skewless.model.network.seq2seq import DECODER_INPUT, Generator
+from skewless.model.retrieval.found import Found, find_in_split
 from skewless.model.training.records import Records, open_records
 from skewless.model.training.run_directory import RunDirectory, load_trained, write_json
 from skewless.schemas.ending import run_module
 from skewless.schemas.records.layout import MODEL, TRANSFORM
 from skewless.schemas.records.records import KEY, LABEL
-from skewless.schemas.spec.network import Seq2SeqSpec
+from skewless.schemas.spec.network import Seq2SeqSpec, TowersSpec, TwoTowerSpec
 from skewless.schemas.spec.spec import Spec
 from skewless.schemas.storage.known_as import origin_of
 
@@ -57,6 +58,14 @@ class Predictions:
     weights: np.ndarray | None
     keys: np.ndarray
     loss: float | None = None
+
+    @property
+    def constant(self) -> bool | None:
+        """Whether all predictions are the same; None where that cannot be said."""
+        if self.loss is not None or len(self.predicted) < 2:
+            return None
+        spread = self.predicted.astype(np.float64).std(axis=0)
+        return bool((spread < 1e-7).all())
 
     def metrics(self, spec: Spec, rows: np.ndarray | None = None) -> dict[str, Any]:
         """Returns the metrics of all rows, or of the rows at the places `rows`."""
@@ -140,18 +149,21 @@ def evaluate_model(
     """Returns a model's metrics on one split, their 95% intervals, and curves."""
     predictions = predict_split(model, spec, records, split, run_directory)
     metrics = predictions.metrics(spec)
-    if len(predictions.predicted) > 1 and not isinstance(spec.model, Seq2SeqSpec):
-        spread = predictions.predicted.astype(np.float64).std(axis=0)
-        metrics["constant_predictions"] = bool((spread < 1e-7).all())
+    if predictions.constant is not None:
+        metrics["constant_predictions"] = predictions.constant
     return metrics, predictions.confidence(spec), predictions.curves(spec)
 
 
 def predict_split(
     model: keras.Model, spec: Spec, records: Records, split: str, run_directory: Path
-) -> Predictions:
+) -> Predictions | Found:
     """Runs a model over a split."""
-    if isinstance(spec.model, Seq2SeqSpec):
-        return _generate_split(model, spec, records, split)
+    return _PREDICTED[type(spec.model)](model, spec, records, split, run_directory)
+
+
+def _predict_split(
+    model: keras.Model, spec: Spec, records: Records, split: str, run_directory: Path
+) -> Predictions:
     call = tf.function(lambda features: model(features, training=False))
     truth: list[np.ndarray] = []
     predicted: list[np.ndarray] = []
@@ -169,7 +181,9 @@ def predict_split(
     )
 
 
-def _generate_split(model: keras.Model, spec: Spec, records: Records, split: str) -> Predictions:
+def _generate_split(
+    model: keras.Model, spec: Spec, records: Records, split: str, run_directory: Path
+) -> Predictions:
     """Generates greedily; the loss is the teacher-forced one."""
     assert isinstance(spec.model, Seq2SeqSpec)
     assert spec.label is not None
@@ -202,6 +216,13 @@ def _generate_split(model: keras.Model, spec: Spec, records: Records, split: str
         np.concatenate(keys),
         losses / max(counts, 1.0),
     )
+
+
+_PREDICTED: dict[type, Callable[..., Predictions | Found]] = {
+    TowersSpec: _predict_split,
+    Seq2SeqSpec: _generate_split,
+    TwoTowerSpec: find_in_split,
+}
 
 
 def leave_evaluation(run_directory: str | Path, result: dict[str, Any]) -> None:
@@ -249,7 +270,7 @@ def as_table(result: dict[str, Any], unit: str = "") -> str:
     titles = [title + " *" * mark for (title, _), mark in zip(rows, few, strict=True)]
     width = max(map(len, titles))
     named = (f"{name} ({unit})" if unit and name in _ERRORS else name for name in names)
-    heads = [f"{head:>16}" for head in named]
+    heads = [head.rjust(max(16, len(head) + 2)) for head in named]
     lines = [" " * width + "".join(heads)]
     for title, (_, metrics) in zip(titles, rows, strict=True):
         cells = zip(heads, (_cell(metrics.get(name)) for name in names), strict=True)

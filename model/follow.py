@@ -17,7 +17,14 @@ from skewless.model.metrics.slices import raw_files
 from skewless.model.training.panes import WINDOWS, Arrivals, Followed, train_on, write_lines
 from skewless.model.training.records import Records, open_records
 from skewless.model.training.run_directory import write_json
-from skewless.model.training.start import Start, Training, begun, resumed, run_to_resume
+from skewless.model.training.start import (
+    Start,
+    Training,
+    begun,
+    declared_spec,
+    resumed,
+    run_to_resume,
+)
 from skewless.schemas.errors import DataError, UsageError
 from skewless.schemas.records.layout import METRICS, MODEL
 from skewless.schemas.spec.spec import Spec
@@ -136,7 +143,13 @@ def _begun(output: Path, start: Start, arrivals: Arrivals) -> Training[Followed]
             f"{arrivals.root}: no window has finished in time; start `skewless stream` with this "
             "--output, or wait longer with --idle-timeout"
         )
-    return begun(output, open_records(arrivals.root / pane), start, Followed(), ends=False)
+    records = open_records(arrivals.root / pane)
+    if not declared_spec(records, start.spec).model.needs_label:
+        raise UsageError(
+            "--follow: two towers learn by how often candidates are in all training rows, which a "
+            "stream does not tell; train on records"
+        )
+    return begun(output, records, start, Followed(), ends=False)
 
 
 def _resumed(output: Path, start: Start) -> Training[Followed]:

@@ -18,6 +18,7 @@ from typing import Any
 from skewless.model import arguments
 from skewless.model.evaluate import evaluate_model
 from skewless.model.option_rules import check_options
+from skewless.model.retrieval.fed import fed
 from skewless.model.training.checkpoints import Progress
 from skewless.model.training.epochs import Epochs
 from skewless.model.training.records import Records, open_records
@@ -91,7 +92,7 @@ def train(
         training = begun(Path(output), records, start, Progress(cached=cache is not None))
     loop = Epochs(
         training,
-        records,
+        fed(training.run.spec, records, training.run.path),
         epochs=training.run.spec.training.epochs if epochs is None else epochs,
         minutes=minutes,
         cache=cache,

@@ -13,7 +13,6 @@ from skewless.model.network.seq2seq import Generator, build_seq2seq, decoder_inp
 from skewless.schemas import parse
 from skewless.schemas.records.id_contract import end_id, start_id
 from skewless.schemas.records.manifest import FeatureEntry
-from skewless.schemas.spec.network import Seq2SeqSpec
 
 LENGTH, OOV, VOCABULARY = 3, 2, 3
 FIRST = 2 + OOV
@@ -38,7 +37,6 @@ def _model(cell: str) -> keras.Model:
             "model": {"type": "seq2seq", "units": 5, "cell": cell},
         }
     )
-    assert isinstance(spec.model, Seq2SeqSpec)
     entries = {
         "s": FeatureEntry(dtype="int64", shape=(3,), cardinality=5, vocabulary_size=2),
         "__label__": FeatureEntry(
@@ -46,7 +44,7 @@ def _model(cell: str) -> keras.Model:
         ),
     }
     keras.utils.set_random_seed(3)
-    model = build_seq2seq(spec, spec.model, entries)
+    model = build_seq2seq(spec, entries)
     for layer in model.layers:
         layer.set_weights(
             [3 * np.random.default_rng(1).normal(size=w.shape) for w in layer.get_weights()]

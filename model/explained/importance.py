@@ -18,7 +18,7 @@ from skewless.model.training.records import Records
 from skewless.schemas.errors import UsageError
 from skewless.schemas.records.layout import TRANSFORM
 from skewless.schemas.records.records import NOT_FEATURES, missing_name
-from skewless.schemas.spec.network import Seq2SeqSpec
+from skewless.schemas.spec.network import TowersSpec
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["importance_of_run"]
@@ -40,11 +40,12 @@ def importance_of_run(
       {"metric", "rows", "features": as `permutation_importance` gives them}.
 
     Raises:
-      UsageError: If the model generates sequences.
+      UsageError: If the model predicts no value: it generates sequences, or finds candidates.
     """
-    if isinstance(spec.model, Seq2SeqSpec):
+    if not isinstance(spec.model, TowersSpec):
         raise UsageError(
-            "--importance: expected a model that predicts a value, got one that generates sequences; leave it out"
+            "--importance: expected a model that predicts a value (towers), got "
+            f"{spec.model.type}; leave it out"
         )
     features, truth, weights = _rows(records, split)
     transform = Transform(spec, run_directory / TRANSFORM)

@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import keras
 
+from skewless.model.network import heads
 from skewless.model.network.heads import output_layer
 from skewless.model.network.layer_names import layer_name, model_name
 from skewless.model.network.merges import merge_towers
 from skewless.model.network.seq2seq import build_seq2seq
 from skewless.model.network.towers import inputs_of, towers_of
+from skewless.model.network.two_tower import build_two_tower, two_tower_loss
 from skewless.schemas.errors import DatasetMismatchError
 from skewless.schemas.records.manifest import FeatureEntry
 from skewless.schemas.records.records import LABEL
-from skewless.schemas.spec.network import Seq2SeqSpec
+from skewless.schemas.spec.network import Seq2SeqSpec, TowersSpec, TwoTowerSpec
 from skewless.schemas.spec.spec import Spec
 
-__all__ = ["build"]
+__all__ = ["build", "compile_arguments"]
+
+Entries = Mapping[str, FeatureEntry]
 
 
-def build(spec: Spec, entries: Mapping[str, FeatureEntry]) -> keras.Model:
+@dataclass(frozen=True)
+class _Kind:
+    """How one kind of model is built and what it learns by.
+
+    Attributes:
+      build: From the spec and the manifest's features to a Keras model.
+      learned_by: From the spec to `loss` and `weighted_metrics` of `keras.Model.compile`.
+    """
+
+    build: Callable[[Spec, Entries], keras.Model]
+    learned_by: Callable[[Spec], dict[str, Any]]
+
+
+def build(spec: Spec, entries: Entries) -> keras.Model:
     """Builds the declared model.
 
     Args:
@@ -28,19 +47,27 @@ def build(spec: Spec, entries: Mapping[str, FeatureEntry]) -> keras.Model:
       entries: The manifest's features, which give shapes and cardinalities.
 
     Returns:
-      A model from a dict of record entries to predictions, shaped as `skewless.model.network.heads` says.
+      A model from a dict of record entries to predictions, shaped as `skewless.model.network.heads`
+      says; of two towers, to vectors as `skewless.model.network.two_tower` says.
 
     Raises:
       SpecError: If towers cannot be merged as declared.
-      DatasetMismatchError: If the data set lacks a declared feature or the label.
+      DatasetMismatchError: If the data set lacks a declared feature, or a label that is needed.
     """
-    if LABEL not in entries:
+    if spec.model.needs_label and LABEL not in entries:
         raise DatasetMismatchError(
             "the data set has no label; preprocess it with a spec that has one"
         )
-    if isinstance(spec.model, Seq2SeqSpec):
-        return build_seq2seq(spec, spec.model, entries)
+    return _KINDS[type(spec.model)].build(spec, entries)
 
+
+def compile_arguments(spec: Spec) -> dict[str, Any]:
+    """Returns `loss` and `weighted_metrics` for `keras.Model.compile`."""
+    return _KINDS[type(spec.model)].learned_by(spec)
+
+
+def _build_towers(spec: Spec, entries: Entries) -> keras.Model:
+    assert isinstance(spec.model, TowersSpec)
     inputs = inputs_of(entries)
     towers = towers_of(spec, entries, inputs)
 
@@ -60,3 +87,10 @@ def build(spec: Spec, entries: Mapping[str, FeatureEntry]) -> keras.Model:
     predictions = output_layer(spec, entries[LABEL])(vector)
 
     return keras.Model(inputs, predictions, name=model_name(spec.name, "towers"))
+
+
+_KINDS: dict[type, _Kind] = {
+    TowersSpec: _Kind(_build_towers, heads.compile_arguments),
+    Seq2SeqSpec: _Kind(build_seq2seq, heads.compile_arguments),
+    TwoTowerSpec: _Kind(build_two_tower, two_tower_loss),
+}

@@ -38,10 +38,10 @@ def decoder_input(labels: tf.Tensor, cardinality: int) -> tf.Tensor:
     )
 
 
-def build_seq2seq(
-    spec: Spec, declared: Seq2SeqSpec, entries: Mapping[str, FeatureEntry]
-) -> keras.Model:
+def build_seq2seq(spec: Spec, entries: Mapping[str, FeatureEntry]) -> keras.Model:
     """Builds the training model: source IDs and decoder input to next-token probabilities."""
+    declared = spec.model
+    assert isinstance(declared, Seq2SeqSpec)
     ((name, feature),) = spec.features.items()
     assert isinstance(feature, TextFeature)
     source, target = entries[name], entries[LABEL]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from skewless.model.network.build import build
-from skewless.model.network.heads import compile_arguments
+from skewless.model.network.build import build, compile_arguments
 from skewless.model.training.records import Records
-from skewless.schemas.spec.network import Seq2SeqSpec, TrainingSpec
+from skewless.schemas.spec.network import TowersSpec, TrainingSpec
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["compiled_model", "strategy"]
@@ -74,7 +73,7 @@ def _worth_compiling(spec: Spec, records: Records) -> bool:
     measured to gain little (CNN) or to lose (transformer: 1,348 and 16,945), or was not measured,
     XLA stays off.
     """
-    if isinstance(spec.model, Seq2SeqSpec) or spec.training.mixed_precision:
+    if not isinstance(spec.model, TowersSpec) or spec.training.mixed_precision:
         return False
     if spec.model.merge != "concatenate" or spec.model.groups:
         return False

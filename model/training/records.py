@@ -36,10 +36,17 @@ _BLOCK_ROWS = 64
 
 @dataclass(frozen=True)
 class Records:
-    """A checked records directory, or a finished pane of a window."""
+    """A checked records directory, or a finished pane of a window.
+
+    Attributes:
+      directory: Where.
+      manifest: What it says it holds.
+      prepared: From a batch of records to what a model is trained on; None where that is the same.
+    """
 
     directory: Path
     manifest: Manifest
+    prepared: Callable[..., tuple[Any, ...]] | None = None
 
     @property
     def root(self) -> Path:
@@ -105,7 +112,7 @@ class Records:
         if raw is None:
             raw = tf.data.TFRecordDataset(names, compression_type=self._compression)
         batches = self._shuffled(raw, order, batch_size, skip)
-        return _ready(batches, self.steps("train", batch_size) - skip)
+        return self._ready(batches, self.steps("train", batch_size) - skip)
 
     def _shuffled(
         self, raw: tf.data.Dataset, order: int, batch_size: int, skip: int
@@ -151,7 +158,13 @@ class Records:
         batches = self._parsed(raw.batch(-(-batch_size // each)), with_key=with_key)
         if each > 1:
             batches = batches.rebatch(batch_size)
-        return _ready(batches, self.steps(split, batch_size))
+        return self._ready(batches, self.steps(split, batch_size))
+
+    def _ready(self, batches: tf.data.Dataset, steps: int) -> tf.data.Dataset:
+        if self.prepared is not None:
+            batches = batches.map(self.prepared, num_parallel_calls=2, deterministic=True)
+        counted = batches.apply(tf.data.experimental.assert_cardinality(steps))
+        return counted.prefetch(tf.data.AUTOTUNE)
 
     def _files(self, split: str) -> list[str]:
         return [str(self.directory / shard.path) for shard in self.manifest.splits[split].shards]
@@ -168,15 +181,18 @@ class Records:
         )
 
     def _parse(self, serialized: tf.Tensor, *, with_key: bool = False) -> tuple[Any, ...]:
-        """Returns (features, label, weight), or as many of them as there are."""
+        """Returns (features, label, weight), or as many of them as there are.
+
+        A weight without a label stays among the features.
+        """
         entries = self.manifest.features
         features = parse_rows(
             serialized, self.manifest, [name for name in entries if with_key or name != KEY]
         )
-        weight = features.pop(WEIGHT, None)
         values = features.pop(LABEL, None)
         if values is None:
             return (features,)
+        weight = features.pop(WEIGHT, None)
         label = entries[LABEL]
         if _is_target(label.shape, label.dtype):
             assert label.cardinality is not None
@@ -205,11 +221,6 @@ def _permuted(
         return tf.nest.map_structure(lambda value: tf.gather(value, places), rows)
 
     return pools.enumerate().map(permuted, num_parallel_calls=1, deterministic=True)
-
-
-def _ready(batches: tf.data.Dataset, steps: int) -> tf.data.Dataset:
-    counted = batches.apply(tf.data.experimental.assert_cardinality(steps))
-    return counted.prefetch(tf.data.AUTOTUNE)
 
 
 def _is_target(shape: tuple[int, ...], dtype: str) -> bool:

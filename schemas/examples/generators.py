@@ -15,6 +15,8 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
+from skewless.schemas.examples.purchases import purchases
+
 __all__ = ["EXAMPLES", "generate", "spec_path", "write", "write_table"]
 
 Columns = dict[str, object]
@@ -215,6 +217,11 @@ def _two_vectors_multiply(rng: Rng, rows: int) -> Columns:
     return {**_vector("l", left), **_vector("r", right), "match": _coin(rng, logits)}
 
 
+def _purchases(rng: Rng, rows: int) -> Columns:
+    """By a latent-factor model (schemas/examples/purchases.py)."""
+    return dict(purchases(rng, rows).columns)
+
+
 def _vector(prefix: str, values: np.ndarray) -> Columns:
     return {f"{prefix}{place}": values[:, place].round(4) for place in range(values.shape[1])}
 
@@ -233,4 +240,5 @@ EXAMPLES: dict[str, Callable[[Rng, int], Columns]] = {
     "two_vectors_regression": _two_vectors_regression,
     "vector_category": _vector_category,
     "two_vectors_multiply": _two_vectors_multiply,
+    "purchases": _purchases,
 }

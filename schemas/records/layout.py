@@ -10,6 +10,7 @@ from __future__ import annotations
 
 __all__ = [
     "ASSETS",
+    "CANDIDATES",
     "DESCRIPTION",
     "EXTRA",
     "MANIFEST",
@@ -47,3 +48,5 @@ EXTRA = "assets.extra"
 MODEL = "model.keras"
 # Where a run's records were, and the run that it began with.
 SOURCE = "records.json"
+# Of two towers: the distinct candidates of the training rows, and how often each is in them.
+CANDIDATES = "candidates.npz"

@@ -11,8 +11,9 @@ from skewless.schemas.errors import nearest
 from skewless.schemas.records.id_contract import FIRST_ID
 from skewless.schemas.spec.declared import Declared
 from skewless.schemas.spec.encoders import Dense, Encoder, Flatten, Rate
-from skewless.schemas.spec.features import NumericFeature, TimestampFeature, of_kind
+from skewless.schemas.spec.features import NumericFeature, TextFeature, TimestampFeature, of_kind
 from skewless.schemas.spec.kinds.column import Column
+from skewless.schemas.spec.models.two_tower import TwoTowerSpec
 from skewless.schemas.spec.sizes import BatchRows, Beams, Layers, Passes, Seed, Width
 
 __all__ = [
@@ -23,7 +24,7 @@ __all__ = [
     "Seq2SeqSpec",
     "TowersSpec",
     "TrainingSpec",
-    "tower_problems",
+    "TwoTowerSpec",
 ]
 
 Merge = Literal[
@@ -72,6 +73,16 @@ class TowersSpec(Declared):
     cross_layers: Layers = 2
     """Cross layers of the merge `cross`."""
 
+    @property
+    def needs_label(self) -> bool:
+        """Whether it learns from a label."""
+        return True
+
+    def problems(self, spec: Any) -> Iterator[str]:
+        """Yields what is wrong between this and the rest of a spec."""
+        yield from _without_sequences(spec)
+        yield from _tower_problems(spec.features, self, own=spec.preprocessing is not None)
+
 
 class Seq2SeqSpec(Declared):
     """An encoder over the one text feature and a decoder of the sequence label."""
@@ -86,8 +97,29 @@ class Seq2SeqSpec(Declared):
     beam_width: Beams = 4
     """Candidates kept by the beam search of `generate`."""
 
+    @property
+    def needs_label(self) -> bool:
+        """Whether it learns from a label."""
+        return True
 
-ModelSpec = Annotated[TowersSpec | Seq2SeqSpec, Field(discriminator="type")]
+    def problems(self, spec: Any) -> Iterator[str]:
+        """Yields what is wrong between this and the rest of a spec."""
+        if spec.label is None or not spec.label.is_sequence:
+            yield _SEQUENCES
+        texts = [feature for feature in spec.features.values() if isinstance(feature, TextFeature)]
+        if len(texts) != 1 or len(spec.features) != 1:
+            yield f"features: seq2seq encodes exactly one text feature, got {list(spec.features)}"
+
+
+# Each kind answers `needs_label`, and `problems` with the rest of a spec.
+ModelSpec = Annotated[TowersSpec | Seq2SeqSpec | TwoTowerSpec, Field(discriminator="type")]
+
+_SEQUENCES = "model.type: seq2seq goes with label.type: sequence, and only with it"
+
+
+def _without_sequences(spec: Any) -> Iterator[str]:
+    if spec.label is not None and spec.label.is_sequence:
+        yield _SEQUENCES
 
 
 class CosineSchedule(Declared):
@@ -131,7 +163,7 @@ class TrainingSpec(Declared):
     """The largest norm of a gradient."""
 
 
-def tower_problems(
+def _tower_problems(
     features: Mapping[str, Any], model: TowersSpec, *, own: bool = False
 ) -> Iterator[str]:
     """Yields what is wrong between the model and the features, each being sound by itself.

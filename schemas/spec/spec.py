@@ -20,19 +20,9 @@ from skewless.schemas.rows.csv_format import CsvFormat
 from skewless.schemas.rows.label_values import label_text
 from skewless.schemas.spec.declared import Declared
 from skewless.schemas.spec.encoders import Dense, Encoder, Flatten
-from skewless.schemas.spec.features import (
-    FEATURE_NAME,
-    Feature,
-    TextFeature,
-)
+from skewless.schemas.spec.features import FEATURE_NAME, Feature
 from skewless.schemas.spec.label import Label, SequenceLabel
-from skewless.schemas.spec.network import (
-    ModelSpec,
-    Seq2SeqSpec,
-    TowersSpec,
-    TrainingSpec,
-    tower_problems,
-)
+from skewless.schemas.spec.network import ModelSpec, TowersSpec, TrainingSpec
 from skewless.schemas.spec.refusals import in_words
 from skewless.schemas.spec.splits import Split
 from skewless.schemas.spec.yaml_document import read_yaml_file, write_yaml
@@ -52,7 +42,7 @@ class Spec(Declared):
     features: dict[str, Feature] = {}
     """The features, by name: letters, digits and `_`, a letter first."""
     label: Label | None = None
-    """What is predicted. Without it records can be written, but nothing trained."""
+    """What is predicted. Without it records can be written, but only `two_tower` trained."""
     weight: str | None = None
     """A numeric column of sample weights."""
     split: Split = Split()
@@ -144,16 +134,7 @@ def _problems(spec: Spec) -> Iterator[str]:
         yield from _vocabulary_problems(f"features.{name}", feature, spec)
     yield from _column_problems(spec)
     yield from _label_problems(spec)
-    if isinstance(spec.model, Seq2SeqSpec) != bool(spec.label and spec.label.is_sequence):
-        yield "model.type: seq2seq goes with label.type: sequence, and only with it"
-    if isinstance(spec.model, Seq2SeqSpec):
-        texts = [
-            name for name, feature in spec.features.items() if isinstance(feature, TextFeature)
-        ]
-        if len(texts) != 1 or len(spec.features) != 1:
-            yield f"features: seq2seq encodes exactly one text feature, got {list(spec.features)}"
-    else:
-        yield from tower_problems(spec.features, spec.model, own=spec.preprocessing is not None)
+    yield from spec.model.problems(spec)
 
 
 def _short(text: str) -> str:
@@ -248,9 +229,9 @@ def _column_problems(spec: Spec) -> Iterator[str]:
                 "a time; make a timestamp of that feature"
             )
     if spec.weight is not None:
-        if spec.label is None:
+        if spec.label is None and spec.model.needs_label:
             yield "weight: needs a label; remove it"
-        elif spec.weight == spec.label.column:
+        elif spec.label is not None and spec.weight == spec.label.column:
             yield f"weight: column {spec.weight!r} is the label"
         elif kinds.get(spec.weight, ("", "float32"))[1] != "float32":
             yield f"weight: expected a numeric column, but {spec.weight!r} is read as text by a feature"

@@ -1,0 +1,187 @@
+"""What a run's two towers find for the queries of a split, among all candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from skewless.model.metrics.ranking import Ranked, rank_all
+from skewless.model.network.two_tower import Side, entries_of, tower_of
+from skewless.model.retrieval.distinct_rows import DistinctRows, digests_of, distinct_rows
+from skewless.model.retrieval.fed import candidates_of_run
+from skewless.model.training.records import Records
+from skewless.schemas.errors import TrainingError
+from skewless.schemas.records.records import KEY, WEIGHT
+from skewless.schemas.spec.network import TwoTowerSpec
+from skewless.schemas.spec.spec import Spec
+
+__all__ = ["Found", "find_in_split", "most_popular", "vectors_of"]
+
+_BATCH = 4096
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found for the rows of a split.
+
+    Attributes:
+      ranked: Where what they met stands.
+      keys: [rows] bytes.
+      constant: Whether every query is given the same vector.
+    """
+
+    ranked: Ranked
+    keys: np.ndarray
+    constant: bool = False
+
+    def metrics(self, spec: Spec, rows: np.ndarray | None = None) -> dict[str, Any]:
+        """Returns the metrics of all rows, or of the rows at the places `rows`."""
+        return self.ranked.metrics(rows)
+
+    def confidence(self, spec: Spec, rows: np.ndarray | None = None) -> dict[str, list[float]]:
+        """Returns 95% intervals of the metrics of all rows, or of those at the places `rows`."""
+        return self.ranked.confidence(rows)
+
+    def curves(self, spec: Spec) -> dict[str, Any]:
+        """Returns nothing: there are no charts of what is found yet."""
+        return {}
+
+
+@dataclass(frozen=True)
+class _Met:
+    """Which query met which candidate in a split's rows, by their digests."""
+
+    queries: np.ndarray
+    candidates: np.ndarray
+    weights: np.ndarray | None
+    keys: np.ndarray
+
+
+def find_in_split(
+    model: keras.Model, spec: Spec, records: Records, split: str, run_directory: Path
+) -> Found:
+    """Ranks all candidates, those of the training rows and of the split, for each of its queries.
+
+    Raises:
+      DatasetMismatchError: If the split is empty.
+      TrainingError: If a vector is not finite.
+    """
+    entries = records.manifest.features
+    candidates = _all_candidates(spec, records, split, run_directory)
+    queries = distinct_rows(records, split, list(entries_of(spec, "query", entries)))
+    towers: dict[Side, keras.Model] = {
+        side: tower_of(model, spec, side, entries) for side in ("query", "candidate")
+    }
+    vectors = {
+        "query": vectors_of(towers["query"], queries.features),
+        "candidate": vectors_of(towers["candidate"], candidates.features),
+    }
+    for side, values in vectors.items():
+        if not np.isfinite(values).all():
+            raise TrainingError(
+                f"vectors of the {side} tower are not finite; look for extreme numbers, set `clip` "
+                "on numeric features or lower training.learning_rate"
+            )
+    spread = vectors["query"].astype(np.float64).std(axis=0)
+    found = _found(spec, records, split, (queries, candidates), vectors)
+    return replace(found, constant=len(queries) > 1 and bool((spread < 1e-7).all()))
+
+
+def most_popular(spec: Spec, records: Records, split: str, run_directory: Path) -> Found:
+    """Finds for every query of a split what is in most training rows: what a model has to beat."""
+    entries = records.manifest.features
+    candidates = _all_candidates(spec, records, split, run_directory)
+    queries = distinct_rows(records, split, list(entries_of(spec, "query", entries)))
+    vectors = {
+        "query": np.ones((len(queries), 1), np.float32),
+        "candidate": candidates.counts[:, None].astype(np.float32),
+    }
+    return _found(spec, records, split, (queries, candidates), vectors)
+
+
+def vectors_of(tower: keras.Model, features: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Returns [rows, width] float32 of rows' features, by record entry; others are left alone."""
+    features = {name: features[name] for name in tower.input}
+    shapes = {
+        name: tf.TensorSpec([None, *values.shape[1:]], values.dtype, name=name)
+        for name, values in features.items()
+    }
+    # Traced once for batches of any size.
+    call = tf.function(lambda batch: tower(batch, training=False)).get_concrete_function(shapes)
+    rows = len(next(iter(features.values())))
+    parts = [
+        call({name: tf.constant(values[at : at + _BATCH]) for name, values in features.items()})
+        for at in range(0, rows, _BATCH)
+    ]
+    return np.concatenate([part.numpy() for part in parts])
+
+
+def _all_candidates(spec: Spec, records: Records, split: str, run_directory: Path) -> DistinctRows:
+    trained = candidates_of_run(spec, records, run_directory)
+    if split == "train":
+        return trained
+    names = list(entries_of(spec, "candidate", records.manifest.features))
+    return trained.with_more(distinct_rows(records, split, names))
+
+
+def _found(
+    spec: Spec,
+    records: Records,
+    split: str,
+    sides: tuple[DistinctRows, DistinctRows],
+    vectors: Mapping[str, np.ndarray],
+) -> Found:
+    assert isinstance(spec.model, TwoTowerSpec)
+    queries, candidates = sides
+    met = _met(spec, records, split)
+    places = queries.places(met.queries) * len(candidates) + candidates.places(met.candidates)
+    distinct, pairs = np.unique(places, return_inverse=True)
+    pair_queries, pair_candidates = np.divmod(distinct, len(candidates))
+    ranks, top = rank_all(
+        vectors["query"],
+        vectors["candidate"],
+        pair_queries,
+        pair_candidates,
+        max(spec.model.cutoffs),
+    )
+    ranked = Ranked(
+        pairs,
+        pair_queries,
+        pair_candidates,
+        ranks,
+        top,
+        candidates.counts,
+        spec.model.cutoffs,
+        met.weights,
+    )
+    return Found(ranked, met.keys)
+
+
+def _met(spec: Spec, records: Records, split: str) -> _Met:
+    """Returns the rows of a split; those of a negative label weigh nothing."""
+    entries = records.manifest.features
+    query, candidate = (list(entries_of(spec, side, entries)) for side in ("query", "candidate"))
+
+    def kept(features: dict[str, tf.Tensor], *others: tf.Tensor) -> dict[str, tf.Tensor]:
+        rows = {
+            "queries": digests_of(features, query),
+            "candidates": digests_of(features, candidate),
+            "keys": features[KEY],
+        }
+        weights = [tf.reshape(tf.cast(other, tf.float32), [-1]) for other in others]
+        if WEIGHT in features:
+            weights.append(features[WEIGHT])
+        if weights:
+            rows["weights"] = tf.reduce_prod(tf.stack(weights), axis=0)
+        return rows
+
+    batches = records.in_order(split, batch_size=_BATCH, with_key=True).map(kept)
+    parts = list(batches.as_numpy_iterator())
+    whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return _Met(whole["queries"], whole["candidates"], whole.get("weights"), whole["keys"])

@@ -1,0 +1,1 @@
+"""Kinds of model with a module of their own."""

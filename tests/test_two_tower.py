@@ -1,0 +1,300 @@
+"""Two towers: their loss in closed form, and the road from rows to ranks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+import tensorflow as tf
+from sklearn.metrics import ndcg_score
+
+from skewless.model.evaluate import as_table, evaluate
+from skewless.model.network.in_batch_softmax import InBatchSoftmax, in_batch_accuracy
+from skewless.model.network.two_tower import tower_of
+from skewless.model.retrieval.distinct_rows import DistinctRows, digests_of, distinct_rows
+from skewless.model.retrieval.fed import fed
+from skewless.model.retrieval.found import most_popular, vectors_of
+from skewless.model.train import train
+from skewless.model.training.compiled import compiled_model
+from skewless.model.training.records import open_records
+from skewless.model.training.run_directory import load_trained
+from skewless.schemas import SpecError, load, parse
+from skewless.schemas.errors import DataError, UsageError
+from skewless.schemas.examples import purchases
+from skewless.schemas.examples.generators import spec_path, write_table
+
+ROWS = 5_000
+
+
+@pytest.fixture(scope="module")
+def bought(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Purchases, their records and a short run on them."""
+    from skewless.beam_pipelines.preprocess import preprocess
+
+    root = tmp_path_factory.mktemp("bought")
+    table = purchases.generate(ROWS).table
+    numbers = pa.array([f"r{row}" for row in range(ROWS)])
+    write_table(table.append_column("id", numbers), root / "rows.parquet")
+    spec = load(spec_path("purchases"))
+    training = spec.training.model_copy(update={"epochs": 3, "learning_rate": 0.03})
+    preprocess(
+        spec.model_copy(update={"training": training}),
+        [str(root / "rows.parquet")],
+        root / "records",
+    )
+    train(root / "records", root / "run")
+    return root
+
+
+def _truth(items: np.ndarray, log_share: np.ndarray) -> np.ndarray:
+    return np.stack([items % 7, items // 7, log_share], axis=1).astype(np.float32)
+
+
+def _closed_form(
+    vectors: np.ndarray,
+    items: np.ndarray,
+    share: np.ndarray,
+    temperature: float,
+    hardest: int | None,
+) -> np.ndarray:
+    """Returns each row's loss, as the paper writes it, one row and one candidate at a time."""
+    losses = []
+    for row in range(len(items)):
+        score = {
+            other: vectors[row, 0] @ vectors[other, 1] / temperature - np.log(share[other])
+            for other in range(len(items))
+            if other == row or items[other] != items[row]
+        }
+        others = sorted((score[other] for other in score if other != row), reverse=True)
+        kept = [score[row], *others[:hardest]]
+        losses.append(-np.log(np.exp(score[row]) / np.exp(kept).sum()))
+    return np.array(losses)
+
+
+@pytest.mark.parametrize("hardest", [None, 2, 50])
+def test_the_loss_is_the_corrected_softmax_without_accidental_hits(hardest: int | None) -> None:
+    rng = np.random.default_rng(1)
+    vectors = rng.normal(size=(9, 2, 4))
+    vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
+    items = np.array([11, 3, 11, 4, 5, 3, 60, 7, 11])
+    share = rng.uniform(0.01, 0.5, 61)[items]
+    truth = _truth(items, np.log(share))
+    loss = InBatchSoftmax(0.2, hardest, reduction=None)
+    expected = _closed_form(vectors, items, share, 0.2, hardest)
+    np.testing.assert_allclose(loss(truth, vectors), expected, rtol=1e-5)
+    again = InBatchSoftmax.from_config(loss.get_config())
+    np.testing.assert_allclose(again(truth, vectors), expected, rtol=1e-5)
+
+    nearest = [
+        all(
+            vectors[row, 0] @ vectors[row, 1] > vectors[row, 0] @ vectors[other, 1]
+            for other in range(9)
+            if items[other] != items[row]
+        )
+        for row in range(9)
+    ]
+    assert np.asarray(in_batch_accuracy(truth, vectors.astype(np.float32))).tolist() == nearest
+    with pytest.raises(ValueError, match="temperature: expected a number above 0"):
+        InBatchSoftmax(0)
+    with pytest.raises(ValueError, match="hard_negatives: expected at least 1"):
+        InBatchSoftmax(1, 0)
+
+
+def test_rows_are_fed_with_how_often_their_candidate_is_drawn(bought: Path) -> None:
+    records = open_records(bought / "records")
+    spec = load(bought / "run" / "spec.yaml")
+    counted: dict[int, int] = {}
+    for features in records.in_order("train", batch_size=1_000):
+        for item in features[0]["product_id"].numpy():
+            counted[int(item)] = counted.get(int(item), 0) + 1
+    rows = records.rows("train")
+    shares = {item: np.log(count / rows) for item, count in counted.items()}
+    for split in ("train", "eval"):
+        seen: dict[int, tuple[float, ...]] = {}
+        for features, truth in fed(spec, records, bought / "run").in_order(split, batch_size=500):
+            assert set(features) == {"user_id", "country", "product_id", "category"}
+            for item, row in zip(features["product_id"].numpy(), truth.numpy(), strict=True):
+                share = shares.get(int(item), np.log(1 / rows))
+                assert row[2] == pytest.approx(share, abs=1e-6)
+                assert seen.setdefault(int(item), tuple(row[:2])) == tuple(row[:2])
+        assert len(set(seen.values())) == len(seen)
+
+
+def test_distinct_rows_are_those_of_numpy(bought: Path, tmp_path: Path) -> None:
+    records = open_records(bought / "records")
+    names = ["product_id", "category"]
+    found = distinct_rows(records, "train", names)
+    batches = [features for (features,) in records.in_order("train", batch_size=999)]
+    rows = np.concatenate([np.stack([part[name] for name in names], axis=1) for part in batches])
+    expected, counts = np.unique(rows, axis=0, return_counts=True)
+    order = np.lexsort([found.features[name] for name in reversed(names)])
+    held = np.stack([found.features[name] for name in names], axis=1)
+    np.testing.assert_array_equal(held[order], expected)
+    np.testing.assert_array_equal(found.counts[order], counts)
+    some = digests_of({name: tf.constant(held[3:5, at]) for at, name in enumerate(names)}, names)
+    assert found.places(np.append(some, 1)).tolist() == [3, 4, -1]
+
+    found.save(tmp_path / "file.npz")
+    again = DistinctRows.load(tmp_path / "file.npz")
+    assert (again.digests == found.digests).all() and again.features.keys() == set(names)
+    (tmp_path / "file.npz").write_bytes(b"PK")
+    with pytest.raises(DataError, match="expected the candidates that `skewless train` counted"):
+        DistinctRows.load(tmp_path / "file.npz")
+
+
+def test_digests_tell_numbers_and_lists_apart() -> None:
+    rows: dict[str, Any] = {
+        "number": tf.constant([0.5, 0.5, 1.5, 0.5]),
+        "words": tf.constant([[1, 2], [2, 1], [1, 2], [1, 2]], tf.int64),
+    }
+    digests = digests_of(rows, ["words", "number"]).numpy()
+    assert len(set(digests.tolist())) == 3 and digests[0] == digests[3]
+    assert len(set(digests_of(rows, ["words"]).numpy().tolist())) == 2
+
+
+def _naive(bought: Path, split: str, country: str | None = None) -> dict[str, float]:
+    """Ranks with towers of the run over the rows of a split, a user at a time, by sorting."""
+    records, run = open_records(bought / "records"), bought / "run"
+    spec, entries = load(run / "spec.yaml"), records.manifest.features
+    model = load_trained(run / "model.keras")
+    ((rows,),) = records.in_order(split, batch_size=ROWS).as_numpy_iterator()
+    ((trained,),) = records.in_order("train", batch_size=ROWS).as_numpy_iterator()
+    items = np.concatenate([trained["product_id"], rows["product_id"]])
+    _, first = np.unique(items, return_index=True)
+    categories = np.concatenate([trained["category"], rows["category"]])[first]
+    catalogue = {"product_id": items[first], "category": categories}
+    scores = (
+        vectors_of(tower_of(model, spec, "query", entries), rows)
+        @ vectors_of(tower_of(model, spec, "candidate", entries), catalogue).T
+    )
+    countries = (bought / "records/transform/transform_fn/assets/country").read_text().split()
+    values: dict[str, list[float]] = {"ndcg@10": [], "recall@10": [], "hit_rate@10": [], "mrr": []}
+    for user in np.unique(rows["user_id"]):
+        own = np.flatnonzero(rows["user_id"] == user)
+        if country is not None and countries[rows["country"][own[0]] - 3] != country:
+            continue
+        wanted = np.isin(catalogue["product_id"], rows["product_id"][own])
+        hits = wanted[np.argsort(-scores[own[0]])]
+        values["ndcg@10"].append(ndcg_score([wanted.astype(float)], [scores[own[0]]], k=10))
+        values["recall@10"].append(hits[:10].sum() / wanted.sum())
+        values["hit_rate@10"].append(float(hits[:10].any()))
+        values["mrr"].append(1 / (1 + hits.argmax()))
+    return {name: float(np.mean(each)) for name, each in values.items()} | {
+        "queries": len(values["mrr"])
+    }
+
+
+def test_a_run_finds_what_is_bought_and_says_how_well(bought: Path) -> None:
+    result = evaluate(bought / "run", bought / "records", "test", ["country"])
+    metrics = result["metrics"]
+    for name, value in _naive(bought, "test").items():
+        assert metrics[name] == pytest.approx(value, abs=1e-6), name
+    low, high = result["confidence"]["ndcg@10"]
+    assert low < metrics["ndcg@10"] < high
+    entry = result["slices"]["country"][0]
+    for name, value in _naive(bought, "test", entry["value"]).items():
+        assert entry[name] == pytest.approx(value, abs=1e-6), name
+    assert sum(each["rows"] for each in result["slices"]["country"]) == metrics["rows"]
+
+    records, spec = open_records(bought / "records"), load(bought / "run" / "spec.yaml")
+    popular = most_popular(spec, records, "test", bought / "run").metrics(spec)
+    assert popular["coverage@10"] == 10 / popular["candidates"]
+    assert popular["popularity_bias@10"] > max(1.5, metrics["popularity_bias@10"])
+    assert metrics["ndcg@10"] > 1.3 * popular["ndcg@10"]
+    assert "  popularity_bias@100" in as_table(result).splitlines()[0]
+    with pytest.raises(UsageError, match=r"--importance: expected .* got two_tower"):
+        evaluate(bought / "run", bought / "records", "test", importance=True)
+
+
+def test_rows_of_a_negative_label_are_not_to_be_found(tmp_path: Path) -> None:
+    """Weights count, too, and a feature of neither side is left alone."""
+    from skewless.beam_pipelines.preprocess import preprocess
+
+    table = purchases.generate(600, seed=2).table
+    rng = np.random.default_rng(1)
+    liked, weight = rng.integers(2, size=600), rng.integers(0, 3, size=600)
+    write_table(
+        table.append_column("liked", pa.array(liked)).append_column("w", pa.array(weight)),
+        tmp_path / "rows.parquet",
+    )
+    document: dict[str, Any] = {
+        "name": "n",
+        "features": {
+            "user_id": {"type": "categorical"},
+            "country": {"type": "categorical"},
+            "product_id": {"type": "categorical"},
+        },
+        "weight": "w",
+        "model": {
+            "type": "two_tower", "query": ["user_id"], "candidate": ["product_id"], "width": 4,
+            "hidden": [8], "dropout": 0.1, "hard_negatives": 3, "cutoffs": [5],
+        },
+        "training": {"epochs": 1},
+    }  # fmt: skip
+    for name, label in (("all", None), ("liked", {"column": "liked", "type": "binary"})):
+        spec = parse({**document, **({} if label is None else {"label": label})})
+        root = tmp_path / name
+        preprocess(spec, [str(tmp_path / "rows.parquet")], root)
+        records = open_records(root)
+        raw = pyarrow.parquet.read_table(root / "raw" / "eval").to_pylist()
+        weight = {
+            row["__key__"]: row["w"] * (1 if label is None else int(row["liked"])) for row in raw
+        }
+        ready = fed(spec, records, root)
+        keys = [
+            part[0]["__key__"] for part in records.in_order("eval", batch_size=64, with_key=True)
+        ]
+        given = np.concatenate([part[2] for part in ready.in_order("eval", batch_size=64)])
+        assert [weight[key.decode()] for key in np.concatenate(keys)] == given.tolist()
+        # Users that no training row has are one query: nothing tells them apart.
+        known = (root / "transform/transform_fn/assets/user_id").read_text().split()
+        users = {row["user_id"] for row in raw if weight[row["__key__"]]}
+        popular = most_popular(spec, records, "eval", root).metrics(spec)
+        assert popular["queries"] == len(users & {*known}) + bool(users - {*known})
+        assert popular["rows"] == len(raw) and set(popular) >= {"recall@5", "ndcg@5"}
+    model = compiled_model(spec, records)
+    fitted = model.fit(ready.in_order("train", batch_size=64), verbose=0)
+    assert np.isfinite(fitted.history["loss"]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"candidate": ["item", "usre"]},
+            r"model.candidate: no feature 'usre'; did you mean 'user'",
+        ),
+        ({"query": ["user", "user"]}, r"model.query: expected each feature once"),
+        ({"candidate": ["item", "user"]}, r"model.candidate: 'user' is in query too"),
+        (
+            {"candidate": ["again"]},
+            r"model.candidate: 'again' reads column 'user', as 'user' in query",
+        ),
+        ({"temperature": 0}, r"model.temperature: .*greater than 0"),
+    ],
+)
+def test_towers_that_cannot_be_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        parse(_document(change))
+
+
+def test_labels_other_than_binary_are_refused() -> None:
+    label = {"column": "y", "type": "regression"}
+    with pytest.raises(SpecError, match=r"label.type: two_tower takes binary, .* got 'regression'"):
+        parse({**_document({}), "label": label})
+
+
+def _document(change: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": "n",
+        "features": {
+            "user": {"type": "categorical"},
+            "again": {"type": "categorical", "column": "user"},
+            "item": {"type": "categorical"},
+        },
+        "model": {"type": "two_tower", "query": ["user"], "candidate": ["item"], **change},
+    }
