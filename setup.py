@@ -45,6 +45,7 @@ setup(
         "skewless.model.serve.tensorflow_serving",
         "skewless.model.serve.transport",
         "skewless.model.training",
+        "skewless.model.tuning",
         "skewless.schemas",
         "skewless.schemas.examples",
         "skewless.schemas.records",

@@ -16,41 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from skewless.model import arguments
-from skewless.model.comparison.arm_runs import ArmRuns
 from skewless.model.comparison.arms import arms_of, read_values, with_values
-from skewless.model.comparison.built import built
-from skewless.model.comparison.one_run import Pace, run_of
 from skewless.model.comparison.result import Comparison
-from skewless.model.metrics.names import LOWER_IS_BETTER
+from skewless.model.comparison.runs import compared
 from skewless.model.training.records import open_records
-from skewless.model.training.run_directory import write_json
 from skewless.model.training.start import declared_spec
 from skewless.schemas.ending import run_module
-from skewless.schemas.errors import (
-    DatasetMismatchError,
-    SpecError,
-    UsageError,
-)
-from skewless.schemas.spec.label import (
-    BinaryLabel,
-    MulticlassLabel,
-    MultilabelLabel,
-    RegressionLabel,
-    SequenceLabel,
-)
-from skewless.schemas.spec.network import TwoTowerSpec
+from skewless.schemas.errors import UsageError
 from skewless.schemas.spec.spec import Spec, load
 
 __all__ = ["compare", "execute", "run"]
-
-_RESULT = "comparison.json"
-_METRICS: dict[type, str] = {
-    BinaryLabel: "auc",
-    MulticlassLabel: "accuracy",
-    MultilabelLabel: "auc",
-    RegressionLabel: "rmse",
-    SequenceLabel: "token_accuracy",
-}
 
 
 def compare(
@@ -91,32 +66,15 @@ def compare(
         raise UsageError("nothing is varied; give --merge a,b or --vary KEY=a,b")
     records = open_records(records_directory)
     base = _base(declared_spec(records, spec), fixed or {}, epochs, varied)
-    wanted = _metric(base, metric)
-    arms, parameters = zip(*(built(arm, records) for arm in arms_of(base, varied)), strict=True)
-    split = "test" if records.rows("test") else "eval"
-    if not records.rows(split):
-        raise DatasetMismatchError(
-            f"{records.directory}: neither test nor eval has rows to compare on; give them a share "
-            "under `split` in the spec and preprocess again"
-        )
-    chosen = tuple(base.training.seed + number for number in range(seeds))
-    pace = Pace(len(arms) * seeds)
-    gathered = [ArmRuns(count) for count in parameters]
-    for seed in chosen:
-        for arm, runs in zip(arms, gathered, strict=True):
-            path = Path(output) / arm.folder / f"seed-{seed}"
-            runs.add(path, run_of(path, records, arm, seed, cache, pace), split, wanted)
-    result = Comparison(
-        records=str(records_directory),
-        split=split,
-        metric=wanted,
-        higher_is_better=wanted not in LOWER_IS_BETTER,
-        epochs=base.training.epochs,
-        seeds=chosen,
-        arms=tuple(runs.result(arm) for arm, runs in zip(arms, gathered, strict=True)),
+    return compared(
+        arms_of(base, varied),
+        base,
+        records,
+        Path(output),
+        seeds=seeds,
+        metric=metric,
+        cache=cache,
     )
-    write_json(Path(output) / _RESULT, result.as_json())
-    return result
 
 
 def _base(
@@ -132,14 +90,6 @@ def _base(
         return changed
     training = changed.training.model_copy(update={"early_stopping": None})
     return changed.model_copy(update={"training": training})
-
-
-def _metric(spec: Spec, metric: str | None) -> str:
-    if isinstance(spec.model, TwoTowerSpec):
-        return metric or f"ndcg@{spec.model.cutoffs[0]}"
-    if spec.label is None:
-        raise SpecError("label: a model needs one; add label: {column: …, type: …}")
-    return metric or _METRICS[type(spec.label)]
 
 
 def execute(known: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from skewless.schemas.errors import UsageError, nearest
 from skewless.schemas.records.id_meaning import record_differences
 from skewless.schemas.spec.spec import Spec, parse
 
-__all__ = ["Arm", "arms_of", "read_values", "with_values"]
+__all__ = ["Arm", "arms_of", "read_values", "value_of", "with_values"]
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,14 @@ def _put(document: dict[str, Any], key: str, value: Any) -> None:
         if number < len(path):
             place = place[part]
     place[last] = value
+
+
+def value_of(document: Mapping[str, Any], key: str) -> Any:
+    """Returns what a spec's document has under a key, a dotted path that it has."""
+    value: Any = document
+    for part in key.split("."):
+        value = value[part]
+    return value
 
 
 def read_values(option: str, text: str) -> tuple[str, list[Any]]:

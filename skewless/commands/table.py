@@ -63,6 +63,17 @@ COMMANDS = {
         ),
         libraries=_KERAS,
     ),
+    "tune": Command(
+        "other values of the spec's keys, tried by Optuna; the best compared over seeds",
+        "skewless.model.tuning.arguments:tune",
+        "skewless.model.tune:execute",
+        (
+            "skewless tune records --trials 40 --minutes 60 --output tuning",
+            "skewless tune records --keep model.merge --vary model.hidden=[64],[512] --dry-run",
+        ),
+        libraries=_KERAS,
+        left="skewless.model.tuning.stopped:to_go_on_with",
+    ),
     "evaluate": Command(
         "metrics of a run on a split, whole and by slice",
         "skewless.model.arguments:evaluate",
