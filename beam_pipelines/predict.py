@@ -1,6 +1,6 @@
 """Batch prediction: raw files through an exported model, on Beam.
 
-planned -> predicted -> accounted -> summary -> committed
+opened -> planned -> predicted -> accounted -> summary -> committed
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import apache_beam as beam
 
 from skewless.beam_pipelines import arguments
 from skewless.beam_pipelines.batch.accounted import accounted
-from skewless.beam_pipelines.batch.plan import Planned, planned
+from skewless.beam_pipelines.batch.cut import cut
+from skewless.beam_pipelines.batch.plan import Planned, opened_input
 from skewless.beam_pipelines.batch.predictor import PLACES, PREDICTING, Predict
 from skewless.beam_pipelines.records.outcome import Outcome, leave_outcome, taken_outcome
 from skewless.beam_pipelines.records.sinks import make_sink_folders
@@ -78,9 +79,10 @@ def predict(
     begin = time.monotonic()
     check_exported(model)
     spec = _carrying(load(Path(model) / EXTRA / SPEC), carry)
-    job = planned(spec, inputs, completed_options(options), serving=True)
+    opened = opened_input(spec, inputs, completed_options(options), serving=True)
     endings = {"records": f".{format}", "rejected": ".jsonl"}
     with OutputDirectory(output, overwrite=overwrite, marker=MARKER) as directory:
+        job = cut(opened, directory.staging)
         outcome = _predicted(job, Path(model).absolute(), directory.staging, format)
         rows = accounted(job.units, outcome, directory, endings, max_rejected)
         seconds = time.monotonic() - begin

@@ -1,6 +1,6 @@
 """The batch job: rows in, records, transform graph and manifest out.
 
-    planned -> fitted and written -> accounted -> described -> committed
+    opened -> planned -> fitted and written -> accounted -> described -> committed
 
 Each stage hands on a frozen dataclass; `skewless.beam_pipelines.batch` holds them.
 """
@@ -17,9 +17,10 @@ from skewless.beam_pipelines import arguments
 from skewless.beam_pipelines.analysis.cache import AnalysisCache
 from skewless.beam_pipelines.analysis.time_edges import with_time_edges
 from skewless.beam_pipelines.batch.accounted import accounted
+from skewless.beam_pipelines.batch.cut import cut
 from skewless.beam_pipelines.batch.description import described, write_manifest
 from skewless.beam_pipelines.batch.pipelines import StagedJob, fitted_and_written
-from skewless.beam_pipelines.batch.plan import checked_fit, planned
+from skewless.beam_pipelines.batch.plan import checked_fit, opened_input
 from skewless.beam_pipelines.batch.said import result, summary, tell_dry_run
 from skewless.beam_pipelines.records.sinks import SHARD_BYTES, ShardFormat
 from skewless.beam_pipelines.running.laps import Laps
@@ -84,9 +85,10 @@ def preprocess(
         grow_from=grow_from,
         overwritten=output if overwrite else None,
     )
-    job = planned(spec, inputs, options)
-    clock.end("plan")
+    opened = opened_input(spec, inputs, options)
     with OutputDirectory(output, overwrite=overwrite, marker=MANIFEST) as directory:
+        job = cut(opened, directory.staging)
+        clock.end("plan")
         spec = with_time_edges(spec, job.units, job.options, directory.staging)
         job = replace(job, spec=spec)
         shards = ShardFormat(shard_bytes, compression, rows_per_record)

@@ -101,7 +101,7 @@ def test_a_file_that_is_not_the_planned_one_is_named(
 def test_a_cluster_may_hold_copies_of_another_time_but_not_of_another_size(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     _csv(path, 1)
-    (unit,) = as_seen_from_anywhere(plan([str(path)], SPEC))
+    unit = as_seen_from_anywhere(plan([str(path)], SPEC)[0])
     _replaced(path)
     assert sum(rows.read for rows in rows_of(unit, SPEC)) == ROWS
     _truncated(path)

@@ -293,5 +293,5 @@ def test_units_for_workers_elsewhere_have_absolute_paths(
     monkeypatch.chdir(tmp_path)
     local = WorkUnit("rows.csv", "csv")
     remote = WorkUnit("gs://bucket/rows.csv", "csv")
-    files = [unit.file for unit in as_seen_from_anywhere([local, remote])]
+    files = [unit.file for unit in map(as_seen_from_anywhere, [local, remote])]
     assert files == [str(tmp_path / "rows.csv"), "gs://bucket/rows.csv"]

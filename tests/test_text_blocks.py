@@ -33,7 +33,7 @@ MANY = settings(
 
 
 @pytest.fixture
-def _small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_blocks, "MAX_RECORD_BYTES", LIMIT)
     monkeypatch.setattr(csv_blocks, "MAX_RECORD_BYTES", LIMIT)
     monkeypatch.setattr(csv_blocks, "MAX_QUOTED_BYTES", QUOTED)
@@ -63,19 +63,28 @@ def _record(text: bytes, start: int) -> tuple[int | None, int | None]:
     return (None if state == "quoted" else place), line
 
 
-def _expected(text: bytes) -> Iterator[tuple[str, bytes | int]]:
+def walked(text: bytes) -> Iterator[tuple[str, int, int]]:
+    """Yields what stands in a text, one thing behind the other, and where it begins and ends."""
     place = 0
     while place < len(text):
         end, line = _record(text, place)
-        long = end is not None and end - place > LIMIT
-        if end is None or (long and line is not None and end - line > QUOTED):
-            end = line or len(text)
-            yield "stray", end - place
-        elif long:
-            yield "long", end - place
-        elif text[place:end].rstrip(b"\r\n"):
-            yield "record", text[place:end].removesuffix(b"\n").removesuffix(b"\r")
+        kind = "record"
+        if end is None or (line is not None and end - place > LIMIT and end - line > QUOTED):
+            kind, end = "stray", line or len(text)
+        elif end - place > LIMIT:
+            kind = "long"
+        elif not text[place:end].rstrip(b"\r\n"):
+            kind = "blank"
+        yield kind, place, end
         place = end
+
+
+def _expected(text: bytes) -> Iterator[tuple[str, bytes | int]]:
+    for kind, place, end in walked(text):
+        if kind == "record":
+            yield kind, text[place:end].removesuffix(b"\n").removesuffix(b"\r")
+        elif kind != "blank":
+            yield kind, end - place
 
 
 def _chunks(text: bytes, sizes: list[int]) -> Iterator[bytes]:
@@ -102,7 +111,7 @@ def _chunks(text: bytes, sizes: list[int]) -> Iterator[bytes]:
     ),
     sizes=st.lists(st.integers(1, 50), min_size=1, max_size=4),
 )
-@pytest.mark.usefixtures("_small_limits")
+@pytest.mark.usefixtures("small_limits")
 def test_records_end_where_a_walk_byte_by_byte_ends_them(
     parts: list[str], sizes: list[int]
 ) -> None:
@@ -123,7 +132,7 @@ def test_records_end_where_a_walk_byte_by_byte_ends_them(
     lines=st.lists(st.text("ab \r", max_size=60), max_size=8),
     sizes=st.lists(st.integers(1, 70), min_size=1, max_size=4),
 )
-@pytest.mark.usefixtures("_small_limits")
+@pytest.mark.usefixtures("small_limits")
 def test_lines_end_at_line_ends_wherever_they_are_cut(lines: list[str], sizes: list[int]) -> None:
     text = "\n".join(lines).encode()
     got: list[bytes | int] = []

@@ -12,12 +12,14 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from skewless.beam_pipelines.analysis.grow import check_growable
 from skewless.beam_pipelines.rows.split_changes import tell_split_changes
 from skewless.beam_pipelines.running.local_runner import BeamOptions, completed_options, runner_name
-from skewless.beam_pipelines.sources import WorkUnit, as_seen_from_anywhere, plan
+from skewless.beam_pipelines.sources import WorkUnit
+from skewless.beam_pipelines.sources.opened import OpenedFile, one_unit_each, unit_count
+from skewless.beam_pipelines.sources.plan import as_seen_from_anywhere, opened_files
 from skewless.beam_pipelines.transform.preprocessing_fn import check_declared
 from skewless.schemas.errors import UsageError
 from skewless.schemas.spec.spec import Spec
 
-__all__ = ["Fit", "Planned", "checked_fit", "planned"]
+__all__ = ["Fit", "Opened", "Planned", "checked_fit", "opened_input"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -33,6 +35,21 @@ class Fit:
 
     transform: Path | None = None
     grow_from: Path | None = None
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A batch job whose input is known by its headers and footers.
+
+    Attributes:
+      spec: The declaration.
+      files: The input, in its order.
+      options: Beam's.
+    """
+
+    spec: Spec
+    files: Sequence[OpenedFile]
+    options: PipelineOptions
 
 
 @dataclass(frozen=True)
@@ -90,14 +107,14 @@ def checked_fit(
     )
 
 
-def planned(
+def opened_input(
     spec: Spec,
     inputs: Sequence[str],
     options: BeamOptions,
     *,
     serving: bool = False,
-) -> Planned:
-    """Cuts the input into work units.
+) -> Opened:
+    """Opens the input; `batch.cut` makes work units of it.
 
     Args:
       spec: The declaration.
@@ -109,9 +126,11 @@ def planned(
       UsageError: If a glob matches nothing.
       DataError: If a file cannot be used.
     """
-    units = plan(inputs, spec, serving=serving)
-    completed = completed_options(options, units=len(units))
+    files = opened_files(inputs, spec, serving=serving)
+    completed = completed_options(options, units=unit_count(files))
+    said = one_unit_each(files)
+    if said:
+        _LOGGER.warning("%s", said)
     if runner_name(completed) != "DirectRunner":
-        units = as_seen_from_anywhere(units)
-    _LOGGER.info("planned: %d work units of %d files", len(units), len({u.file for u in units}))
-    return Planned(spec, units, completed)
+        files = [file.with_whole(as_seen_from_anywhere(file.whole)) for file in files]
+    return Opened(spec, files, completed)

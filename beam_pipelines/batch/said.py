@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 from skewless.beam_pipelines.rows.read_rows import rows_of
 from skewless.beam_pipelines.rows.seen_labels import count_labels, most_seen
-from skewless.beam_pipelines.sources import WorkUnit, plan
+from skewless.beam_pipelines.sources import WorkUnit
+from skewless.beam_pipelines.sources.opened import one_unit_each, unit_count
+from skewless.beam_pipelines.sources.plan import opened_files
 from skewless.schemas.records.manifest import Manifest
 from skewless.schemas.rows.raw_columns import RowColumns
 from skewless.schemas.spec.spec import Spec
@@ -23,16 +25,19 @@ def tell_dry_run(spec: Spec, inputs: Sequence[str], *, as_json: bool = False) ->
       UsageError: If a glob matches nothing.
       DataError: If a file cannot be used.
     """
-    units = plan(inputs, spec)
-    files = sorted({unit.file for unit in units})
+    opened = opened_files(inputs, spec)
+    files = sorted({file.whole.file for file in opened})
+    units, about = unit_count(opened), any(file.pieces for file in opened)
+    said = one_unit_each(opened)
     columns = RowColumns(spec).wanted
-    read, labels = _first_labels(spec, units[0]) if units and spec.label else (0, Counter())
+    read, labels = _first_labels(spec, opened[0].beginning) if spec.label else (0, Counter())
     if as_json:
         document = {
             "spec": spec.name,
             "features": len(spec.features),
             "files": files,
-            "work_units": len(units),
+            "work_units": units,
+            "one_unit_each": said or None,
             "columns": {
                 name: {"kind": column.kind, "multivalued": column.multivalued}
                 for name, column in columns.items()
@@ -44,8 +49,11 @@ def tell_dry_run(spec: Spec, inputs: Sequence[str], *, as_json: bool = False) ->
         return
     print(f"spec {spec.name}: {len(spec.features)} features, sound")
     print(
-        f"input: {len(files)} files in {len(units)} work units; every column the spec names is there"
+        f"input: {len(files)} files in {'about ' * about}{units} work units; every column the spec "
+        "names is there"
     )
+    if said:
+        print(said)
     for name, column in columns.items():
         print(f"  {name:<24} {column.kind}{', several a row' if column.multivalued else ''}")
     if labels:

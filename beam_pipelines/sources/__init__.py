@@ -1,6 +1,7 @@
 """Sources: files in, record batches out.
 
-`plan` turns globs into work units (a file, or a piece of one, with its first row number);
+`plan` turns globs into work units (a file, or a piece of one, with its first row number); a batch
+job has its workers look where big files may be cut (`cutting`, `batch.cut`).
 `read` turns one work unit into raw batches. Only units cross a Beam stage boundary, never rows.
 Every record of a unit is either in a batch or among its rejections, and its number does not
 depend on how the file was cut.

@@ -11,8 +11,8 @@ from skewless.beam_pipelines.sources.formats.csv_reader import read_csv
 from skewless.beam_pipelines.sources.formats.jsonl_reader import read_jsonl
 from skewless.beam_pipelines.sources.formats.parquet_reader import open_parquet, read_parquet
 from skewless.beam_pipelines.sources.formats.tfrecord_reader import read_tfrecord
+from skewless.beam_pipelines.sources.opened import delimiter
 from skewless.beam_pipelines.sources.place import at_rows
-from skewless.beam_pipelines.sources.plan import delimiter
 from skewless.beam_pipelines.sources.unchanged import while_unchanged
 from skewless.beam_pipelines.sources.units import RawBatch, WorkUnit
 from skewless.schemas.rows.raw_columns import RawColumn, RowColumns

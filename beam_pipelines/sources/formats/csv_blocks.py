@@ -10,6 +10,7 @@ end by `_Follower`, without being held.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import re
@@ -26,7 +27,7 @@ from skewless.beam_pipelines.sources.formats.text_blocks import (
     Block,
 )
 
-__all__ = ["blocks", "fields_of", "record_pattern", "records"]
+__all__ = ["blocks", "fields_of", "record_pattern", "records", "whole_records"]
 
 # A quote with no end so far behind its line is a slip of that line. There is no second one in the
 # text that was looked at for it: quotes that close nothing come in pairs there.
@@ -45,24 +46,40 @@ def blocks(chunks: Iterable[bytes], delimiter: str) -> Iterator[Block]:
     within `MAX_QUOTED_BYTES` of its line's end, or before the text ends, condemns its own line
     only: reading goes on at the next line.
     """
+    with contextlib.ExitStack() as asides:
+        yield from _blocks(iter(chunks), delimiter, asides)
+
+
+def _blocks(
+    source: Iterator[bytes], delimiter: str, asides: contextlib.ExitStack
+) -> Iterator[Block]:
     rest = b""
-    source = iter(chunks)
     ended = False
     while rest or not ended:
         if not ended:
             chunk = next(source, None)
             ended = chunk is None
             rest += chunk or b""
-        end, count = _whole_records(rest, delimiter, ended)
-        end, count = _up_to_the_first_long_one(rest, end, count, delimiter)
+        end, count = whole_records(rest, delimiter, ended)
         if end:
             yield Block(rest[:end], count)
             rest = rest[end:]
         if not rest or not (ended or len(rest) > MAX_RECORD_BYTES):
             continue
-        block, source = _Follower(delimiter).follow(itertools.chain((rest,), source))
+        block, source = _Follower(delimiter, asides).follow(itertools.chain((rest,), source))
         yield block
         rest, ended = b"", False
+
+
+def whole_records(data: bytes, delimiter: str, ended: bool) -> tuple[int, int]:
+    """Returns where the last whole record ends, before one that is too long, and how many there are.
+
+    Args:
+      data: Begins at a record.
+      delimiter: Between fields.
+      ended: Whether the text ends with it.
+    """
+    return _up_to_the_first_long_one(data, *_whole_records(data, delimiter, ended), delimiter)
 
 
 def records(data: bytes, delimiter: str) -> Iterator[bytes]:
@@ -108,7 +125,9 @@ class _Follower:
     out not to be closed, reading has to go on there.
     """
 
-    def __init__(self, delimiter: str) -> None:
+    def __init__(self, delimiter: str, asides: contextlib.ExitStack) -> None:
+        # Closes what is set aside once nobody reads on.
+        self._asides = asides
         self._separator = delimiter.encode()
         # Outside quotes only a line end and a quote at the start of a field matter.
         self._outside = re.compile(rb"\r\n?|\n|" + re.escape(self._separator) + rb'"')
@@ -136,6 +155,7 @@ class _Follower:
             head = head if len(head) >= KEPT_BYTES else (head + chunk)[:KEPT_BYTES]
             if aside is None and first_line is not None:
                 aside = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115
+                self._asides.enter_context(aside)
                 line = size + first_line
                 aside.write(chunk[first_line:])
             elif aside is not None:

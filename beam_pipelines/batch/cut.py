@@ -1,0 +1,137 @@
+"""Cutting a job's input into work units, by its workers where there is much to look through.
+
+    pieces -> scanned -> gathered by file -> joined -> cuts
+
+A worker looks through one piece; another joins those of a file. What reaches the command is a few
+numbers for each work unit, in a file that both see.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+from apache_beam.pvalue import AsSingleton
+
+from skewless.beam_pipelines.batch.plan import Opened, Planned
+from skewless.beam_pipelines.running.beam_internals import job_pipeline
+from skewless.beam_pipelines.running.checked_file import (
+    json_section,
+    read_checked,
+    read_json_section,
+    write_checked,
+)
+from skewless.beam_pipelines.running.local_runner import runner_name
+from skewless.beam_pipelines.sources.cutting.cuts import Cut
+from skewless.beam_pipelines.sources.cutting.joined import joined
+from skewless.beam_pipelines.sources.cutting.pieces import Piece
+from skewless.beam_pipelines.sources.cutting.scan import Scanned, scan
+from skewless.beam_pipelines.sources.opened import OpenedFile
+from skewless.beam_pipelines.sources.place import tells_its_place
+from skewless.beam_pipelines.sources.plan import cut_here, units_of
+from skewless.schemas.errors import DataError
+
+__all__ = ["PIECES_WORTH_PROCESSES", "cut"]
+
+_LOGGER = logging.getLogger(__name__)
+_FILE, _KIND = "cuts", "cuts"
+# On one machine threads look through a gigabyte in two seconds; to start and stop worker processes
+# takes ten. This is 6 GiB.
+PIECES_WORTH_PROCESSES = 200
+
+
+def cut(opened: Opened, staging: Path) -> Planned:
+    """Returns the job with its work units.
+
+    Args:
+      opened: The job.
+      staging: A directory that workers and command share.
+
+    Raises:
+      DataError: If a file cannot be read on, or workers do not see the directory.
+    """
+    files = opened.files
+    if _by_workers(opened.options, sum(len(file.pieces) for file in files)):
+        units = units_of(files, _cut_by_workers(files, opened.options, staging))
+    else:
+        units = units_of(files, cut_here(files))
+    _LOGGER.info("planned: %d work units of %d files", len(units), len(files))
+    return Planned(opened.spec, units, opened.options)
+
+
+def _by_workers(options: PipelineOptions, pieces: int) -> bool:
+    if runner_name(options) != "DirectRunner":
+        return pieces > 0
+    processes = options.view_as(DirectOptions).direct_running_mode == "multi_processing"
+    return processes and pieces >= PIECES_WORTH_PROCESSES
+
+
+def _cut_by_workers(
+    files: Sequence[OpenedFile], options: PipelineOptions, staging: Path
+) -> list[Sequence[Cut]]:
+    pieces = [
+        (place, number, piece, file.bytes)
+        for place, file in enumerate(files)
+        for number, piece in enumerate(file.pieces)
+    ]
+    path = staging / _FILE
+    with job_pipeline(options) as pipeline:
+        cuts = (
+            pipeline
+            | "Pieces" >> beam.Create(pieces)
+            | "SpreadPieces" >> beam.Reshuffle()
+            | "FindWhereRecordsEnd" >> beam.MapTuple(_scanned)
+            | "GatherPiecesOfFile" >> beam.GroupByKey()
+            | "JoinPiecesOfFile" >> beam.MapTuple(_joined)
+            | "GatherCuts" >> beam.combiners.ToList()
+        )
+        _ = (
+            pipeline
+            | "CutsFile" >> beam.Create([str(path)])
+            | "WriteCuts" >> beam.Map(_write, AsSingleton(cuts))
+        )
+    found = _read(path)
+    path.unlink()
+    return [found.get(place, file.cuts) for place, file in enumerate(files)]
+
+
+_Numbered = tuple[int, Piece, int, Scanned]
+
+
+def _scanned(place: int, number: int, piece: Piece, held: int) -> tuple[int, _Numbered]:
+    @tells_its_place
+    def look(_: object) -> Iterator[Scanned]:
+        yield scan(piece)
+
+    [found] = look(piece.whole)
+    return place, (number, piece, held, found)
+
+
+def _joined(place: int, scanned: Iterable[_Numbered]) -> tuple[int, list[Cut]]:
+    numbered = sorted(scanned, key=lambda entry: entry[0])
+    pieces, found = [entry[1] for entry in numbered], [entry[3] for entry in numbered]
+    return place, joined(pieces, found, numbered[0][2])
+
+
+def _write(path: str, cuts: Sequence[tuple[int, Sequence[Cut]]]) -> None:
+    write_checked(path, _KIND, [json_section(cuts)])
+
+
+def _read(path: Path) -> dict[int, list[Cut]]:
+    try:
+        [section] = read_checked(path, _KIND, [0])
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{path}: the pipeline ended and left no cuts; its workers must see the output's "
+            "directory: give --output on a file system that they share"
+        ) from error
+    return {
+        place: [
+            Cut(start, end, row, tuple((size, count, why) for size, count, why in stretches))
+            for start, end, row, stretches in cuts
+        ]
+        for place, cuts in read_json_section(section)
+    }
