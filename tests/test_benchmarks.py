@@ -166,7 +166,7 @@ def test_all_peers_and_ours_agree(rows: Path, capfd: pytest.CaptureFixture[str])
     assert (rows.parent / "results" / "preprocessing.json").exists()
 
 
-def test_ratios_compare_with_ours_at_the_nearest_size() -> None:
+def test_ratios_compare_with_ours_at_the_same_or_the_nearest_size() -> None:
     pytest.importorskip("psutil")
     from benchmarks.preprocessing.compare import _with_ratios
 
@@ -176,6 +176,7 @@ def test_ratios_compare_with_ours_at_the_nearest_size() -> None:
             "ours": name == "ours",
             "format": "csv",
             "rows": rows,
+            "wall": rows / 1_000 if name == "ours" else 100.0,
             "rows_per_second_flowing": speed,
         }
 
@@ -186,7 +187,9 @@ def test_ratios_compare_with_ours_at_the_nearest_size() -> None:
         entry("slow", 200_000, 10.0),
         entry("fast", 5_000_000, 80.0),
     ]
-    assert [e["ratio"] for e in _with_ratios(summaries)] == [None, 1.0, 1.0, 3.0, 0.5]
+    found = _with_ratios(summaries)
+    assert [entry["ratio"] for entry in found] == [None, 1.0, 1.0, 3.0, 0.5]
+    assert [entry["whole_ratio"] for entry in found] == [1.0, 1.0, 1.0, 2.0, None]
 
 
 @pytest.mark.slow

@@ -45,12 +45,11 @@ __all__ = ["main"]
 _SPEC = Path(__file__).with_name("reviews.yaml")
 _RESULTS = Path(__file__).parents[1] / "results"
 _FIXED_ROWS = 1_000
+_ROWS = "1000,20000,200000,1000000,5000000"
 _QUICK_ROWS = 5_000
-# The first is what peers are compared with. What workers cost to start shows in its fixed seconds,
-# which is why it is not left to the job to choose them.
+# The first is what peers are compared with: as a person types it.
 _OURS = (
-    "skewless, 2 processes=--direct_num_workers=2",
-    "skewless, 2 threads=--direct_num_workers=2 --direct_running_mode=multi_threading",
+    "skewless=",
     "skewless, 1 worker=--direct_num_workers=1",
 )
 # Above this many rows the reference in plain Python takes too long.
@@ -302,13 +301,17 @@ def _summary(runs: list[_Run], small: list[_Run], decoded: int) -> dict[str, Any
 
 
 def _with_ratios(summaries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Adds how many times as fast the first of ours is, at the size nearest to a peer's."""
+    """Adds the first of ours over each: whole seconds at its size, flowing speed at the nearest."""
     speed = "rows_per_second_flowing"
     ours = [entry for entry in summaries if entry["ours"]]
     first = [entry for entry in ours if entry["name"] == ours[0]["name"]]
     for summary in summaries:
         near = [entry for entry in first if entry["format"] == summary["format"] and entry[speed]]
-        summary["ratio"] = None
+        summary["ratio"] = summary["whole_ratio"] = None
+        for entry in first:
+            same = (entry["format"], entry["rows"]) == (summary["format"], summary["rows"])
+            if same and entry["wall"] and summary["wall"]:
+                summary["whole_ratio"] = entry["wall"] / summary["wall"]
         if near and summary[speed]:
             nearest = min(near, key=lambda entry: abs(entry["rows"] - summary["rows"]))
             summary["ratio"] = nearest[speed] / summary[speed]
@@ -373,7 +376,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rows", help="comma-separated (default: 200000,1000000)")
+    parser.add_argument("--rows", help=f"comma-separated (default: {_ROWS})")
     parser.add_argument("--formats", help="comma-separated: parquet, csv (default: both)")
     parser.add_argument(
         "--repeat",
@@ -385,8 +388,7 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--ours",
         action="append",
         metavar="NAME=ARGUMENTS",
-        help="our job with arguments of its own; repeat to compare (default: 2 processes, 2 threads, "
-        "1 worker; with --quick as it chooses)",
+        help="our job with arguments of its own; repeat to compare (default: as it chooses, and 1 worker)",
     )
     parser.add_argument(
         "--slow-rows",
@@ -408,9 +410,9 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     unknown = set(filter(None, asked.peers.split(","))) - set(_PEERS)
     if unknown:
         parser.error(f"--peers: {', '.join(sorted(unknown))}; expected some of {', '.join(_PEERS)}")
-    asked.rows = asked.rows or (str(_QUICK_ROWS) if asked.quick else "200000,1000000")
+    asked.rows = asked.rows or (str(_QUICK_ROWS) if asked.quick else _ROWS)
     asked.formats = asked.formats or ("parquet" if asked.quick else "parquet,csv")
-    asked.ours = asked.ours or (["skewless="] if asked.quick else _OURS)
+    asked.ours = asked.ours or (_OURS[:1] if asked.quick else _OURS)
     asked.repeat = asked.repeat or (1 if asked.quick else 3)
     # Figures of a quick run are no results.
     asked.results = asked.results or (asked.data / "results" if asked.quick else _RESULTS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,20 @@ _HEADINGS = {
     "format": "format",
     "rows": "rows",
     "wall": "wall s",
-    "fixed": "fixed s",
+    "cpu_seconds": "CPU s",
+    "whole_ratio": "ours / it",
+    "peak_gigabytes": "peak GB",
     "first_record": "1st rec s",
     "rows_per_second": "rows/s",
-    "rows_per_second_flowing": "rows/s flowing",
     "megabytes_per_second": "MB/s",
-    "cpu_seconds": "CPU s",
+    "rows_per_second_flowing": "rows/s flowing",
     "cpu_per_million_flowing": "CPU s/M flowing",
-    "peak_gigabytes": "peak GB",
-    "ratio": "ours / it",
+    "ratio": "ours / it flowing",
     "rows_kept": "rows in = out",
     "right": "right",
 }
 _OURS, _PEERS = "#1b6ca8", "#b8c4ce"
+_LINES = ("-", "--", ":", "-.")
 
 
 def table(summaries: Sequence[Summary], memory: str) -> str:
@@ -45,18 +46,19 @@ def table(summaries: Sequence[Summary], memory: str) -> str:
     text.insert(1, "-" * max(map(len, text)))
     text += [
         "",
-        "fixed: the same job over 1,000 rows, which flowing figures leave out. ours / it: flowing",
-        "rows/s of ours, at the size nearest to this run's, over this run's. MB/s: of decoded input.",
+        "wall, CPU: of the whole command. ours / it: wall seconds of ours over this run's, at as many rows;",
+        "flowing: rows/s of ours over this run's, at the nearest size, without what the same job takes over",
+        "1,000 rows. MB/s: of decoded input.",
         f"peak: greatest {memory} of all processes together.",
     ]
     return "\n".join(text)
 
 
 def chart(summaries: Sequence[Summary], path: Path) -> None:
-    """Draws speed and peak memory as horizontal bars; one PNG and one SVG beside it.
+    """Draws whole commands' seconds by rows, and the largest runs' memory; a PNG and an SVG beside it.
 
     Args:
-      summaries: As for `table`; of each name and format, the largest run is drawn.
+      summaries: As for `table`.
       path: Of the PNG.
 
     Raises:
@@ -67,50 +69,58 @@ def chart(summaries: Sequence[Summary], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    largest: dict[tuple[str, str], Summary] = {}
-    for summary in summaries:
-        place = (summary["format"], summary["name"])
-        if summary["wall"] is not None and (
-            place not in largest or summary["rows"] > largest[place]["rows"]
-        ):
-            largest[place] = summary
-    formats = list(dict.fromkeys(kind for kind, _ in largest))
+    sound = [summary for summary in summaries if summary["wall"] is not None]
+    formats = list(dict.fromkeys(summary["format"] for summary in sound))
     figure, axes = plt.subplots(
-        len(formats), 2, figsize=(11, 0.8 + 2.6 * len(formats)), squeeze=False, sharey="row"
+        len(formats), 2, figsize=(11, 0.8 + 3.2 * len(formats)), squeeze=False
     )
-    for (speed, memory), kind in zip(axes, formats, strict=True):
-        drawn = [summary for (found, _), summary in largest.items() if found == kind]
-        drawn.sort(key=_speed)
-        names = [f"{summary['name']} ({_count(summary['rows'])})" for summary in drawn]
-        colours = [_OURS if summary["ours"] else _PEERS for summary in drawn]
-        for axis, values, title, shown in (
-            (
-                speed,
-                [_speed(s) / 1000 for s in drawn],
-                "thousand rows/s, start-up left out",
-                "{:,.1f}",
-            ),
-            (
-                memory,
-                [s["peak_gigabytes"] for s in drawn],
-                "peak memory of all processes, GB",
-                "{:.1f}",
-            ),
-        ):
-            bars = axis.barh(names, values, color=colours)
-            axis.bar_label(bars, [shown.format(value) for value in values], padding=3, fontsize=9)
-            axis.set_title(f"{kind.upper()}: {title}", fontsize=10, loc="left")
-            axis.margins(x=0.14)
-            axis.spines[["top", "right", "bottom"]].set_visible(False)
-            axis.tick_params(bottom=False, labelbottom=False, left=False, labelsize=9)
+    for (seconds, memory), kind in zip(axes, formats, strict=True):
+        by_name: dict[str, list[Summary]] = {}
+        for summary in sound:
+            if summary["format"] == kind:
+                by_name.setdefault(summary["name"], []).append(summary)
+        _draw_seconds(seconds, by_name)
+        seconds.set_title(f"{kind.upper()}: seconds of the whole command", fontsize=10, loc="left")
+        _draw_memory(memory, by_name)
+        memory.set_title("peak memory of all processes, GB", fontsize=10, loc="left")
     figure.tight_layout()
     figure.savefig(path, dpi=150)
     figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
     plt.close(figure)
 
 
-def _speed(summary: Summary) -> float:
-    return float(summary["rows_per_second_flowing"] or summary["rows_per_second"] or 0.0)
+def _draw_seconds(axis: Any, by_name: Mapping[str, Sequence[Summary]]) -> None:
+    for place, (name, runs) in enumerate(by_name.items()):
+        runs = sorted(runs, key=lambda run: run["rows"])
+        ours = runs[0]["ours"]
+        axis.plot(
+            [run["rows"] for run in runs],
+            [run["wall"] for run in runs],
+            color=_OURS if ours else "#5c6b77",
+            linewidth=2.2 if ours else 1.2,
+            linestyle=_LINES[place % len(_LINES)],
+            marker="o",
+            markersize=3.5,
+            label=name,
+        )
+    axis.set(xscale="log", yscale="log", xlabel="rows")
+    axis.legend(fontsize=8, frameon=False)
+    axis.grid(alpha=0.3)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_memory(axis: Any, by_name: Mapping[str, Sequence[Summary]]) -> None:
+    largest = [max(runs, key=lambda run: run["rows"]) for runs in by_name.values()]
+    largest.sort(key=lambda run: run["peak_gigabytes"], reverse=True)
+    bars = axis.barh(
+        [f"{run['name']} ({_count(run['rows'])})" for run in largest],
+        [run["peak_gigabytes"] for run in largest],
+        color=[_OURS if run["ours"] else _PEERS for run in largest],
+    )
+    axis.bar_label(bars, [f"{run['peak_gigabytes']:.1f}" for run in largest], padding=3, fontsize=9)
+    axis.margins(x=0.14)
+    axis.spines[["top", "right", "bottom"]].set_visible(False)
+    axis.tick_params(bottom=False, labelbottom=False, left=False, labelsize=9)
 
 
 def _count(rows: int) -> str:
