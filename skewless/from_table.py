@@ -175,7 +175,7 @@ def _declaration(
         return found
     from skewless.first_spec import guessed
 
-    tell("init", f"a first spec, left at {path}")
+    tell("init", f"a first spec for {path}")
     # Half of it would be used as it is by the next job.
     write_whole(path, guessed(globs, label))
     return load(path)
