@@ -110,7 +110,8 @@ def stream(parser: argparse.ArgumentParser) -> None:
         "--source",
         required=True,
         metavar="URI",
-        help="dir:///path/*.jsonl (new files, each once; quote it), kafka://broker:9092/topic or "
+        help="dir:///path/*.jsonl or s3://bucket/*.jsonl (new files, each once; quote it), "
+        "kafka://broker:9092/topic or "
         "pubsub://project/topic",
     )
     parser.add_argument(
@@ -137,7 +138,7 @@ def stream(parser: argparse.ArgumentParser) -> None:
         "--until-idle",
         type=float,
         metavar="SECONDS",
-        help="end when no new file came for so long, all windows written (files only)",
+        help="end when nothing new came for so long, all windows written (on this machine)",
     )
     _compression(parser)
     _drift(parser)

@@ -33,7 +33,7 @@ from skewless.beam_pipelines.statistics.drift import load_reference
 from skewless.beam_pipelines.streaming.drift_gate import DriftGate
 from skewless.beam_pipelines.streaming.event_time import SECOND, Windowing, parse_duration
 from skewless.beam_pipelines.streaming.leftovers import remove_leftovers
-from skewless.beam_pipelines.streaming.local import stream_files
+from skewless.beam_pipelines.streaming.local import FileFeed, stream_here
 from skewless.beam_pipelines.streaming.segments import StreamJob
 from skewless.beam_pipelines.streaming.source_uri import Source, parse_source
 from skewless.beam_pipelines.streaming.steps import (
@@ -43,6 +43,7 @@ from skewless.beam_pipelines.streaming.steps import (
     SealPanes,
     WriteMessages,
 )
+from skewless.beam_pipelines.streaming.topics import TopicFeed
 from skewless.beam_pipelines.transform.fitted_transform import check_fitted, write_declaration
 from skewless.beam_pipelines.transform.record_entries import record_entries
 from skewless.schemas.ending import run_module
@@ -84,7 +85,7 @@ def stream(
       windowing: How rows fall into windows.
       format: What a message of a queue is.
       compression: Of the records.
-      until_idle: Ends when no file came for so many seconds; this machine only.
+      until_idle: Ends when nothing came for so many seconds; this machine only.
       expansion_service: Of Kafka's transforms, where it is not to be started here.
       committed: Called with the folder and manifest of each finished pane; False ends the stream.
       options: Beam's.
@@ -112,7 +113,12 @@ def stream(
         return committed(folder, WindowManifest.model_validate_json(path.read_text("utf-8")))
 
     if local:
-        stream_files(job, origin.place, options, until_idle=until_idle, committed=tell)
+        feed = (
+            TopicFeed(job, origin, format, options)
+            if origin.kind == "kafka"
+            else FileFeed(job, origin.place, options)
+        )
+        stream_here(job, feed, until_idle=until_idle, committed=tell)
     else:
         remove_leftovers(directory)
         beam_options.view_as(StandardOptions).streaming = True
@@ -219,19 +225,19 @@ def _from_pubsub(pipeline: beam.Pipeline, source: Source) -> beam.PCollection:
 
 
 def _check(source: Source, local: bool, until_idle: float | None) -> None:
-    if local and source.kind != "dir":
+    if local and source.kind == "pubsub":
         raise UsageError(
-            f"--source {source.name}: reading a queue takes a runner with checkpoints "
-            "(--runner=FlinkRunner …, see docs/streaming.md); on this machine alone stream dir:// files"
+            f"--source {source.name}: reading Pub/Sub takes a runner with checkpoints (see "
+            "docs/streaming.md); on this machine alone stream files or kafka://"
         )
     if not local and source.kind == "dir":
         raise UsageError(
-            f"--source dir://{source.place}: files are streamed on this machine, by the local runner; "
+            f"--source {source.name}: files are streamed on this machine, by the local runner; "
             "leave --runner out, or use `skewless preprocess` on the cluster"
         )
     if not local and until_idle is not None:
         raise UsageError(
-            "--until-idle is for files; end a cluster's job with a savepoint that drains it"
+            "--until-idle is for this machine; end a cluster's job with a savepoint that drains it"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
@@ -599,6 +601,7 @@ def test_durations() -> None:
 
 def test_sources() -> None:
     assert parse_source("dir:///data/*.jsonl") == Source("dir", "/data/*.jsonl")
+    assert parse_source("s3://bucket/in/*.jsonl") == Source("dir", "s3://bucket/in/*.jsonl")
     assert parse_source("kafka://host:9092/topic") == Source("kafka", "host:9092", "topic")
     assert parse_source("pubsub://project/topic") == Source("pubsub", "project", "topic")
     for given in ("kafak://host/topic", "/data/*.jsonl", "kafka://host", "kafka://h/a/b", "dir://"):
@@ -614,9 +617,9 @@ FLINK = ["--runner=FlinkRunner"]
 @pytest.mark.parametrize(
     ("source", "options", "message"),
     [
-        ("kafka://localhost/topic", [], "takes a runner with checkpoints"),
+        ("pubsub://project/topic", [], "takes a runner with checkpoints"),
         ("dir:///data/*.jsonl", FLINK, "files are streamed on this machine"),
-        ("kafka://localhost/topic", FLINK, "--until-idle is for files"),
+        ("kafka://localhost/topic", FLINK, "--until-idle is for this machine"),
     ],
 )
 def test_source_and_runner_must_go_together(
@@ -717,3 +720,28 @@ def test_drift_against_the_training_rows(
     [message] = messages
     assert message["folder"] == "window=2026-01-01T00:01:00Z"
     assert message["drift"] == other
+
+
+def test_objects_of_a_bucket_are_files(shop: DataSet, rows: list[Row], tmp_path: Path) -> None:
+    bucket = f"memory://{uuid.uuid4().hex}/in"
+    for name, some in (("a", rows[:70]), ("b", rows[70:100])):
+        with fsspec.open(f"{bucket}/{name}.jsonl", "wt") as file:
+            file.writelines(f"{json.dumps(row)}\n" for row in some)
+    stream(
+        shop.spec,
+        f"{bucket}/*.jsonl",
+        shop.directory / "transform",
+        tmp_path / "out",
+        MINUTES,
+        until_idle=0,
+    )
+    files = [write(tmp_path / "a.jsonl", rows[:100])]
+    assert records_in(tmp_path / "out") == batch_records(shop, files, tmp_path / "batch")
+    sources = [
+        json.loads((tmp_path / "out" / folder / SOURCES).read_text(encoding="utf-8"))
+        for folder, _ in finished_panes(tmp_path / "out")
+    ]
+    assert {name for held in sources for name in held} == {
+        f"{bucket}/a.jsonl",
+        f"{bucket}/b.jsonl",
+    }

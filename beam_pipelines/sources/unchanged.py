@@ -12,7 +12,7 @@ from skewless.schemas.errors import DataError
 from skewless.schemas.storage.location import Location
 from skewless.schemas.storage.rows import input_path, size_and_version
 
-__all__ = ["state_of", "while_unchanged"]
+__all__ = ["last_changed", "state_of", "while_unchanged"]
 
 
 def state_of(file: str) -> FileState | None:
@@ -25,6 +25,18 @@ def state_of(file: str) -> FileState | None:
         return FileState(int(system.size(file)), float(system.last_updated(file)))
     except Exception:  # Beam wraps every filesystem's own errors differently
         return None
+
+
+def last_changed(file: str) -> float:
+    """Returns when the file was written last, in seconds since 1970.
+
+    Raises:
+      OSError: If it is gone.
+    """
+    place = input_path(file)
+    if isinstance(place, Location):
+        return float(place.system.modified(place.path).timestamp())
+    return float(FileSystems.last_updated(place))
 
 
 def while_unchanged(unit: WorkUnit, batches: Iterator[RawBatch]) -> Iterator[RawBatch]:

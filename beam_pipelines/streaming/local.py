@@ -1,10 +1,10 @@
-"""A stream of files on this machine: rounds of batch work between which the windows are kept here.
+"""A stream on this machine: rounds of batch work between which the windows are kept here.
 
-Beam's local runner reads no unbounded sources. So each round looks for new files, writes their
+Beam's local runner reads no unbounded sources. So each round looks for new files or messages, writes their
 segments with a bounded pipeline, and seals and commits the panes whose time has come. Event time
 moves on with the rows, and with the clock while none come.
 
-A run that was ended begins anew by reading all files, but for the rows that finished panes hold:
+A run that was ended begins anew by reading all there is, but for the rows that finished panes hold:
 those are named in each pane's `sources.json`.
 """
 
@@ -15,34 +15,25 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
-import apache_beam as beam
-from apache_beam.pvalue import AsSingleton
-
-from skewless.beam_pipelines.running.beam_internals import job_pipeline
-from skewless.beam_pipelines.running.checked_file import (
-    json_section,
-    read_checked,
-    read_json_section,
-    write_checked,
-)
-from skewless.beam_pipelines.running.local_runner import BeamOptions, completed_options
+from skewless.beam_pipelines.running.local_runner import BeamOptions
 from skewless.beam_pipelines.sources import matched, plan
 from skewless.beam_pipelines.streaming.event_time import SECOND
 from skewless.beam_pipelines.streaming.leftovers import SOURCES
 from skewless.beam_pipelines.streaming.panes import commit_pane, seal_pane
+from skewless.beam_pipelines.streaming.rounds import Done, run_round
 from skewless.beam_pipelines.streaming.segments import PENDING, Segment, StreamJob
 from skewless.beam_pipelines.streaming.steps import WriteFiles
 from skewless.schemas.errors import AccountingError
 from skewless.schemas.records.windows import finished_panes
 
-__all__ = ["FilePoll", "stream_files"]
+__all__ = ["Feed", "FileFeed", "FilePoll", "stream_here"]
 
 # About 2 GB a round, so that a backlog does not wait for its last file.
 _ROUND_FILES = 64
-_KIND = "round"
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -92,24 +83,71 @@ class FilePoll:
         return bool(self._seen)
 
 
-def stream_files(
+class Feed(Protocol):
+    """What a stream's rows come from, in bounded rounds.
+
+    Attributes:
+      clock: How far event time has come by the rows.
+      waiting: Whether there is more that is not yet to be read.
+    """
+
+    clock: int
+
+    @property
+    def waiting(self) -> bool: ...
+
+    def round(self, done: Done) -> list[Segment] | None:
+        """Writes the segments of what is new; None where nothing is.
+
+        Args:
+          done: By file or partition, the closed ranges of records that finished panes hold.
+        """
+
+
+class FileFeed:
+    """New files that match a glob."""
+
+    def __init__(self, job: StreamJob, pattern: str, options: BeamOptions) -> None:
+        self._job = job
+        self._options = options
+        self._poll = FilePoll(pattern)
+        self.clock = 0
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there are files that were seen and not yet given out."""
+        return self._poll.waiting
+
+    def round(self, done: Done) -> list[Segment] | None:
+        """Writes the segments of new files; None where there are none."""
+        new = self._poll.new(_ROUND_FILES)
+        if not new:
+            return None
+        # Forced into one split, a row needs no split column: a stream has no splits.
+        units = plan([f"train={path}" for path in new], self._job.spec)
+        write = WriteFiles(self._job, self.clock, done)
+        segments = [Segment(**found) for found in run_round(self._job, units, write, self._options)]
+        self.clock = max([self.clock, *(segment.latest for segment in segments)])
+        _LOGGER.info("read: %d files, %s rows", len(new), f"{sum(s.read for s in segments):,}")
+        return segments
+
+
+def stream_here(
     job: StreamJob,
-    pattern: str,
-    options: BeamOptions,
+    feed: Feed,
     *,
     until_idle: float | None,
     committed: Callable[[str], bool],
     poll: float = 1.0,
 ) -> None:
-    """Streams new files until they stop coming, or without end.
+    """Streams what a feed gives until it stops, or without end.
 
     Args:
-      job: What to do with their rows.
-      pattern: A glob.
-      options: Beam's, for the rounds.
-      until_idle: Ends after so many seconds without a new file, all windows written; None goes on.
+      job: What to do with the rows.
+      feed: Gives them.
+      until_idle: Ends after so many seconds without anything new, all windows written; None goes on.
       committed: Called with each pane's folder; ends the stream when it returns False.
-      poll: Seconds between looks for new files.
+      poll: Seconds between looks for something new.
 
     Raises:
       AccountingError: If rows are lost.
@@ -117,22 +155,19 @@ def stream_files(
     pending = Path(job.directory) / PENDING
     shutil.rmtree(pending, ignore_errors=True)
     windows = _Windows(job, committed)
-    files = FilePoll(pattern)
-    clock, idle_since = 0, time.monotonic()
+    idle_since = time.monotonic()
     while True:
-        new = files.new(_ROUND_FILES)
+        segments = feed.round(windows.done)
         idle = time.monotonic() - idle_since
-        if new:
-            segments = _write(job, new, clock, windows.done, options)
+        if segments is not None:
             windows.add(segments)
-            clock = max([clock, *(segment.latest for segment in segments)])
             idle_since = time.monotonic()
-        elif not files.waiting and until_idle is not None and idle >= until_idle:
+        elif not feed.waiting and until_idle is not None and idle >= until_idle:
             break
         waited = time.monotonic() - idle_since
-        if not windows.close(clock + round(waited * SECOND)):
+        if not windows.close(feed.clock + round(waited * SECOND)):
             return
-        if not new:
+        if segments is None:
             time.sleep(poll)
     if windows.close_all():
         shutil.rmtree(pending, ignore_errors=True)
@@ -189,47 +224,10 @@ class _Windows:
         return True
 
 
-def _write(
-    job: StreamJob,
-    files: Sequence[str],
-    clock: int,
-    done: dict[str, list[list[int]]],
-    options: BeamOptions,
-) -> list[Segment]:
-    """Writes the segments of some files with a bounded pipeline."""
-    # Forced into one split, a row needs no split column: a stream has no splits.
-    units = plan([f"train={path}" for path in files], job.spec)
-    outcome = Path(job.directory) / PENDING / "round"
-    outcome.parent.mkdir(parents=True, exist_ok=True)
-    with job_pipeline(completed_options(options, units=len(units))) as pipeline:
-        segments = (
-            pipeline
-            | "WorkUnits" >> beam.Create(units)
-            | "Spread" >> beam.Reshuffle()
-            | "WriteFiles" >> beam.ParDo(WriteFiles(job, clock, done))
-            | "Gather" >> beam.combiners.ToList()
-        )
-        _ = (
-            pipeline
-            | "Outcome" >> beam.Create([str(outcome)])
-            | "WriteOutcome"
-            >> beam.Map(
-                lambda path, found: write_checked(
-                    path, _KIND, [json_section([asdict(segment) for segment in found])]
-                ),
-                found=AsSingleton(segments),
-            )
-        )
-    [section] = read_checked(outcome, _KIND, [0])
-    found = [Segment(**segment) for segment in read_json_section(section)]
-    _LOGGER.info("read: %d files, %s rows", len(files), f"{sum(s.read for s in found):,}")
-    return found
-
-
-def _finished(job: StreamJob) -> tuple[dict[int, _Window], dict[str, list[list[int]]]]:
+def _finished(job: StreamJob) -> tuple[dict[int, _Window], Done]:
     """Returns the windows that have panes, and by file the ranges of records that they hold."""
     windows: dict[int, _Window] = {}
-    done: dict[str, list[list[int]]] = {}
+    done: Done = {}
     for folder, manifest in finished_panes(job.directory):
         start = round(manifest.start.timestamp()) * SECOND
         windows.setdefault(start, _Window()).panes.append(manifest.id)

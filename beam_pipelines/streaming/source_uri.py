@@ -1,6 +1,7 @@
 """Sources of a stream: what `--source` names.
 
 dir:///path/*.jsonl      new files, each once; the format by its ending, as for `preprocess`
+s3:// gs:// az://         the same in a bucket
 kafka://broker/topic     messages, a row each
 pubsub://project/topic   messages, a row each
 """
@@ -17,9 +18,12 @@ __all__ = ["Source", "parse_source"]
 
 _SHAPES = {
     "dir": "dir:///path/*.jsonl",
+    "s3": "s3://bucket/path/*.jsonl",
     "kafka": "kafka://broker:9092/topic",
     "pubsub": "pubsub://project/topic",
 }
+# Schemes of files that are named by their URI.
+_BUCKETS = ("s3", "gs", "az", "memory")
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ def parse_source(given: str) -> Source:
       UsageError: If it is not one of the shapes above.
     """
     scheme, separator, rest = given.partition("://")
+    if scheme in _BUCKETS and rest:
+        return Source("dir", given)
     if not separator or scheme not in _SHAPES:
         raise UsageError(
             f"--source {given}: expected {', '.join(_SHAPES.values())}{nearest(scheme, _SHAPES)}"

@@ -13,7 +13,6 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 from apache_beam.coders import PickleCoder
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import (
     BagStateSpec,
@@ -29,6 +28,7 @@ from skewless.beam_pipelines.sources import RawBatch, Rejected, WorkUnit, read
 from skewless.beam_pipelines.sources.formats.jsonl_reader import parse_lines
 from skewless.beam_pipelines.sources.formats.tfrecord_reader import decode_examples
 from skewless.beam_pipelines.sources.place import tells_its_place
+from skewless.beam_pipelines.sources.unchanged import last_changed
 from skewless.beam_pipelines.streaming.event_time import SECOND
 from skewless.beam_pipelines.streaming.leftovers import in_ranges
 from skewless.beam_pipelines.streaming.panes import SealedPane, commit_pane, seal_pane
@@ -41,17 +41,20 @@ from skewless.beam_pipelines.streaming.segments import (
 )
 
 __all__ = [
+    "BATCH_ROWS",
     "CommitPanes",
     "Message",
+    "MessageFormat",
     "SealPanes",
     "WriteFiles",
     "WriteMessages",
     "parse_messages",
     "without_rows",
+    "write_messages",
 ]
 
 MessageFormat = Literal["json", "example"]
-_BATCH_ROWS = 8192
+BATCH_ROWS = 8192
 _BLANK = b" \t\r\n"
 UNNUMBERED = -1
 
@@ -85,7 +88,7 @@ class WriteFiles(beam.DoFn):
     @tells_its_place
     def process(self, unit: WorkUnit) -> Iterator[Segment]:
         """Writes one unit."""
-        changed = round(FileSystems.last_updated(unit.file) * SECOND)
+        changed = round(last_changed(unit.file) * SECOND)
         spec = self._job.spec
         for batch in read(unit, spec, stream_columns(self._job), contents=spec.key is None):
             batch = without_rows(batch, self._done.get(unit.file, ()))
@@ -117,7 +120,7 @@ class WriteMessages(beam.DoFn):
         """Gathers a message."""
         waiting = self._waiting.setdefault(message.source, [])
         waiting.append((message, timestamp.micros))
-        if len(waiting) >= _BATCH_ROWS:
+        if len(waiting) >= BATCH_ROWS:
             yield from self._write(self._waiting.pop(message.source))
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
@@ -129,18 +132,24 @@ class WriteMessages(beam.DoFn):
         self._waiting = {}
 
     def _write(self, waiting: list[tuple[Message, int]]) -> list[Segment]:
-        numbered = waiting[0][0].number != UNNUMBERED
-        if numbered:
-            waiting.sort(key=lambda entry: entry[0].number)
-        messages = [
-            message if numbered else replace(message, number=place)
-            for place, (message, _) in enumerate(waiting, 1)
-        ]
-        numbers = np.array([message.number for message in messages], np.int64)
-        times = np.array([time for _, time in waiting], np.int64)
-        batch = parse_messages(messages, self._job, self._format)
-        arrivals = Arrivals(numbers, times, own=True, numbered=numbered)
-        return write_segments(self._job, batch, arrivals)
+        return write_messages(waiting, self._job, self._format)
+
+
+def write_messages(
+    waiting: list[tuple[Message, int]], job: StreamJob, format: MessageFormat
+) -> list[Segment]:
+    """Writes messages of one source, at least one, each with its time, as segments."""
+    numbered = waiting[0][0].number != UNNUMBERED
+    if numbered:
+        waiting.sort(key=lambda entry: entry[0].number)
+    messages = [
+        message if numbered else replace(message, number=place)
+        for place, (message, _) in enumerate(waiting, 1)
+    ]
+    numbers = np.array([message.number for message in messages], np.int64)
+    times = np.array([time for _, time in waiting], np.int64)
+    batch = parse_messages(messages, job, format)
+    return write_segments(job, batch, Arrivals(numbers, times, own=True, numbered=numbered))
 
 
 def parse_messages(messages: Sequence[Message], job: StreamJob, format: MessageFormat) -> RawBatch:

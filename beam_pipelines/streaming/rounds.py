@@ -1,0 +1,67 @@
+"""A round of a stream on this machine: one bounded pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import apache_beam as beam
+from apache_beam.pvalue import AsSingleton
+
+from skewless.beam_pipelines.running.beam_internals import job_pipeline
+from skewless.beam_pipelines.running.checked_file import (
+    json_section,
+    read_checked,
+    read_json_section,
+    write_checked,
+)
+from skewless.beam_pipelines.running.local_runner import BeamOptions, completed_options
+from skewless.beam_pipelines.streaming.segments import PENDING, StreamJob
+
+__all__ = ["Done", "run_round"]
+
+_KIND = "round"
+# By file or partition, closed ranges of record numbers, sorted.
+Done: TypeAlias = dict[str, list[list[int]]]
+
+
+def run_round(
+    job: StreamJob, work: Sequence[Any], write: beam.DoFn, options: BeamOptions
+) -> list[dict[str, Any]]:
+    """Does a round's work by workers.
+
+    Args:
+      job: Whose directory workers and command share.
+      work: Descriptors, one for a worker at a time.
+      write: Yields dataclasses of numbers and names for each.
+      options: Beam's.
+
+    Returns:
+      The fields of all that was yielded.
+    """
+    outcome = Path(job.directory) / PENDING / "round"
+    outcome.parent.mkdir(parents=True, exist_ok=True)
+    with job_pipeline(completed_options(options, units=len(work))) as pipeline:
+        found = (
+            pipeline
+            | "Work" >> beam.Create(work)
+            | "Spread" >> beam.Reshuffle()
+            | "Write" >> beam.ParDo(write)
+            | "Gather" >> beam.combiners.ToList()
+        )
+        _ = (
+            pipeline
+            | "Outcome" >> beam.Create([str(outcome)])
+            | "WriteOutcome"
+            >> beam.Map(
+                lambda path, found: write_checked(
+                    path, _KIND, [json_section([asdict(entry) for entry in found])]
+                ),
+                found=AsSingleton(found),
+            )
+        )
+    [section] = read_checked(outcome, _KIND, [0])
+    documents: list[dict[str, Any]] = read_json_section(section)
+    return documents

@@ -1,0 +1,127 @@
+"""A Kafka topic streamed on this machine, by rounds: a real broker, and a command that is killed."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from skewless.beam_pipelines.stream import stream
+from skewless.beam_pipelines.streaming import topics
+from skewless.beam_pipelines.streaming.event_time import SECOND, Windowing
+from skewless.beam_pipelines.streaming.leftovers import SOURCES
+from skewless.beam_pipelines.streaming.topics import first_missing
+from skewless.schemas.errors import UsageError
+from skewless.schemas.records.windows import finished_panes
+from tests.cluster import BROKER, ROOT, produce, script, within
+from tests.conftest import DataSet
+from tests.test_stream import Row, batch_records, records_in, rows, write
+
+__all__ = ["rows"]
+
+
+def test_the_first_offset_that_no_window_holds() -> None:
+    held = [[0, 4], [5, 9], [12, 20]]
+    assert [first_missing(begin, held) for begin in (0, 7, 10, 12, 30)] == [10, 10, 10, 21, 30]
+    assert first_missing(3, []) == 3
+
+
+def test_no_broker_is_told_in_a_line(
+    shop: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topics, "_ANSWER_SECONDS", 0.3)
+    transform = shop.directory / "transform"
+    with pytest.raises(UsageError, match=r"--source kafka://localhost:1/t: the broker does not"):
+        stream(shop.spec, "kafka://localhost:1/t", transform, tmp_path / "out", Windowing(SECOND))
+
+
+@pytest.mark.kafka
+def test_a_topic_that_is_not_there_is_refused(shop: DataSet, kafka: None, tmp_path: Path) -> None:
+    transform = shop.directory / "transform"
+    with pytest.raises(UsageError, match="the broker has no topic 'not-there'"):
+        stream(
+            shop.spec, f"kafka://{BROKER}/not-there", transform, tmp_path / "o", Windowing(SECOND)
+        )
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_a_killed_command_is_gone_on_with(
+    shop: DataSet,
+    rows: list[Row],
+    kafka: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    topic, output = f"rounds-{uuid.uuid4().hex[:8]}", tmp_path / "windows"
+    script("kafka", "topic", topic, "--partitions", "2")
+    sent: list[Row] = []
+    ended = threading.Event()
+
+    def messages() -> Iterator[str]:
+        for number in itertools.count():
+            if ended.is_set():
+                return
+            row = {**rows[number % len(rows)], "id": f"k{number}", "at": int(time.time() * 1000)}
+            if number % 97 == 0:
+                row["age"] = "old"
+            sent.append(row)
+            yield json.dumps(row)
+
+    sender = threading.Thread(target=produce, args=(topic, messages()), kwargs={"rate": 100})
+    sender.start()
+    try:
+        # Killed wherever it is then: in a round, while panes are written, or between.
+        _killed_after(2, shop, topic, output, tmp_path / "command.log")
+    finally:
+        ended.set()
+        sender.join()
+    before = {folder: manifest.id for folder, manifest in finished_panes(output)}
+    # Several rounds, of some partitions less than there is.
+    monkeypatch.setattr(topics, "_ROUND_MESSAGES", 300)
+    transform, windowing = shop.directory / "transform", Windowing(2 * SECOND, column="at")
+    stream(shop.spec, f"kafka://{BROKER}/{topic}", transform, output, windowing, until_idle=1.5)
+    after = dict(finished_panes(output))
+    assert {folder: after[folder].id for folder in before} == before
+    assert sum(manifest.rows.read for manifest in after.values()) == len(sent)
+    write(tmp_path / "sent.jsonl", sent)
+    assert records_in(output) == batch_records(shop, [tmp_path / "sent.jsonl"], tmp_path / "batch")
+    offsets: Counter[tuple[str, int]] = Counter()
+    for folder in after:
+        for source, ranges in json.loads((output / folder / SOURCES).read_text()).items():
+            offsets.update((source, n) for first, last in ranges for n in range(first, last + 1))
+    assert offsets.total() == len(sent)
+    assert set(offsets.values()) == {1}
+    print(f"{len(sent)} rows sent, {len(after)} panes, {len(before)} of them before the last start")
+
+
+def _killed_after(panes: int, shop: DataSet, topic: str, output: Path, log: Path) -> None:
+    """Starts the command; kills it, and its workers, once there are so many panes."""
+    command = [
+        *(sys.executable, "-m", "skewless", "stream", str(shop.directory / "spec.yaml")),
+        f"--source=kafka://{BROKER}/{topic}",
+        f"--transform={shop.directory / 'transform'}",
+        f"--output={output}",
+        *("--window=2s", "--timestamp-column=at", "--delay=0s"),
+    ]
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=file, stderr=file, start_new_session=True
+        )
+    try:
+        came = within(150, lambda: len(list(finished_panes(output))) >= panes)
+        assert process.poll() is None and came, log.read_text()[-3000:]
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
