@@ -17,6 +17,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from skewless.model import arguments
+from skewless.model.exported.recommender import Recommender
 from skewless.model.exported.signatures import ServingFunctions
 from skewless.model.exported.transform import Transform
 from skewless.model.training.records import Records, open_records
@@ -40,7 +41,7 @@ from skewless.schemas.records.layout import (
 )
 from skewless.schemas.records.records import LABEL, NOT_FEATURES
 from skewless.schemas.records.vocabulary_file import read_vocabulary
-from skewless.schemas.spec.network import Seq2SeqSpec
+from skewless.schemas.spec.network import Seq2SeqSpec, TowersSpec, TwoTowerSpec
 from skewless.schemas.spec.spec import load
 from skewless.schemas.staged import put_back, put_in_place, staging_beside
 from skewless.schemas.storage.known_as import as_known
@@ -134,10 +135,10 @@ def _check_inputs(model: keras.Model, records: Records) -> None:
     Raises:
       UsageError: With what is expected instead.
     """
-    if isinstance(load(records.root / SPEC).model, Seq2SeqSpec):
-        raise UsageError(
-            "an own model for sequence labels cannot be exported; train the declared one"
-        )
+    declared = load(records.root / SPEC).model
+    if not isinstance(declared, TowersSpec):
+        what = "for sequence labels" if isinstance(declared, Seq2SeqSpec) else "that finds"
+        raise UsageError(f"an own model {what} cannot be exported; train the declared one")
     entries = {
         name: entry for name, entry in records.manifest.features.items() if name not in NOT_FEATURES
     }
@@ -175,8 +176,12 @@ def export_model(
     Raises:
       ParityError: If the exported graph does not reproduce the records; nothing is left.
     """
+    spec, manifest = run.spec, run.manifest
+    recommender = None
+    if isinstance(spec.model, TwoTowerSpec):
+        recommender = Recommender(model, spec, manifest.features, run.path)
     functions = ServingFunctions(
-        run.spec, run.manifest, Transform(run.spec, run.path / TRANSFORM), model, _classes(run)
+        spec, manifest, Transform(spec, run.path / TRANSFORM), model, _classes(run), recommender
     )
     with staging_beside(destination) as staging:
         _write(run, model, functions, staging)
@@ -229,15 +234,15 @@ def _write(
 def _finish_signatures(directory: Path) -> None:
     """Adds what TF Serving reads and `tf.saved_model.save` leaves out.
 
-    `classify` and `regress` get the method names it asks for; the inputs of `predict_columns` get
-    empty defaults, so that a request may leave columns out.
+    `classify` and `regress` get the method names it asks for; the inputs of `predict_columns` and
+    `recommend` get empty defaults, so that a request may leave columns out.
     """
     path = directory / SAVED_MODEL
     saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     for graph in saved.meta_graphs:
         for name, signature in graph.signature_def.items():
             signature.method_name = _METHODS.get(name, signature.method_name)
-            if name == "predict_columns":
+            if name in ("predict_columns", "recommend"):
                 for argument, tensor in signature.inputs.items():
                     shape = [0] * len(tensor.tensor_shape.dim)
                     empty = tf.zeros(shape, tf.dtypes.as_dtype(tensor.dtype))
@@ -264,9 +269,7 @@ def _prove(directory: Path, records: Path, functions: ServingFunctions) -> Repor
             "the exported model does not reproduce the records; nothing was left at the output. "
             f"Export the run of these records, or report this:\n{report}"
         )
-    report.prediction_difference = check_predictions(
-        directory, records, lambda features: functions.predictions(features)["predictions"]
-    )
+    report.prediction_difference = check_predictions(directory, records, functions.predictions)
     if report.prediction_difference > _TOLERANCE:
         raise ParityError(
             f"predictions from raw rows differ from the trained model's on their records by up to "

@@ -48,7 +48,9 @@ __all__ = [
 
 _BATCH = 1024
 _PREDICTED = 4096
-Predict = Callable[[Mapping[str, tf.Tensor]], tf.Tensor]
+Predict = Callable[[Mapping[str, tf.Tensor]], Mapping[str, tf.Tensor]]
+# Outputs that are compared: of two towers both vectors, too.
+_COMPARED = ("predictions", "query", "candidate")
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ def check_predictions(
     Args:
       model_directory: What `export` left.
       records_directory: The records, with the raw rows kept beside them.
-      predict: The trained model: features as in the records, to predictions as served.
+      predict: The trained model: features as in the records, to the outputs as served.
 
     Returns:
       The largest difference over a sample; relative where a prediction is above 1.
@@ -161,8 +163,8 @@ def check_predictions(
         if not places:
             continue
         chosen = {n: tf.gather(v, places) for n, v in features.items() if n != KEY}
-        direct = predict(chosen).numpy().astype(np.float64)
-        other = np.stack([served[keys[place]] for place in places]).astype(np.float64)
+        direct = _compared(predict(chosen))
+        other = np.stack([served[keys[place]] for place in places])
         difference = np.abs(direct - other) / np.maximum(1, np.abs(direct))
         # NaN on one side must not pass for agreement.
         worst = float(np.maximum(worst, np.nan_to_num(difference, nan=np.inf).max()))
@@ -179,10 +181,16 @@ def _served_predictions(
     served: dict[bytes, np.ndarray] = {}
     for raw in sample_rows(records_directory):
         outputs = serve(examples=tf.constant(examples(raw.columns, spec), tf.string))
-        served.update(zip(_keys(raw), outputs["predictions"].numpy(), strict=True))
+        served.update(zip(_keys(raw), _compared(outputs), strict=True))
         if len(served) >= _PREDICTED:
             break
     return served
+
+
+def _compared(outputs: Mapping[str, tf.Tensor]) -> np.ndarray:
+    """Returns [rows, numbers] float64 of all outputs that are compared."""
+    parts = [outputs[name].numpy() for name in _COMPARED if name in outputs]
+    return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1).astype(float)
 
 
 def _batches(records: Records) -> Iterator[dict[str, tf.Tensor]]:

@@ -13,11 +13,15 @@ import tensorflow as tf
 from sklearn.metrics import ndcg_score
 
 from skewless.model.evaluate import as_table, evaluate
+from skewless.model.export import export
+from skewless.model.exported.recommender import EXCLUDE
 from skewless.model.network.in_batch_softmax import InBatchSoftmax, in_batch_accuracy
 from skewless.model.network.two_tower import tower_of
 from skewless.model.retrieval.distinct_rows import DistinctRows, digests_of, distinct_rows
 from skewless.model.retrieval.fed import fed
 from skewless.model.retrieval.found import most_popular, vectors_of
+from skewless.model.serve.models.servable import Servable
+from skewless.model.serve.status import ServingError
 from skewless.model.train import train
 from skewless.model.training.compiled import compiled_model
 from skewless.model.training.records import open_records
@@ -26,6 +30,7 @@ from skewless.schemas import SpecError, load, parse
 from skewless.schemas.errors import DataError, UsageError
 from skewless.schemas.examples import purchases
 from skewless.schemas.examples.generators import spec_path, write_table
+from skewless.schemas.rows.row_encoding import examples
 
 ROWS = 5_000
 
@@ -40,7 +45,9 @@ def bought(tmp_path_factory: pytest.TempPathFactory) -> Path:
     numbers = pa.array([f"r{row}" for row in range(ROWS)])
     write_table(table.append_column("id", numbers), root / "rows.parquet")
     spec = load(spec_path("purchases"))
-    training = spec.training.model_copy(update={"epochs": 3, "learning_rate": 0.03})
+    training = spec.training.model_copy(
+        update={"epochs": 2, "learning_rate": 0.03, "batch_size": 256}
+    )
     preprocess(
         spec.model_copy(update={"training": training}),
         [str(root / "rows.parquet")],
@@ -210,7 +217,61 @@ def test_a_run_finds_what_is_bought_and_says_how_well(bought: Path) -> None:
         evaluate(bought / "run", bought / "records", "test", importance=True)
 
 
-def test_rows_of_a_negative_label_are_not_to_be_found(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_the_exported_model_recommends_what_the_towers_find(bought: Path) -> None:
+    report = export(bought / "run", bought / "served")
+    assert report is not None and report.passed
+    assert report.prediction_difference is not None and report.prediction_difference < 1e-5
+    servable = Servable(bought / "served", 1)
+    assert {"query", "candidate", "recommend", "predict_columns"} <= set(servable.signatures)
+    assert set(servable.inputs["recommend"]) == {"user_id", "country", EXCLUDE}
+
+    raw = pyarrow.parquet.read_table(bought / "records" / "raw" / "test").slice(0, 20)
+    spec = load(bought / "run" / "spec.yaml")
+    rows = {"examples": np.array(examples(raw.combine_chunks().to_batches()[0], spec), object)}
+    query = servable.call("query", rows)["vectors"]
+    candidate = servable.call("candidate", rows)["vectors"]
+    np.testing.assert_allclose(np.linalg.norm(query, axis=1), 1, atol=1e-6)
+    predictions = servable.call("serving_default", rows)["predictions"]
+    np.testing.assert_allclose(predictions[:, 0], (query * candidate).sum(axis=1), atol=1e-6)
+
+    asked = {
+        name: np.array([value.encode() for value in raw[name].to_pylist()], object)
+        for name in ("user_id", "country")
+    }
+    found = servable.call("recommend", asked)
+    # Each product's vector, once more by the signature that embeds a catalogue.
+    table = purchases.generate(ROWS).table.select(["product_id", "category"])
+    products = table.group_by(["product_id", "category"]).aggregate([])
+    catalogue = products.combine_chunks().to_batches()[0]
+    vectors = servable.call("candidate", {"examples": np.array(examples(catalogue, spec), object)})
+    known = (bought / "records/transform/transform_fn/assets/product_id").read_text().split()
+    names = np.array(products["product_id"].to_pylist())
+    offered = np.isin(names, known)
+    names, scores = names[offered], query @ vectors["vectors"][offered].T
+    for row in range(len(query)):
+        order = np.argsort(-scores[row], kind="stable")[:100]
+        np.testing.assert_allclose(found["scores"][row], scores[row][order], atol=1e-5)
+        assert [name.decode() for name in found["candidates"][row][:3]] == names[order[:3]].tolist()
+
+    exclude = found["candidates"][:, [0, 2]]
+    left = servable.call("recommend", {**asked, EXCLUDE: exclude})["candidates"]
+    assert left[:, :2].tolist() == found["candidates"][:, [1, 3]].tolist()
+    everything = np.tile(np.array([name.encode() for name in known], object), (len(query), 1))
+    nothing = servable.call("recommend", {**asked, EXCLUDE: everything})
+    assert set(nothing["candidates"].ravel()) == {b""} and set(nothing["scores"].ravel()) == {-1}
+    with pytest.raises(ServingError, match="exclude: expected a list for each row, or none"):
+        servable.call("recommend", {**asked, EXCLUDE: exclude[:3]})
+
+
+@pytest.mark.parametrize(
+    "label",
+    [{"column": "liked", "type": "binary"}, pytest.param(None, marks=pytest.mark.slow)],
+    ids=["label", "none"],
+)
+def test_rows_of_a_negative_label_are_not_to_be_found(
+    tmp_path: Path, label: dict[str, Any] | None
+) -> None:
     """Weights count, too, and a feature of neither side is left alone."""
     from skewless.beam_pipelines.preprocess import preprocess
 
@@ -235,29 +296,26 @@ def test_rows_of_a_negative_label_are_not_to_be_found(tmp_path: Path) -> None:
         },
         "training": {"epochs": 1},
     }  # fmt: skip
-    for name, label in (("all", None), ("liked", {"column": "liked", "type": "binary"})):
-        spec = parse({**document, **({} if label is None else {"label": label})})
-        root = tmp_path / name
-        preprocess(spec, [str(tmp_path / "rows.parquet")], root)
-        records = open_records(root)
-        raw = pyarrow.parquet.read_table(root / "raw" / "eval").to_pylist()
-        weight = {
-            row["__key__"]: row["w"] * (1 if label is None else int(row["liked"])) for row in raw
-        }
-        ready = fed(spec, records, root)
-        keys = [
-            part[0]["__key__"] for part in records.in_order("eval", batch_size=64, with_key=True)
-        ]
-        given = np.concatenate([part[2] for part in ready.in_order("eval", batch_size=64)])
-        assert [weight[key.decode()] for key in np.concatenate(keys)] == given.tolist()
-        # Users that no training row has are one query: nothing tells them apart.
-        known = (root / "transform/transform_fn/assets/user_id").read_text().split()
-        users = {row["user_id"] for row in raw if weight[row["__key__"]]}
-        popular = most_popular(spec, records, "eval", root).metrics(spec)
-        assert popular["queries"] == len(users & {*known}) + bool(users - {*known})
-        assert popular["rows"] == len(raw) and set(popular) >= {"recall@5", "ndcg@5"}
+    spec = parse({**document, **({} if label is None else {"label": label})})
+    root = tmp_path / "records"
+    preprocess(spec, [str(tmp_path / "rows.parquet")], root)
+    records = open_records(root)
+    raw = pyarrow.parquet.read_table(root / "raw" / "eval").to_pylist()
+    weights = {
+        row["__key__"]: row["w"] * (1 if label is None else int(row["liked"])) for row in raw
+    }
+    ready = fed(spec, records, root)
+    keys = [part[0]["__key__"] for part in records.in_order("eval", batch_size=64, with_key=True)]
+    given = np.concatenate([part[2] for part in ready.in_order("eval", batch_size=64)])
+    assert [weights[key.decode()] for key in np.concatenate(keys)] == given.tolist()
+    # Users that no training row has are one query: nothing tells them apart.
+    known = (root / "transform/transform_fn/assets/user_id").read_text().split()
+    users = {row["user_id"] for row in raw if weights[row["__key__"]]}
+    popular = most_popular(spec, records, "eval", root).metrics(spec)
+    assert popular["queries"] == len(users & {*known}) + bool(users - {*known})
+    assert popular["rows"] == len(raw) and set(popular) >= {"recall@5", "ndcg@5"}
     model = compiled_model(spec, records)
-    fitted = model.fit(ready.in_order("train", batch_size=64), verbose=0)
+    fitted = model.fit(ready.in_order("train", batch_size=64), verbose=0, shuffle=False)
     assert np.isfinite(fitted.history["loss"]).all()
 
 

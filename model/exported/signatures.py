@@ -6,6 +6,8 @@ predict_columns     one named tensor a raw column, JSON-friendly     -> predicti
 transform_features  examples                                         -> transformed features
 classify, regress   inputs: [batch] serialized tf.Example            -> TF Serving's shapes
 generate            examples -> greedy and beam-searched sequences   (sequence labels)
+query, candidate    examples                                         -> vectors (two towers)
+recommend           columns of the query, and names to exclude       -> candidates (two towers)
 """
 
 from __future__ import annotations
@@ -18,13 +20,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from skewless.model.exported.transform import Transform, to_own_unit
+from skewless.model.exported.recommender import EXCLUDE, Recommender
+from skewless.model.exported.transform import Transform, empty_column, to_own_unit
 from skewless.model.network.seq2seq import DECODER_INPUT, Generator
 from skewless.schemas.records.id_contract import PADDING_ID, end_id, first_vocabulary_id
 from skewless.schemas.records.manifest import Manifest
 from skewless.schemas.records.records import LABEL
 from skewless.schemas.rows.raw_columns import RawColumn, served_columns
-from skewless.schemas.spec.network import Seq2SeqSpec
+from skewless.schemas.spec.network import Seq2SeqSpec, TwoTowerSpec
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["MISSING_INT64", "ServingFunctions"]
@@ -44,6 +47,7 @@ class ServingFunctions(tf.Module):
         transform: Transform,
         model: keras.Model,
         classes: list[bytes],
+        recommender: Recommender | None = None,
     ) -> None:
         """Takes all parts.
 
@@ -53,14 +57,16 @@ class ServingFunctions(tf.Module):
           transform: Their transform graph.
           model: The trained model.
           classes: Label classes, or a target's vocabulary, in ID order.
+          recommender: Of two towers.
         """
         super().__init__(name="serving")
         self._spec = spec
         self._transform = transform
         self._model = model
+        self._recommender = recommender
         self._own_unit = to_own_unit(spec, transform)
         self._columns = served_columns(spec)
-        self.arguments = _argument_names(self._columns)
+        self.arguments = _argument_names(self._columns, () if recommender is None else (EXCLUDE,))
         if spec.label is not None and spec.label.is_binary:
             classes = [b"0", b"1"]
         self._classes = tf.constant(classes, tf.string)
@@ -82,10 +88,7 @@ class ServingFunctions(tf.Module):
         """Returns each signature that fits the label, by name."""
         examples = tf.TensorSpec([None], tf.string, name="examples")
         inputs = tf.TensorSpec([None], tf.string, name="inputs")
-        columns = {
-            argument: _column_spec(argument, self._columns[name])
-            for argument, name in self.arguments.items()
-        }
+        columns = self._column_specs(self.arguments)
         found: dict[str, tuple[Callable[..., Outputs], Any]] = {
             "serving_default": (lambda examples: self._predict_examples(examples), [examples]),
             "predict_columns": (lambda columns: self._predict_columns(columns), [columns]),
@@ -95,16 +98,58 @@ class ServingFunctions(tf.Module):
             ),
         }
         label = self._spec.label
+        if self._recommender is not None:
+            return _functions({**found, **self._found_by_towers(self._recommender, examples)})
         if label is not None and label.has_classes:
             found["classify"] = (lambda inputs: self._classify(inputs), [inputs])
         if label is not None and label.one_output:
             found["regress"] = (lambda inputs: self._regress(inputs), [inputs])
         if self._generator is not None:
             found["generate"] = (lambda examples: self._generate(examples), [examples])
+        return _functions(found)
+
+    def _column_specs(self, arguments: Iterable[str]) -> dict[str, tf.TensorSpec]:
         return {
-            name: tf.function(function, input_signature=signature, autograph=False)
-            for name, (function, signature) in found.items()
+            argument: _column_spec(argument, self._columns[self.arguments[argument]])
+            for argument in arguments
         }
+
+    def _found_by_towers(
+        self, recommender: Recommender, examples: tf.TensorSpec
+    ) -> dict[str, tuple[Callable[..., Outputs], Any]]:
+        def query(examples: tf.Tensor) -> Outputs:
+            return {"vectors": recommender.vectors("query", self._transform.of_examples(examples))}
+
+        def candidate(examples: tf.Tensor) -> Outputs:
+            features = self._transform.of_examples(examples)
+            return {"vectors": recommender.vectors("candidate", features)}
+
+        found: dict[str, tuple[Callable[..., Outputs], Any]] = {
+            "query": (query, [examples]),
+            "candidate": (candidate, [examples]),
+        }
+        if recommender.recommends:
+            exclude = tf.TensorSpec([None, None], tf.string, name=EXCLUDE)
+            columns = self._column_specs(_query_arguments(self._spec, self.arguments))
+            found["recommend"] = (
+                lambda columns, exclude: self._recommend(recommender, columns, exclude),
+                [columns, exclude],
+            )
+        return found
+
+    def _recommend(
+        self, recommender: Recommender, columns: dict[str, tf.Tensor], exclude: tf.Tensor
+    ) -> Outputs:
+        features, batch = self._of_columns(columns)
+        excluded = tf.shape(exclude, tf.int64)[0]
+        check = tf.debugging.Assert(
+            tf.equal(excluded, batch) | tf.equal(excluded, 0),
+            [f"{EXCLUDE}: expected a list for each row, or none at all, got", excluded],
+        )
+        with tf.control_dependencies([check]):
+            nothing = tf.fill([batch, 1], "")
+        exclude = tf.cond(tf.equal(excluded, 0), lambda: nothing, lambda: exclude)
+        return recommender.recommend(features, exclude)
 
     def predictions(self, features: Mapping[str, tf.Tensor]) -> Outputs:
         """Returns what `serving_default` does, for features as the transform graph gives them."""
@@ -112,6 +157,8 @@ class ServingFunctions(tf.Module):
             (source,) = (features[name] for name in self._model.input if name != DECODER_INPUT)
             ids = self._generator.greedy(source)
             return {"predictions": ids, "texts": self._join(ids)}
+        if self._recommender is not None:
+            return self._recommender.pair(features)
         wanted = {name: features[name] for name in self._model.input}
         predictions = tf.cast(self._model(wanted, training=False), tf.float32)
         if self._own_unit is not None:
@@ -125,6 +172,10 @@ class ServingFunctions(tf.Module):
         return self.predictions(self._transform.of_examples(examples))
 
     def _predict_columns(self, columns: dict[str, tf.Tensor]) -> Outputs:
+        return self.predictions(self._of_columns(columns)[0])
+
+    def _of_columns(self, columns: dict[str, tf.Tensor]) -> tuple[Outputs, tf.Tensor]:
+        """Returns the features of columns by their arguments' names, others missing; their rows."""
         sizes = tf.stack([tf.shape(values, tf.int64)[0] for values in columns.values()])
         batch = tf.reduce_max(sizes)
         check = tf.debugging.Assert(
@@ -139,9 +190,11 @@ class ServingFunctions(tf.Module):
             batch = tf.identity(batch)
         raw = {
             name: _to_sparse(columns[argument], self._columns[name], batch)
+            if argument in columns
+            else empty_column(tf.dtypes.as_dtype(self._columns[name].kind), batch)
             for argument, name in self.arguments.items()
         }
-        return self.predictions(self._transform.of_sparse(raw, batch))
+        return self._transform.of_sparse(raw, batch), batch
 
     def _classify(self, inputs: tf.Tensor) -> Outputs:
         scores = self._predict_examples(inputs)["predictions"]
@@ -177,6 +230,26 @@ class ServingFunctions(tf.Module):
         )
 
 
+def _functions(
+    found: Mapping[str, tuple[Callable[..., Outputs], Any]],
+) -> dict[str, tf.types.experimental.GenericFunction]:
+    return {
+        name: tf.function(function, input_signature=signature, autograph=False)
+        for name, (function, signature) in found.items()
+    }
+
+
+def _query_arguments(spec: Spec, arguments: Mapping[str, str]) -> list[str]:
+    """Returns the arguments whose columns features of the query read; all that own code may read."""
+    assert isinstance(spec.model, TwoTowerSpec)
+    if spec.preprocessing is not None:
+        return list(arguments)
+    read = {
+        column for name in spec.model.query for column in spec.features[name].columns_read(name)
+    }
+    return [argument for argument, column in arguments.items() if column in read]
+
+
 def _target_texts(spec: Spec, vocabulary: list[bytes], cardinality: int) -> tf.Tensor:
     """Returns [cardinality] string, what each target ID reads as."""
     assert spec.label is not None
@@ -187,13 +260,13 @@ def _target_texts(spec: Spec, vocabulary: list[bytes], cardinality: int) -> tf.T
     return tf.constant(texts)
 
 
-def _argument_names(columns: Iterable[str]) -> dict[str, str]:
+def _argument_names(columns: Iterable[str], reserved: Iterable[str] = ()) -> dict[str, str]:
     """Returns the columns by their names as arguments, which TensorFlow wants plain.
 
     It makes Python parameters of them, and operations that differ in more than their case.
     """
     arguments: dict[str, str] = {}
-    taken = {"self"}
+    taken = {"self", *reserved}
     for column in columns:
         plain = re.sub(r"[^A-Za-z0-9_]", "_", column)
         argument = plain if re.match(r"[A-Za-z]", plain) else f"column_{plain}"

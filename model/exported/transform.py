@@ -15,7 +15,7 @@ from skewless.schemas.rows.saved_graph import load_graph
 from skewless.schemas.spec.label import RegressionLabel
 from skewless.schemas.spec.spec import Spec
 
-__all__ = ["Transform", "in_own_unit", "to_own_unit"]
+__all__ = ["Transform", "empty_column", "in_own_unit", "to_own_unit"]
 
 
 class Transform(tf.Module):
@@ -53,14 +53,14 @@ class Transform(tf.Module):
     def label_constants(self) -> tuple[float, float]:
         """Returns the mean and scale of a z-scored label."""
         empty = {
-            name: _empty(feature.dtype, tf.constant(1, tf.int64))
+            name: empty_column(feature.dtype, tf.constant(1, tf.int64))
             for name, feature in self._parsing.items()
         }
         outputs = self._apply(empty, tf.constant(1, tf.int64))
         return float(outputs[LABEL_MEAN][0]), float(outputs[LABEL_SCALE][0])
 
     def _apply(self, raw: Mapping[str, tf.SparseTensor], batch: tf.Tensor) -> dict[str, tf.Tensor]:
-        unasked = {name: _empty(dtype, batch) for name, dtype in self._unasked.items()}
+        unasked = {name: empty_column(dtype, batch) for name, dtype in self._unasked.items()}
         outputs: dict[str, tf.Tensor] = self.graph.transform_fn({**raw, **unasked})
         return outputs
 
@@ -86,7 +86,8 @@ def in_own_unit(spec: Spec, transform: Transform, *values: np.ndarray) -> list[n
     return [np.asarray(own_unit(array.astype(np.float64))) for array in values]
 
 
-def _empty(dtype: tf.DType, batch: tf.Tensor) -> tf.SparseTensor:
+def empty_column(dtype: tf.DType, batch: tf.Tensor) -> tf.SparseTensor:
+    """Returns a column of `batch` rows whose every value is missing."""
     return tf.SparseTensor(
         tf.zeros([0, 2], tf.int64),
         tf.zeros([0], dtype),
