@@ -6,6 +6,7 @@ Both learn from the training split and are measured on another by the same metri
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,12 @@ import scipy.sparse
 
 from skewless.model.evaluate import Predictions
 from skewless.model.exported.transform import Transform, in_own_unit
+from skewless.model.retrieval.found import most_popular
 from skewless.model.training.records import Records
 from skewless.schemas.records.id_contract import PADDING_ID
 from skewless.schemas.records.layout import TRANSFORM
 from skewless.schemas.records.records import LABEL, NOT_FEATURES
+from skewless.schemas.spec.network import TwoTowerSpec
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["baseline_metrics"]
@@ -27,23 +30,32 @@ _MOST_CLASSES = 100
 _BATCH = 4_096
 
 
-def baseline_metrics(spec: Spec, records: Records, split: str) -> dict[str, dict[str, Any]]:
+def baseline_metrics(
+    spec: Spec, records: Records, split: str, run_directory: Path | None = None
+) -> dict[str, dict[str, Any]]:
     """Returns the metrics of `majority` and `linear` on a split, by baseline.
 
     `majority` says for every row how often each class is in the training split, or the label's mean
     in the scale that it is learned in.
     `linear` is scikit-learn's logistic or ridge regression on the records' numbers, standardized,
     and on which IDs a row has; it sees at most 200,000 training rows. Sequence labels have no
-    baseline, labels of more than 100 classes no linear one.
+    baseline, labels of more than 100 classes no linear one. Two towers are compared with
+    `popular` alone, what is in most training rows.
 
     Args:
       spec: The declaration; its own label and model sections are read.
       records: The records that the model was trained on.
       split: Where to measure.
+      run_directory: Of two towers, whose candidates were counted there.
 
     Raises:
       DatasetMismatchError: If the split is empty.
     """
+    if isinstance(spec.model, TwoTowerSpec):
+        if run_directory is None:
+            return {}
+        popular = most_popular(spec, records, split, run_directory)
+        return {"popular": popular.metrics(spec)}
     if spec.label is None or spec.label.is_sequence:
         return {}
     width = _width(spec, records)

@@ -36,6 +36,7 @@ from skewless.schemas.spec.features import (
     TextFeature,
 )
 from skewless.schemas.spec.kinds.number_embedding import Periodic, PiecewiseLinear
+from skewless.schemas.spec.network import TwoTowerSpec
 
 __all__ = ["execute", "explain"]
 
@@ -85,6 +86,8 @@ def explain(model: str | Path | ServedModel, row: Row) -> Explanation:
 def _scored(served: ServedModel, outputs: Mapping[str, np.ndarray]) -> tuple[str, int | None]:
     """Returns what the score is, and its place among the predictions; None if there is no one."""
     label = served.spec.label
+    if isinstance(served.spec.model, TwoTowerSpec):
+        return "the cosine of the query's vector and the candidate's", 0
     if label is None or label.is_sequence:
         return "a sequence, which has no one score", None
     if label.is_binary:

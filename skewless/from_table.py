@@ -110,7 +110,7 @@ def _fitted(
     begin = time.monotonic()
     root.mkdir(parents=True, exist_ok=True)
     declaration = _declaration(globs, label, root, spec, tell)
-    if declaration.label is None:
+    if declaration.label is None and declaration.model.needs_label:
         raise UsageError("--label: expected a column to predict; the spec has no label")
     tell("preprocess", "rows to records")
     records = preprocess(declaration, globs, root / "records", overwrite=overwrite)
@@ -118,7 +118,7 @@ def _fitted(
     run = train(records, root / "run", epochs=epochs, overwrite=overwrite)
     split = "test" if records.rows("test") else "eval"
     tell("evaluate", f"on {split}, beside the majority and a linear model")
-    baselines = baseline_metrics(declaration, records.opened, split)
+    baselines = baseline_metrics(declaration, records.opened, split, run.path)
     importance = _importance(run, split)
     tell("export", "with the transform inside, proved on raw rows")
     model = export(run, root / "served", overwrite=overwrite)
@@ -140,9 +140,9 @@ def _fitted(
 def _importance(run: Run, split: str) -> dict[str, Any]:
     """Returns what the model leans on, and leaves it in the run for the report."""
     from skewless.model.evaluate import leave_evaluation
-    from skewless.schemas.spec.network import Seq2SeqSpec
+    from skewless.schemas.spec.network import TowersSpec
 
-    if isinstance(run.spec.model, Seq2SeqSpec):
+    if not isinstance(run.spec.model, TowersSpec):
         return {}
     result = run.evaluate(split, importance=True)
     leave_evaluation(run.path, result)

@@ -7,6 +7,7 @@ signal that the declared models can find too, without TensorFlow in the way.
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pyarrow.parquet
 import pytest
 
 from skewless.schemas import Spec, load
-from skewless.schemas.examples import reviews
+from skewless.schemas.examples import purchases, reviews
 from skewless.schemas.examples.generators import EXAMPLES, generate, spec_path, write
 from skewless.schemas.rows.raw_columns import raw_columns
 from skewless.schemas.spec.features import CategoricalFeature, NumericFeature, TextFeature
@@ -138,6 +139,24 @@ def test_stated_probabilities_are_the_labels() -> None:
             generated.probability[inside].mean(), abs=0.04
         )
     assert 0.75 < reviews.best_auc(positive, generated.probability) < 0.95
+
+
+def test_best_ndcg_is_that_of_products_by_their_probability() -> None:
+    made = purchases.Purchases(
+        {}, np.array([0, 0, 1, 1, 1]), np.array([0, 2, 1, 1, 0]), np.array([[0.5, 0.3, 0.2]] * 2)
+    )
+    second, both = 1 / np.log2(3), 1 + 1 / np.log2(3)
+    assert made.best_ndcg(np.arange(5), 2) == pytest.approx((1 / both + 1) / 2)
+    assert made.best_ndcg(np.array([2, 3]), 2) == pytest.approx(second)
+    drawn = purchases.generate(20_000)
+    best = drawn.best_ndcg(np.arange(18_000, 20_000))
+    popular = np.tile(drawn.probability.mean(axis=0), (len(drawn.probability), 1))
+    assert (
+        dataclasses.replace(drawn, probability=popular).best_ndcg(np.arange(18_000, 20_000))
+        < best / 2
+    )
+    shares = np.bincount(drawn.products[drawn.users == 7], minlength=200)
+    assert np.corrcoef(shares, drawn.probability[7])[0, 1] > 0.7
 
 
 def test_best_auc_of_hand_made_ranks() -> None:

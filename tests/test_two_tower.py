@@ -12,7 +12,9 @@ import pytest
 import tensorflow as tf
 from sklearn.metrics import ndcg_score
 
+from skewless.model.baselines import baseline_metrics
 from skewless.model.evaluate import as_table, evaluate
+from skewless.model.explain import explain
 from skewless.model.export import export
 from skewless.model.exported.recommender import EXCLUDE
 from skewless.model.network.in_batch_softmax import InBatchSoftmax, in_batch_accuracy
@@ -208,7 +210,7 @@ def test_a_run_finds_what_is_bought_and_says_how_well(bought: Path) -> None:
     assert sum(each["rows"] for each in result["slices"]["country"]) == metrics["rows"]
 
     records, spec = open_records(bought / "records"), load(bought / "run" / "spec.yaml")
-    popular = most_popular(spec, records, "test", bought / "run").metrics(spec)
+    popular = baseline_metrics(spec, records, "test", bought / "run")["popular"]
     assert popular["coverage@10"] == 10 / popular["candidates"]
     assert popular["popularity_bias@10"] > max(1.5, metrics["popularity_bias@10"])
     assert metrics["ndcg@10"] > 1.3 * popular["ndcg@10"]
@@ -253,6 +255,9 @@ def test_the_exported_model_recommends_what_the_towers_find(bought: Path) -> Non
         order = np.argsort(-scores[row], kind="stable")[:100]
         np.testing.assert_allclose(found["scores"][row], scores[row][order], atol=1e-5)
         assert [name.decode() for name in found["candidates"][row][:3]] == names[order[:3]].tolist()
+
+    told = explain(servable.model, raw.slice(0, 1).to_pylist()[0])
+    assert told.score == pytest.approx(predictions[0, 0], abs=1e-6)
 
     exclude = found["candidates"][:, [0, 2]]
     left = servable.call("recommend", {**asked, EXCLUDE: exclude})["candidates"]

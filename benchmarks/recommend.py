@@ -1,0 +1,110 @@
+"""How well two towers find what is bought, and how fast.
+
+`python -m benchmarks.recommend` trains the example `purchases` with several seeds and puts its NDCG
+beside that of the most popular products and the best that any model can reach, which the generator
+knows. `--candidates N` instead times `recommend` for one query among N random candidates.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+from skewless.beam_pipelines.preprocess import preprocess
+from skewless.model.retrieval.found import most_popular
+from skewless.model.train import train
+from skewless.model.training.records import open_records
+from skewless.schemas.examples import purchases
+from skewless.schemas.examples.generators import spec_path, write_table
+from skewless.schemas.spec.spec import Spec, load
+
+__all__ = ["found_and_best", "run", "seconds_to_recommend"]
+
+_WIDTH = 64
+
+
+def found_and_best(rows: int, seeds: int, epochs: int | None = None) -> dict[str, Any]:
+    """Returns the test split's NDCG@10: of each seed's run, of what is most popular, and the best."""
+    generated = purchases.generate(rows)
+    spec = load(spec_path("purchases"))
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        keys = pa.array([str(row) for row in range(rows)])
+        write_table(generated.table.append_column("id", keys), root / "rows.parquet")
+        preprocess(spec, [str(root / "rows.parquet")], root / "records")
+        found, seconds, rate = [], [], []
+        for seed in range(1, seeds + 1):
+            run = root / f"run{seed}"
+            metrics = train(root / "records", run, spec=_seeded(spec, seed), epochs=epochs)
+            found.append(metrics["test"]["ndcg@10"])
+            seconds.append(metrics["seconds"])
+            rate.append(metrics["examples_per_second"])
+        records = open_records(root / "records")
+        popular = most_popular(spec, records, "test", root / "run1").metrics(spec)["ndcg@10"]
+        held = pyarrow.parquet.read_table(root / "records" / "raw" / "test", columns=["__key__"])
+        places = np.array([int(key) for key in held["__key__"].to_pylist()])
+    best = generated.best_ndcg(places)
+    return {
+        "rows": rows,
+        "ndcg@10": [round(value, 4) for value in found],
+        "most_popular": round(popular, 4),
+        "best": round(best, 4),
+        "share_of_best": round(float(np.mean(found)) / best, 4),
+        "train_seconds": seconds,
+        "examples_per_second": rate,
+    }
+
+
+def seconds_to_recommend(candidates: int, calls: int = 50) -> dict[str, Any]:
+    """Returns the time of one query's 100 nearest of random unit vectors, as `recommend` finds them."""
+    import tensorflow as tf
+
+    rng = np.random.default_rng(1)
+    vectors = rng.normal(size=(candidates, _WIDTH)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    held = tf.Variable(vectors, trainable=False)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, _WIDTH])])
+    def nearest(query: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        found = tf.math.top_k(tf.matmul(query, held, transpose_b=True), 101)
+        return found.values, found.indices
+
+    taken = []
+    for _ in range(calls + 5):
+        query = tf.constant(rng.normal(size=(1, _WIDTH)), tf.float32)
+        begun = time.perf_counter()
+        nearest(query)[1].numpy()
+        taken.append(1000 * (time.perf_counter() - begun))
+    p50, p99 = np.quantile(taken[5:], [0.5, 0.99]).round(2).tolist()
+    return {"candidates": candidates, "width": _WIDTH, "p50_ms": p50, "p99_ms": p99}
+
+
+def _seeded(spec: Spec, seed: int) -> Spec:
+    return spec.model_copy(update={"training": spec.training.model_copy(update={"seed": seed})})
+
+
+def run(argv: Sequence[str] | None = None) -> None:
+    """Prints figures as JSON."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.recommend", description=__doc__)
+    parser.add_argument("--rows", type=int, default=60_000, help="(default: %(default)s)")
+    parser.add_argument("--seeds", type=int, default=3, help="(default: %(default)s)")
+    parser.add_argument("--epochs", type=int, help="(default: the example's)")
+    parser.add_argument("--candidates", type=int, metavar="N")
+    known = parser.parse_args(argv)
+    if known.candidates is not None:
+        print(json.dumps(seconds_to_recommend(known.candidates)))
+    else:
+        print(json.dumps(found_and_best(known.rows, known.seeds, known.epochs)))
+
+
+if __name__ == "__main__":
+    run()
