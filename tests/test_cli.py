@@ -101,6 +101,18 @@ def test_a_mistyped_required_option_is_named(capsys: pytest.CaptureFixture[str])
         assert "did you mean '--output'?" in said
 
 
+def test_what_is_given_without_an_option_is_said_at_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rest = ["--input", "x.csv", "--output", "out"]
+    for words in (["--spec", "s.yaml"], ["--spec=s.yaml"]):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["preprocess", *words, *rest])
+        assert ended.value.code == 2
+        said = capsys.readouterr().err
+        assert "--spec is unknown; give spec without an option: skewless preprocess spec …" in said
+
+
 def test_a_mistyped_option_is_not_passed_over(shop: DataSet, tmp_path: Path) -> None:
     spec = shop.directory / "spec.yaml"
     done = run(
