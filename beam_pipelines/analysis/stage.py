@@ -36,8 +36,9 @@ __all__ = ["ANALYSING", "COUNTS", "NUMBERS", "Analyse", "AnalyseWithTransform"]
 
 ANALYSING = "analysing"
 COUNTS, NUMBERS = "counts", "numbers"
-# After so many batches a worker knows its frequent pieces, and counts those by looking them up.
-_LEARNING_BATCHES = 2
+# After so many batches and rows a worker knows its frequent pieces, and counts those by looking them
+# up, in a graph that is built anew: a wide table's rows, few in a batch, must be worth that.
+_LEARNING_BATCHES, _LEARNING_ROWS = 2, 8_192
 _KNOWN_PIECES = 1 << 17
 
 
@@ -158,7 +159,7 @@ class _CountTrainingRows(beam.DoFn):
         """Begins to count this worker's rows."""
         self._totals = AnalysisTotals(self._spec, self._known)
         self._runs = ValueRuns(self._directory, self._partitions)
-        self._batches = 0
+        self._batches = self._counted_rows = 0
         self._progress = progress_of(ANALYSING, self._tally)
 
     @tells_its_place
@@ -170,7 +171,7 @@ class _CountTrainingRows(beam.DoFn):
             for more in self._counted(unit, left_out):
                 read += more
                 # Frequent pieces are learned, after that batch, from what is held.
-                if self._totals.full and self._batches != _LEARNING_BATCHES:
+                if self._totals.full and (self._known is not None or self._learning):
                     yield from self._runs.add(self._totals.take())
         else:
             found, kept = self._cache.counts(unit, left_out, lambda: self._alone(unit, left_out))
@@ -202,12 +203,18 @@ class _CountTrainingRows(beam.DoFn):
                 continue
             if self._graph is None:
                 self._graph = AnalysisGraph(self._spec, {})
-            if self._known is None and self._batches == _LEARNING_BATCHES:
+            if self._known is None and not self._learning:
                 self._known = self._totals.know(_KNOWN_PIECES)
                 self._graph = AnalysisGraph(self._spec, self._known)
             self._totals.add(self._graph(train.columns))
             self._batches += 1
+            self._counted_rows += train.columns.num_rows
             yield rows.read
+
+    @property
+    def _learning(self) -> bool:
+        """Whether what this bundle's rows hold is not yet enough to know frequent pieces."""
+        return self._batches < _LEARNING_BATCHES or self._counted_rows < _LEARNING_ROWS
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         """Gives what the bundle's units came to."""

@@ -68,7 +68,7 @@ def write_graph(
     finally:
         _TABLES.reset(token)
     module.tables = tables
-    tf.saved_model.save(module, os.path.join(directory, TRANSFORM_FN))
+    tf.saved_model.save(module, os.path.join(directory, TRANSFORM_FN), signatures={})
     _write_metadata(module.transform_fn.structured_outputs, os.path.join(directory, _METADATA))
 
 

@@ -13,7 +13,7 @@ __all__ = ["alike", "in_groups"]
 
 # How many columns of one kind are worth stacking, and how many of them one operation takes: one
 # operation is one thread.
-_LEAST_TOGETHER, _MOST_TOGETHER = 8, 64
+_LEAST_TOGETHER, _MOST_TOGETHER = 8, 128
 
 
 class _Asked(Protocol):
