@@ -113,3 +113,18 @@ def test_all_names_what_exists_and_is_sorted(path: Path) -> None:
     assert offered == sorted(set(offered), key=_place), f"{name}.__all__ is not sorted"
     for entry in offered:
         assert hasattr(module, entry), f"{name}.__all__ names {entry}"
+
+
+def test_loading_a_model_imports_all_that_keras_must_know() -> None:
+    """A process that only loads, as `export` does, imports nothing of the network by itself."""
+    registering = {
+        name for name, path in MODULES.items() if "register_keras_serializable" in path.read_text()
+    }
+    reached, left = set[str](), ["skewless.model.training.run_directory"]
+    while left:
+        name = left.pop()
+        if name in MODULES and name not in reached:
+            reached.add(name)
+            left += _imported(MODULES[name])
+    assert len(registering) > 10
+    assert registering <= reached

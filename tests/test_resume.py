@@ -17,11 +17,11 @@ import pytest
 import tensorflow as tf
 
 from skewless import model
+from skewless.model.comparison.arms import with_values
 from skewless.model.train import train
 from skewless.model.training.callbacks import StopOnNonFinite
 from skewless.schemas import parse
 from skewless.schemas.errors import TrainingError, UsageError
-from skewless.schemas.spec.network import CosineSchedule
 from tests.conftest import SHOP, DataSet
 from tests.killed_training import KilledError, kill_at
 
@@ -61,10 +61,10 @@ def test_resumes_to_the_same_weights(
     cache: str | None,
 ) -> None:
     path = str(tmp_path / "cache") if cache == "file" else cache
-    declared = shop.spec.training.model_copy(
-        update={"schedule": CosineSchedule(), "weight_decay": 0.01}
-    )
-    spec = shop.spec.model_copy(update={"training": declared})
+    values = {"training.schedule": "cosine", "training.weight_decay": 0.01, "training.ema": 0.9}
+    values |= {"training.class_weights": "balanced", "training.label_smoothing": 0.1}
+    values |= {"training.best_by": "auc", "model.ensemble": 2, "model.residual": True}
+    spec = with_values(shop.spec, {**values, "model.normalization": "batch", "model.linear": True})
     train(shop.directory, tmp_path / "whole", cache=path, spec=spec)
     with monkeypatch.context() as patch, pytest.raises(KilledError):
         kill_at(patch, epoch, step)

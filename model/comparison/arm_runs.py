@@ -8,6 +8,7 @@ from typing import Any
 
 from skewless.model.comparison.arms import Arm
 from skewless.model.comparison.result import ArmResult
+from skewless.model.training.epoch.kept import kept_epoch
 from skewless.schemas.errors import UsageError, nearest
 
 __all__ = ["ArmRuns"]
@@ -18,6 +19,7 @@ class ArmRuns:
     """What an arm's runs gave so far."""
 
     parameters: int
+    best_by: str
     scores: list[float | None] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     best_epochs: list[int] = field(default_factory=list)
@@ -49,8 +51,7 @@ class ArmRuns:
             )
         self.scores.append(score)
         self.seconds.append(metrics["seconds"])
-        losses = [entry.get("val_loss", entry["loss"]) for entry in metrics["history"]]
-        self.best_epochs.append(1 + losses.index(min(losses)))
+        self.best_epochs.append(1 + kept_epoch(metrics["history"], self.best_by))
         interval = metrics["confidence"].get(split, {}).get(metric)
         if interval is not None:
             self.half_intervals.append((interval[1] - interval[0]) / 2)

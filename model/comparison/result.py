@@ -164,7 +164,7 @@ class Comparison:
         width = max(len(arm.name) for arm in ranked)
         yield (
             f"{self.split} {self.metric}, {len(self.seeds)} seeds, {self.epochs} epochs each, the "
-            "epoch of the least eval loss kept"
+            "best epoch by eval kept"
         )
         yield (
             f"{'':<{width}}  {'mean':>9} {'spread':>9} {'parameters':>12} {'seconds':>8} "

@@ -58,7 +58,10 @@ def compared(
         )
     chosen = tuple(base.training.seed + number for number in range(seeds))
     pace = Pace(len(ready) * seeds)
-    gathered = [ArmRuns(count) for count in parameters]
+    gathered = [
+        ArmRuns(count, arm.spec.training.best_by)
+        for arm, count in zip(ready, parameters, strict=True)
+    ]
     for seed in chosen:
         for arm, runs in zip(ready, gathered, strict=True):
             path = output / arm.folder / f"seed-{seed}"

@@ -9,8 +9,10 @@ from typing import Any
 import keras
 
 from skewless.model.network import heads
-from skewless.model.network.heads import output_layer
-from skewless.model.network.layer_names import layer_name, model_name
+from skewless.model.network.body.ensemble import EnsembleModel
+from skewless.model.network.body.hidden import hidden_layers
+from skewless.model.network.body.predictions import predictions_of
+from skewless.model.network.layer_names import model_name
 from skewless.model.network.merges import merge_towers
 from skewless.model.network.seq2seq import build_seq2seq
 from skewless.model.network.towers import inputs_of, towers_of
@@ -71,22 +73,11 @@ def _build_towers(spec: Spec, entries: Entries) -> keras.Model:
     inputs = inputs_of(entries)
     towers = towers_of(spec, entries, inputs)
 
-    vector = merge_towers(spec.model, towers)
-    for number, units in enumerate(spec.model.hidden):
-        hidden = keras.layers.Dense(
-            units, activation=spec.model.activation, name=layer_name("hidden", number)
-        )
-        vector = hidden(vector)
-        if spec.model.dropout:
-            dropout = keras.layers.Dropout(
-                spec.model.dropout,
-                seed=spec.training.seed + number,
-                name=layer_name("dropout", number),
-            )
-            vector = dropout(vector)
-    predictions = output_layer(spec, entries[LABEL])(vector)
+    vector = hidden_layers(spec, spec.model, merge_towers(spec.model, towers))
+    predictions = predictions_of(spec, entries, inputs, vector)
 
-    return keras.Model(inputs, predictions, name=model_name(spec.name, "towers"))
+    kind = keras.Model if spec.model.ensemble is None else EnsembleModel
+    return kind(inputs, predictions, name=model_name(spec.name, "towers"))
 
 
 _KINDS: dict[type, _Kind] = {

@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 
+from skewless.model.network.body.losses import SmoothedSparseCrossentropy
 from skewless.model.network.layer_names import layer_name
 from skewless.schemas.errors import SpecError
 from skewless.schemas.records.manifest import FeatureEntry
@@ -76,6 +77,14 @@ _HEADS: dict[type, Head] = {
 }
 
 
+# By a share of smoothing: the losses of labels that may be smoothed.
+_SMOOTHED: dict[type, Callable[[float], keras.losses.Loss]] = {
+    BinaryLabel: lambda share: keras.losses.BinaryCrossentropy(label_smoothing=share),
+    MulticlassLabel: SmoothedSparseCrossentropy,
+    MultilabelLabel: lambda share: keras.losses.BinaryCrossentropy(label_smoothing=share),
+}
+
+
 def head_of(spec: Spec) -> Head:
     """Returns the head of the spec's label.
 
@@ -101,4 +110,6 @@ def output_layer(spec: Spec, entry: FeatureEntry) -> keras.layers.Layer:
 def compile_arguments(spec: Spec) -> dict[str, Any]:
     """Returns `loss` and `weighted_metrics` for `keras.Model.compile`."""
     head = head_of(spec)
-    return {"loss": head.loss, "weighted_metrics": head.metrics()}
+    smoothing = spec.training.label_smoothing
+    loss = _SMOOTHED[type(spec.label)](smoothing) if smoothing else head.loss
+    return {"loss": loss, "weighted_metrics": head.metrics()}

@@ -33,7 +33,8 @@ class Progress:
     Attributes:
       epoch: The epoch under way, from 0.
       step: Batches of it already trained on.
-      best_loss: The least eval loss after an epoch.
+      best_loss: The least eval loss after an epoch, or of another metric that epochs are kept by
+        the best, negated where more is better.
       epochs_without_gain: Epochs since then.
       history: One entry for each finished epoch.
       seconds: Training time so far.

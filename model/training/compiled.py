@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from skewless.model.network.build import build, compile_arguments
 from skewless.model.training.records import Records
+from skewless.schemas.errors import UsageError
 from skewless.schemas.spec.network import TowersSpec, TrainingSpec
 from skewless.schemas.spec.spec import Spec
 
@@ -34,8 +37,13 @@ def compiled_model(spec: Spec, records: Records, *, ends: bool = True) -> keras.
       records: What is trained on.
       ends: Whether all steps are known beforehand, for a schedule, and for XLA where it is worth
         its compiling.
+
+    Raises:
+      UsageError: If the training is endless and declares what needs all of its rows.
     """
     training = spec.training
+    if not ends:
+        _check_endless(training)
     keras.utils.set_random_seed(training.seed)
     policy = keras.config.dtype_policy()
     steps = training.epochs * records.steps("train", training.batch_size)
@@ -54,6 +62,15 @@ def compiled_model(spec: Spec, records: Records, *, ends: bool = True) -> keras.
     finally:
         keras.config.set_dtype_policy(policy)
     return model
+
+
+def _check_endless(training: TrainingSpec) -> None:
+    for key, value in (("class_weights", training.class_weights), ("ema", training.ema)):
+        if value is not None:
+            raise UsageError(
+                f"training.{key}: is not there with --follow, which does not know the rows to come; "
+                "remove it from the spec"
+            )
 
 
 def strategy() -> tf.distribute.Strategy:
@@ -99,9 +116,11 @@ def _optimizer(training: TrainingSpec, steps: int | None) -> keras.optimizers.Op
             warmup_target=training.learning_rate if rising else None,
             warmup_steps=rising,
         )
-    given: dict[str, float] = {}
+    given: dict[str, Any] = {}
     if training.weight_decay is not None:
         given["weight_decay"] = training.weight_decay
+    if training.ema is not None and steps is not None:
+        given |= {"use_ema": True, "ema_momentum": training.ema}
     return _OPTIMIZERS[training.optimizer](
         learning_rate=rate, global_clipnorm=training.clip_norm, **given
     )

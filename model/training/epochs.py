@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Mapping
 
 import keras
 
@@ -15,6 +16,9 @@ from skewless.model.training.callbacks import (
     check_weights,
 )
 from skewless.model.training.checkpoints import Progress
+from skewless.model.training.epoch.averaged import averaged, averaging
+from skewless.model.training.epoch.class_weights import balanced_weights, weighted_rows
+from skewless.model.training.epoch.kept import watched
 from skewless.model.training.own_unit import epoch_line
 from skewless.model.training.records import Records
 from skewless.model.training.start import Training
@@ -55,6 +59,8 @@ class Epochs:
         self._declared = training.run.spec.training
         self._cached = None if cache is None else records.cached(cache)
         self._checkpoint_steps = checkpoint_steps
+        weighs = self._declared.class_weights is not None
+        self._class_weights = balanced_weights(records) if weighs else None
         self._told = epoch_line(training.run.spec, records)
         # One for all epochs: the time left is of them all.
         self._telling = TellProgress(
@@ -74,7 +80,9 @@ class Epochs:
         if progress.epoch >= self._epochs:
             return False
         if patience is not None and progress.epochs_without_gain >= patience:
-            _LOGGER.info("stopped early: no better loss in %d epochs", patience)
+            _LOGGER.info(
+                "stopped early: no better %s in %d epochs", self._declared.best_by, patience
+            )
             return False
         if progress.epoch and progress.seconds * (1 + 1 / progress.epoch) > self._seconds:
             _LOGGER.info("stopped: another epoch would end after --minutes")
@@ -102,7 +110,7 @@ class Epochs:
             self._told(entry),
         )
         progress.epoch, progress.step = progress.epoch + 1, 0
-        self._keep_best(entry.get("val_loss", entry["loss"]))
+        self._keep_best(entry)
         self._training.checkpoints.save(self._training.model, progress)
 
     def _fit(self) -> keras.callbacks.History:
@@ -114,6 +122,8 @@ class Epochs:
             skip=progress.step,
             cached=self._cached,
         )
+        if self._class_weights is not None:
+            batches = weighted_rows(batches, self._class_weights)
         held_out = (
             self._records.in_order("eval", batch_size=size) if self._records.rows("eval") else None
         )
@@ -123,6 +133,7 @@ class Epochs:
             epochs=progress.epoch + 1,
             validation_data=held_out,
             callbacks=[
+                *averaging(self._training.model),
                 StopOnNonFinite(progress),
                 self._telling,
                 CheckpointWithinEpoch(self._training.checkpoints, progress, self._checkpoint_steps),
@@ -132,16 +143,19 @@ class Epochs:
             shuffle=False,  # The batches are; Keras warns that it leaves them alone.
         )
 
-    def _keep_best(self, watched: float) -> None:
-        """Keeps the weights if the loss that is watched is the least so far."""
+    def _keep_best(self, entry: Mapping[str, float]) -> None:
+        """Keeps the weights if what is watched is the best so far."""
         progress = self._training.progress
-        if not math.isfinite(watched):
+        loss = entry.get("val_loss", entry["loss"])
+        if not math.isfinite(loss):
             raise TrainingError(
-                f"the eval loss is {watched} after epoch {progress.epoch}, though the training loss "
+                f"the eval loss is {loss} after epoch {progress.epoch}, though the training loss "
                 "is finite; look for extreme numbers in eval, or set `clip` on numeric features"
             )
-        if watched < progress.best_loss:
-            progress.best_loss, progress.epochs_without_gain = watched, 0
-            self._training.checkpoints.save_best(self._training.model)
+        figure = watched(entry, self._declared.best_by)
+        if figure < progress.best_loss:
+            progress.best_loss, progress.epochs_without_gain = figure, 0
+            with averaged(self._training.model):
+                self._training.checkpoints.save_best(self._training.model)
         else:
             progress.epochs_without_gain += 1

@@ -202,6 +202,13 @@ def load_trained(path: str | Path) -> keras.Model:
     """
     import keras
 
+    # Keras knows what a model may hold of ours once that is imported, whatever command this is.
+    import skewless.model.network.body.ensemble
+    import skewless.model.network.body.losses
+    import skewless.model.network.in_batch_softmax
+    import skewless.model.network.layers
+    import skewless.model.network.two_tower  # noqa: F401
+
     try:
         return keras.saving.load_model(path, safe_mode=True)
     except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:

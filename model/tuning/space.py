@@ -12,7 +12,7 @@ from skewless.schemas.errors import SpecError, UsageError, nearest
 from skewless.schemas.spec.features import Feature, NumericFeature
 from skewless.schemas.spec.kinds.column import Column
 from skewless.schemas.spec.kinds.number_embedding import PiecewiseLinear
-from skewless.schemas.spec.network import Seq2SeqSpec
+from skewless.schemas.spec.network import Seq2SeqSpec, TowersSpec
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["space_of"]
@@ -100,6 +100,15 @@ def _of_model(spec: Spec, document: dict[str, Any]) -> Iterator[Knob]:
         yield choice("model.activation", model["activation"], ("relu", "gelu"))
     if "dropout" in model:
         yield Range("model.dropout", model["dropout"], 0.0, max(0.5, model["dropout"]))
+    if isinstance(spec.model, TowersSpec):
+        yield from _of_towers(model)
+
+
+def _of_towers(model: dict[str, Any]) -> Iterator[Knob]:
+    yield choice("model.normalization", model["normalization"], (None, "layer"))
+    yield choice("model.residual", model["residual"], (False, True))
+    yield choice("model.linear", model["linear"], (False, True))
+    yield choice("model.ensemble", model["ensemble"], (None, 4, 8))
 
 
 def _merges(model: dict[str, Any]) -> Choice:
@@ -191,4 +200,6 @@ def _of_training(spec: Spec, document: dict[str, Any]) -> Iterator[Knob]:
     yield Range("training.learning_rate", rate, rate / _FACTOR, rate * _FACTOR, log=True)
     yield choice("training.schedule", training["schedule"], (None, *_COSINE))
     yield choice("training.weight_decay", training["weight_decay"], _WEIGHT_DECAY)
+    yield choice("training.ema", training["ema"], (None, 0.99, 0.999))
+    yield choice("training.label_smoothing", training["label_smoothing"], (0.0, 0.05, 0.1))
     yield choice("training.batch_size", size, _around(size))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from skewless.model.training.checkpoints import Progress
+from skewless.model.training.epoch.kept import kept_epoch
 from skewless.model.training.epochs import Epochs
 from skewless.model.training.records import Records
 from skewless.model.training.start import Start, begun, resumed, run_to_resume
@@ -71,7 +72,7 @@ class Trials:
         while True:
             for epoch in range(1, len(progress.history) + 1):
                 if epoch not in told:
-                    trial.report(self._kept(progress.history[:epoch]), epoch)
+                    trial.report(self._kept(progress.history[:epoch], spec.training.best_by), epoch)
                     told.add(epoch)
             going_on = loop.go_on()
             if going_on and progress.history and trial.should_prune():
@@ -83,7 +84,7 @@ class Trials:
                 break
             loop.train_one()
         shutil.rmtree(path)
-        return self._kept(progress.history)
+        return self._kept(progress.history, spec.training.best_by)
 
     def _training(self, path: Path, spec: Spec) -> tuple[Epochs, Progress]:
         # A fresh state for each trial: what it gives must not depend on those before it.
@@ -102,8 +103,8 @@ class Trials:
         )
         return loop, training.progress
 
-    def _kept(self, history: list[dict[str, Any]]) -> float:
-        kept = min(history, key=lambda entry: entry["val_loss"])
+    def _kept(self, history: list[dict[str, Any]], best_by: str) -> float:
+        kept = history[kept_epoch(history, best_by)]
         name = f"val_{_WHILE_TRAINING.get(self.metric, self.metric)}"
         if name not in kept:
             names = sorted(key[4:] for key in kept if key.startswith("val_"))

@@ -14,7 +14,7 @@ from skewless.schemas.spec.encoders import Dense, Encoder, Flatten, Rate
 from skewless.schemas.spec.features import NumericFeature, TextFeature, TimestampFeature, of_kind
 from skewless.schemas.spec.kinds.column import Column
 from skewless.schemas.spec.models.two_tower import TwoTowerSpec
-from skewless.schemas.spec.sizes import BatchRows, Beams, Layers, Passes, Seed, Width
+from skewless.schemas.spec.sizes import BatchRows, Beams, Layers, Members, Passes, Seed, Width
 
 __all__ = [
     "CosineSchedule",
@@ -72,6 +72,16 @@ class TowersSpec(Declared):
     """After each hidden layer."""
     cross_layers: Layers = 2
     """Cross layers of the merge `cross`."""
+    normalization: Literal["layer", "batch"] | None = None
+    """Of each hidden layer, before its activation."""
+    residual: bool = False
+    """Adds what comes into a hidden layer to what it gives, through a linear map where widths differ."""
+    linear: bool = False
+    """Adds a wide part: a linear function of all IDs and numbers, beside the network."""
+    ensemble: Annotated[Members, Field(ge=2)] | None = None
+    """Members that share the hidden layers but for scales and biases of their own, each trained by
+    its own loss; their mean is predicted (TabM, Gorishniy et al. 2025).
+    """
 
     @property
     def needs_label(self) -> bool:
@@ -157,6 +167,18 @@ class TrainingSpec(Declared):
     """Of weights, order of rows and dropout."""
     early_stopping: Passes | None = 2
     """Epochs without a better eval loss before training ends; null never ends it."""
+    best_by: Literal["loss", "auc", "accuracy", "rmse", "mae"] = "loss"
+    """What of eval the kept epoch, and `early_stopping`, go by."""
+    class_weights: Literal["balanced"] | None = None
+    """Rows weigh rows / (classes * rows of their class) while training, so that rare classes count as
+    much as frequent ones. Probabilities are then of such a balanced world, no longer of yours.
+    """
+    label_smoothing: Rate = 0.0
+    """The share of a label's mass that is spread over all classes, in the loss of train and eval."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Keeps a moving average of the weights, of which a step leaves so much; it is what is evaluated
+    and kept.
+    """
     mixed_precision: bool = False
     """Computes in bfloat16 on CPUs, float16 on GPUs."""
     clip_norm: PositiveFloat | None = None

@@ -78,6 +78,14 @@ SECTIONS: tuple[tuple[str, tuple[type[Declared], ...]], ...] = (
 
 # By key, where a key's example is the same wherever it appears; `Type.key` where it is not.
 _EXAMPLES = {
+    "normalization": "layer",
+    "residual": "true",
+    "linear": "true",
+    "ensemble": "8",
+    "best_by": "loss",
+    "class_weights": "balanced",
+    "label_smoothing": "0.05",
+    "ema": "0.999",
     "name": "reviews",
     "key": "review_id",
     "Spec.features": "{age: {type: numeric}}",

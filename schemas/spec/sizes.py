@@ -23,6 +23,7 @@ __all__ = [
     "Grams",
     "Ids",
     "Layers",
+    "Members",
     "Passes",
     "Seed",
     "Steps",
@@ -68,6 +69,9 @@ Ids = Annotated[
 Count = Annotated[int, _Positive, AtMost(2**31 - 1, "no vocabulary holds, or counts, more")]
 Width = Annotated[int, _Positive, AtMost(65_536, "a vector's width, times which memory grows")]
 Layers = Annotated[int, _Positive, AtMost(100, "layers are on top of each other")]
+Members = Annotated[
+    int, _Positive, AtMost(1_000, "each member's activations are held in memory, and computed")
+]
 Buckets = Annotated[
     int, Field(ge=2), AtMost(100_000, "each bucket has a boundary in the graph and an ID")
 ]

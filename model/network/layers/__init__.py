@@ -1,6 +1,12 @@
 """Custom layers: each is registered, validates its arguments and survives saving."""
 
+from skewless.model.network.layers.batch_ensemble import (
+    BatchEnsembleDense,
+    EnsembleDense,
+    MeanOfMembers,
+)
 from skewless.model.network.layers.cross import Cross
+from skewless.model.network.layers.linear_of_ids import LinearOfIds
 from skewless.model.network.layers.masks import AnyMask, ClearPadding, PaddingMask
 from skewless.model.network.layers.one_hot import OneHot
 from skewless.model.network.layers.periodic import PeriodicEmbedding
@@ -12,10 +18,14 @@ from skewless.model.network.layers.weighted_average import WeightedAverage
 __all__ = [
     "AnyMask",
     "AttentionPooling",
+    "BatchEnsembleDense",
     "ClearPadding",
     "Cross",
+    "EnsembleDense",
+    "LinearOfIds",
     "MaskedMax",
     "MaskedMean",
+    "MeanOfMembers",
     "OneHot",
     "PaddingMask",
     "PeriodicEmbedding",

@@ -1,0 +1,56 @@
+"""A model of several members, each trained by its own loss, that predicts their mean (TabM)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from skewless.model.network.layer_names import layer_called, layer_name
+
+__all__ = ["MEMBERS", "EnsembleModel"]
+
+# The layer that gives each member's predictions.
+MEMBERS = layer_name("members")
+
+
+@keras.saving.register_keras_serializable(package="skewless")
+class EnsembleModel(keras.Model):
+    """A functional model whose layer `MEMBERS` gives [batch, members, units].
+
+    Its predictions are their mean. Trained is the mean of the members' losses: the loss of their mean
+    would let members lean on each other, and they would no longer be several models.
+    """
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """Trains on a batch: as Keras does, but for the loss."""
+        features, truth, weight = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as tape:
+            members, predicted = self._whole(features, training=True)
+            count = members.shape[1]
+            loss = self.compute_loss(
+                x=features,
+                y=tf.repeat(truth, count, axis=0),
+                y_pred=tf.reshape(members, (-1, members.shape[2])),
+                sample_weight=None if weight is None else tf.repeat(weight, count, axis=0),
+                training=True,
+            )
+            rows = tf.shape(predicted)[0]
+            self._loss_tracker.update_state(loss, sample_weight=rows)
+            scaled = self.optimizer.scale_loss(loss)
+        weights = self.trainable_weights
+        self.optimizer.apply_gradients(zip(tape.gradient(scaled, weights), weights, strict=True))
+        return dict(self.compute_metrics(features, truth, predicted, sample_weight=weight))
+
+    @property
+    def _whole(self) -> keras.Model:
+        """The same layers, with the members' predictions as well."""
+        found = self.__dict__.get("_with_members")
+        if found is None:
+            layers = {layer.name: layer for layer in self.layers}
+            members = layer_called(MEMBERS, layers).output
+            found = keras.Model(self.inputs, [members, self.output])
+            # Not as an attribute: Keras would save it as a layer of this model.
+            self.__dict__["_with_members"] = found
+        return found

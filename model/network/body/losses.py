@@ -1,0 +1,43 @@
+"""Losses that Keras lacks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+__all__ = ["SmoothedSparseCrossentropy"]
+
+
+@keras.saving.register_keras_serializable(package="skewless")
+class SmoothedSparseCrossentropy(keras.losses.Loss):
+    """Cross-entropy of classes given by number, a share of whose mass is spread over all classes.
+
+    Args:
+      label_smoothing: The share, in [0, 1).
+
+    Raises:
+      ValueError: If the share is outside of it.
+    """
+
+    def __init__(self, label_smoothing: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(
+                f"label_smoothing: expected at least 0, below 1, got {label_smoothing}"
+            )
+        self.label_smoothing = label_smoothing
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Returns each row's loss; of labels [batch] or [batch, 1] and probabilities."""
+        epsilon = keras.config.epsilon()
+        logarithms = ops.log(ops.clip(y_pred, epsilon, 1 - epsilon))
+        chosen = ops.cast(ops.reshape(y_true, (-1, 1)), "int64")
+        true = ops.squeeze(ops.take_along_axis(logarithms, chosen, axis=-1), axis=-1)
+        spread = ops.mean(logarithms, axis=-1)
+        return -(1 - self.label_smoothing) * true - self.label_smoothing * spread
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "label_smoothing": self.label_smoothing}

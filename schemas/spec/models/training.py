@@ -1,0 +1,53 @@
+"""What goes together of a training and a label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from skewless.schemas.spec.label import (
+    BinaryLabel,
+    Label,
+    MulticlassLabel,
+    MultilabelLabel,
+    RegressionLabel,
+    SequenceLabel,
+)
+
+__all__ = ["training_problems"]
+
+# What is measured of each kind of label while training, and which may have weights or be smoothed.
+_MEASURED: dict[type, tuple[str, ...]] = {
+    BinaryLabel: ("loss", "auc", "accuracy"),
+    MulticlassLabel: ("loss", "accuracy"),
+    MultilabelLabel: ("loss", "auc", "accuracy"),
+    RegressionLabel: ("loss", "rmse", "mae"),
+    SequenceLabel: ("loss", "accuracy"),
+}
+_OF_CLASSES = (BinaryLabel, MulticlassLabel)
+_SMOOTHED = (*_OF_CLASSES, MultilabelLabel)
+
+
+def training_problems(label: Label | None, training: Any, *, learns: bool) -> Iterator[str]:
+    """Yields what is wrong between the training and the label, each being sound by itself.
+
+    Args:
+      label: The label, if there is one.
+      training: The section.
+      learns: Whether the model learns from the label.
+    """
+    if label is None or not learns:
+        for key, default in (("best_by", "loss"), ("class_weights", None), ("label_smoothing", 0)):
+            if getattr(training, key) != default:
+                yield f"training.{key}: goes with a label that the model learns from; remove it"
+        return
+    measured = _MEASURED[type(label)]
+    if training.best_by not in measured:
+        yield (
+            f"training.best_by: of a {label.type} label expected one of {', '.join(measured)}, got "
+            f"{training.best_by!r}"
+        )
+    if training.class_weights is not None and not isinstance(label, _OF_CLASSES):
+        yield f"training.class_weights: goes with a binary or multiclass label, not {label.type}"
+    if training.label_smoothing and not isinstance(label, _SMOOTHED):
+        yield f"training.label_smoothing: goes with classes, not with a {label.type} label"
