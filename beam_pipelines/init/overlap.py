@@ -179,11 +179,11 @@ def ranks_of(profile: Profile) -> np.ndarray:
 
 def _commonest(codes: np.ndarray, classes: np.ndarray) -> dict[int, int]:
     """Returns the class seen most with each code."""
-    pairs, counts = np.unique(np.stack([codes, classes]), axis=1, return_counts=True)
-    best: dict[int, int] = {}
-    for place in np.argsort(counts, kind="stable").tolist():
-        best[int(pairs[0, place])] = int(pairs[1, place])
-    return best
+    # One number for both; NumPy takes ten times as long for unique pairs.
+    many = int(classes.max()) + 1
+    pairs, counts = np.unique(codes.astype(np.int64) * many + classes, return_counts=True)
+    pairs = pairs[np.argsort(counts, kind="stable")]
+    return dict(zip((pairs // many).tolist(), (pairs % many).tolist(), strict=True))
 
 
 def _holds_label(profile: Profile, label: Profile, chosen: np.ndarray) -> float:

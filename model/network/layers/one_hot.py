@@ -28,8 +28,9 @@ class OneHot(keras.layers.Layer):
 
     def call(self, ids: Any) -> Any:
         """Returns the one-hot vectors."""
-        hot = ops.one_hot(ids, self.cardinality, dtype=self.compute_dtype)
-        return hot * ops.cast(ops.not_equal(ids, PADDING_ID), self.compute_dtype)[..., None]
+        # What is no place among them is all zeros.
+        places = ops.where(ops.equal(ids, PADDING_ID), -1, ids)
+        return ops.one_hot(places, self.cardinality, dtype=self.compute_dtype)
 
     def compute_output_spec(self, ids: Any) -> keras.KerasTensor:
         """Returns the shape and dtype of the vectors."""
