@@ -1,6 +1,6 @@
 """Whole `preprocess` commands by the number of features, beside Keras layers doing the same.
 
-    python -m benchmarks.wide [--quick] [--features 10,50,200] [--rows 200] [--json FILE]
+    python -m benchmarks.wide [--quick] [--features 10,50,200,1000] [--rows 200] [--json FILE]
 
 Half of the features are numbers, scaled to a z-score, half are categories of nine values. Both write
 TFRecords. Runs take turns, each a fresh process, imports and all; the table shows medians. Exits with 1
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="10 features, one round")
-    parser.add_argument("--features", default="10,50,200", metavar="N,…")
+    parser.add_argument("--features", default="10,50,200,1000", metavar="N,…")
     parser.add_argument("--rows", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, metavar="FILE")
