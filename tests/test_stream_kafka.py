@@ -73,7 +73,9 @@ def test_a_killed_command_is_gone_on_with(
         for number in itertools.count():
             if ended.is_set():
                 return
-            row = {**rows[number % len(rows)], "id": f"k{number}", "at": int(time.time() * 1000)}
+            # Some are of a later window, so that windows hold offsets with gaps between.
+            at = int(time.time() * 1000) + 20_000 * (number % 5 == 0)
+            row = {**rows[number % len(rows)], "id": f"k{number}", "at": at}
             if number % 97 == 0:
                 row["age"] = "old"
             sent.append(row)

@@ -26,6 +26,7 @@ from skewless.beam_pipelines.running.checked_file import (
 )
 from skewless.beam_pipelines.running.local_runner import runner_name
 from skewless.beam_pipelines.sources.cutting.cuts import Cut
+from skewless.beam_pipelines.sources.cutting.framed import FramedPiece
 from skewless.beam_pipelines.sources.cutting.joined import joined
 from skewless.beam_pipelines.sources.cutting.pieces import Piece
 from skewless.beam_pipelines.sources.cutting.scan import Scanned, scan
@@ -98,12 +99,13 @@ def _cut_by_workers(
     return [found.get(place, file.cuts) for place, file in enumerate(files)]
 
 
-_Numbered = tuple[int, Piece, int, Scanned]
+_Found = Scanned | FramedPiece
+_Numbered = tuple[int, Piece, int, _Found]
 
 
 def _scanned(place: int, number: int, piece: Piece, held: int) -> tuple[int, _Numbered]:
     @tells_its_place
-    def look(_: object) -> Iterator[Scanned]:
+    def look(_: object) -> Iterator[_Found]:
         yield scan(piece)
 
     [found] = look(piece.whole)

@@ -107,7 +107,7 @@ def opened(whole: WorkUnit, rows: RowColumns, size: UnitSize) -> OpenedFile:
         whole = dataclasses.replace(
             whole, columns=header.columns, start=header.start, encoding=header.encoding
         )
-    pieces = () if whole.format == "tfrecord" else tuple(pieces_of(whole, held, between, size))
+    pieces = tuple(pieces_of(whole, held, between, size))
     known = () if pieces else (Cut(whole.start, whole.end, whole.first_row),)
     return OpenedFile(whole, held, pieces, known)
 

@@ -12,6 +12,7 @@ import bisect
 from collections.abc import Iterator, Sequence
 
 from skewless.beam_pipelines.sources.cutting.cuts import Cut, Stretch, cuts_of
+from skewless.beam_pipelines.sources.cutting.framed import FramedPiece, joined_records
 from skewless.beam_pipelines.sources.cutting.pieces import Piece
 from skewless.beam_pipelines.sources.cutting.scan import Reading, Scanned
 from skewless.beam_pipelines.sources.formats import csv_blocks, text_blocks
@@ -20,15 +21,18 @@ from skewless.beam_pipelines.sources.streams import chunks
 __all__ = ["joined"]
 
 
-def joined(pieces: Sequence[Piece], scanned: Sequence[Scanned], held: int) -> list[Cut]:
+def joined(pieces: Sequence[Piece], found: Sequence[Scanned | FramedPiece], held: int) -> list[Cut]:
     """Returns the cuts of a file.
 
     Args:
       pieces: All of the file, in its order.
-      scanned: What each of them holds.
+      found: What each of them holds.
       held: The bytes of the file.
     """
     first = pieces[0]
+    if first.whole.format == "tfrecord":
+        return joined_records(pieces, [it for it in found if isinstance(it, FramedPiece)], held)
+    scanned = [it for it in found if isinstance(it, Scanned)]
     if scanned[0].cuts is not None:
         return list(scanned[0].cuts)
     stretches = _Walk(first, scanned, held).stretches()

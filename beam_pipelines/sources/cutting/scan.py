@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from skewless.beam_pipelines.sources.cutting.cuts import Cut, Stretch
+from skewless.beam_pipelines.sources.cutting.framed import FramedPiece, scan_records
 from skewless.beam_pipelines.sources.cutting.pieces import Piece
 from skewless.beam_pipelines.sources.cutting.transcoded import cuts_of_encoded
 from skewless.beam_pipelines.sources.formats import text_blocks
@@ -61,12 +62,14 @@ class Scanned:
     cuts: tuple[Cut, ...] | None = None
 
 
-def scan(piece: Piece) -> Scanned:
+def scan(piece: Piece) -> Scanned | FramedPiece:
     """Returns what a piece holds; as much memory is needed as for reading a unit's text.
 
     Raises:
       OSError: If the file cannot be read.
     """
+    if piece.whole.format == "tfrecord":
+        return scan_records(piece)
     if piece.whole.encoding:
         return Scanned(piece.begin, cuts=tuple(cuts_of_encoded(piece)))
     text = _Aligned(piece)
