@@ -50,7 +50,7 @@ _BATCH = 1024
 _PREDICTED = 4096
 Predict = Callable[[Mapping[str, tf.Tensor]], Mapping[str, tf.Tensor]]
 # Outputs that are compared: of two towers both vectors, too.
-_COMPARED = ("predictions", "query", "candidate")
+_COMPARED = ("predictions", "query_vector", "candidate_vector")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def test_ranks_are_those_of_sorting_whatever_is_held_at_once(
     pairs = np.unique(rng.integers(0, 11 * 17, 60))
     asked, met = np.divmod(pairs, 17)
     for longest in (1, 5, 17, 30):
-        ranks, top = rank_all(queries, candidates, asked, met, longest)
+        ranks, top = rank_all(queries, candidates, (asked, met), longest)
         assert top.shape == (11, min(longest, 17))
         for query in range(11):
             scores = candidates @ queries[query]
@@ -33,8 +33,18 @@ def test_ranks_are_those_of_sorting_whatever_is_held_at_once(
 
 def test_a_model_that_tells_nothing_finds_nothing() -> None:
     ones = np.ones((3, 1), np.float32)
-    ranks, _ = rank_all(ones, np.ones((50, 1), np.float32), np.arange(3), np.arange(3), 10)
+    pairs = np.arange(3), np.arange(3)
+    ranks, _ = rank_all(ones, np.ones((50, 1), np.float32), pairs, 10)
     assert ranks.tolist() == [50, 50, 50]
+
+
+def test_what_is_left_out_stands_last_but_for_what_is_asked_for() -> None:
+    queries, candidates = np.ones((2, 1), np.float32), np.array([[4], [3], [2], [1]], np.float32)
+    pairs = np.array([0, 0, 1]), np.array([1, 3, 2])
+    left_out = np.array([0, 0, 1]), np.array([0, 1, 3])
+    ranks, top = rank_all(queries, candidates, pairs, 4, left_out)
+    assert ranks.tolist() == [1, 3, 3]
+    assert top.tolist() == [[1, 2, 3, 0], [0, 1, 2, 3]]
 
 
 def test_metrics_by_hand() -> None:

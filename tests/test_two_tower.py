@@ -21,7 +21,7 @@ from skewless.model.network.in_batch_softmax import InBatchSoftmax, in_batch_acc
 from skewless.model.network.two_tower import tower_of
 from skewless.model.retrieval.distinct_rows import DistinctRows, digests_of, distinct_rows
 from skewless.model.retrieval.fed import fed
-from skewless.model.retrieval.found import most_popular, vectors_of
+from skewless.model.retrieval.found import find_in_split, most_popular, vectors_of
 from skewless.model.serve.models.servable import Servable
 from skewless.model.serve.status import ServingError
 from skewless.model.train import train
@@ -165,7 +165,9 @@ def test_digests_tell_numbers_and_lists_apart() -> None:
     assert len(set(digests_of(rows, ["words"]).numpy().tolist())) == 2
 
 
-def _naive(bought: Path, split: str, country: str | None = None) -> dict[str, float]:
+def _naive(
+    bought: Path, split: str, country: str | None = None, *, repeats: bool = True
+) -> dict[str, float]:
     """Ranks with towers of the run over the rows of a split, a user at a time, by sorting."""
     records, run = open_records(bought / "records"), bought / "run"
     spec, entries = load(run / "spec.yaml"), records.manifest.features
@@ -187,8 +189,12 @@ def _naive(bought: Path, split: str, country: str | None = None) -> dict[str, fl
         if country is not None and countries[rows["country"][own[0]] - 3] != country:
             continue
         wanted = np.isin(catalogue["product_id"], rows["product_id"][own])
-        hits = wanted[np.argsort(-scores[own[0]])]
-        values["ndcg@10"].append(ndcg_score([wanted.astype(float)], [scores[own[0]]], k=10))
+        row = scores[own[0]].copy()
+        if not repeats:
+            seen = trained["product_id"][trained["user_id"] == user]
+            row[np.isin(catalogue["product_id"], seen) & ~wanted] = -9
+        hits = wanted[np.argsort(-row, kind="stable")]
+        values["ndcg@10"].append(ndcg_score([wanted.astype(float)], [row], k=10, ignore_ties=True))
         values["recall@10"].append(hits[:10].sum() / wanted.sum())
         values["hit_rate@10"].append(float(hits[:10].any()))
         values["mrr"].append(1 / (1 + hits.argmax()))
@@ -210,6 +216,13 @@ def test_a_run_finds_what_is_bought_and_says_how_well(bought: Path) -> None:
     assert sum(each["rows"] for each in result["slices"]["country"]) == metrics["rows"]
 
     records, spec = open_records(bought / "records"), load(bought / "run" / "spec.yaml")
+    once = spec.model_copy(update={"model": spec.model.model_copy(update={"repeats": False})})
+    model = load_trained(bought / "run" / "model.keras")
+    left = find_in_split(model, once, records, "test", bought / "run").metrics(once)
+    for name, value in _naive(bought, "test", repeats=False).items():
+        assert left[name] == pytest.approx(value, abs=1e-6), name
+    assert left["ndcg@10"] > metrics["ndcg@10"]
+
     popular = baseline_metrics(spec, records, "test", bought / "run")["popular"]
     assert popular["coverage@10"] == 10 / popular["candidates"]
     assert popular["popularity_bias@10"] > max(1.5, metrics["popularity_bias@10"])
@@ -234,7 +247,10 @@ def test_the_exported_model_recommends_what_the_towers_find(bought: Path) -> Non
     query = servable.call("query", rows)["vectors"]
     candidate = servable.call("candidate", rows)["vectors"]
     np.testing.assert_allclose(np.linalg.norm(query, axis=1), 1, atol=1e-6)
-    predictions = servable.call("serving_default", rows)["predictions"]
+    whole = servable.call("serving_default", rows)
+    predictions = whole["predictions"]
+    np.testing.assert_allclose(whole["query_vector"], query, atol=1e-6)
+    np.testing.assert_allclose(whole["candidate_vector"], candidate, atol=1e-6)
     np.testing.assert_allclose(predictions[:, 0], (query * candidate).sum(axis=1), atol=1e-6)
 
     asked = {

@@ -66,7 +66,7 @@ class Recommender(tf.Module):
         """Returns both vectors of each row, and their cosine as `predictions`, [batch, 1]."""
         query, candidate = self.vectors("query", features), self.vectors("candidate", features)
         cosine = tf.reduce_sum(query * candidate, axis=1, keepdims=True)
-        return {"predictions": cosine, "query": query, "candidate": candidate}
+        return {"predictions": cosine, "query_vector": query, "candidate_vector": candidate}
 
     def vectors(self, side: Side, features: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Returns [batch, width] float32, each of length 1."""

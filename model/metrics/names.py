@@ -12,5 +12,6 @@ LOWER_IS_BETTER = frozenset({"loss", "log_loss", "rmse", "mae", "ece"})
 
 def main_metric(metrics: Mapping[str, Any]) -> str:
     """Returns the metric to judge by: the one least bound to a threshold that there is."""
-    order = ("ndcg@10", "auc", "accuracy", "rmse", "exact_match", "loss")
+    found = (name for name in metrics if name.startswith("ndcg@"))
+    order = (*found, "auc", "accuracy", "rmse", "exact_match", "loss")
     return next((name for name in order if metrics.get(name) is not None), "loss")

@@ -131,28 +131,39 @@ def _values(
 
 
 def rank_all(
-    queries: Array, candidates: Array, pair_queries: Array, pair_candidates: Array, longest: int
+    queries: Array,
+    candidates: Array,
+    pairs: tuple[Array, Array],
+    longest: int,
+    left_out: tuple[Array, Array] | None = None,
 ) -> tuple[Array, Array]:
     """Ranks by the dot product, in blocks of matrix products.
 
     Args:
       queries: [queries, width] float32.
       candidates: [candidates, width] float32.
-      pair_queries: [pairs] int, ascending.
-      pair_candidates: [pairs] int.
+      pairs: [pairs] int each: queries, ascending, and the candidates to rank for them.
       longest: How many candidates to find for each query.
+      left_out: As `pairs`: candidates that stand last for a query, unless they are to be ranked.
 
     Returns:
       [pairs] int, how many candidates score at least as high as the pair's own, itself counted;
       [queries, longest or all candidates] int, those that score highest, best first, of equal ones
       the first.
     """
+    pair_queries, pair_candidates = pairs
     ranks = np.empty(len(pair_queries), np.int64)
     top = np.empty((len(queries), min(longest, len(candidates))), np.int64)
     for low, scores in _blocks(queries, candidates):
         high = low + len(scores)
-        top[low:high] = _best(scores, top.shape[1])
         begin, end = np.searchsorted(pair_queries, [low, high])
+        if left_out is not None:
+            own = pair_queries[begin:end] - low, pair_candidates[begin:end]
+            kept = scores[own]
+            first, last = np.searchsorted(left_out[0], [low, high])
+            scores[left_out[0][first:last] - low, left_out[1][first:last]] = -np.inf
+            scores[own] = kept
+        top[low:high] = _best(scores, top.shape[1])
         for pair in range(begin, end):
             row = scores[pair_queries[pair] - low]
             ranks[pair] = np.count_nonzero(row >= row[pair_candidates[pair]])

@@ -140,20 +140,22 @@ def _found(
     assert isinstance(spec.model, TwoTowerSpec)
     queries, candidates = sides
     met = _met(spec, records, split)
-    places = queries.places(met.queries) * len(candidates) + candidates.places(met.candidates)
-    distinct, pairs = np.unique(places, return_inverse=True)
-    pair_queries, pair_candidates = np.divmod(distinct, len(candidates))
+    (asked, wanted), pairs = _pairs(met, queries, candidates)
+    # What queries of the training rows met there is in none of their lists, but for what is wanted.
+    left_out = None
+    if not spec.model.repeats and split != "train":
+        left_out, _ = _pairs(_met(spec, records, "train"), queries, candidates)
     ranks, top = rank_all(
         vectors["query"],
         vectors["candidate"],
-        pair_queries,
-        pair_candidates,
+        (asked, wanted),
         max(spec.model.cutoffs),
+        left_out,
     )
     ranked = Ranked(
         pairs,
-        pair_queries,
-        pair_candidates,
+        asked,
+        wanted,
         ranks,
         top,
         candidates.counts,
@@ -161,6 +163,18 @@ def _found(
         met.weights,
     )
     return Found(ranked, met.keys)
+
+
+def _pairs(
+    met: _Met, queries: DistinctRows, candidates: DistinctRows
+) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """Returns the distinct pairs of known queries and candidates by place, and each such row's pair."""
+    asked, wanted = queries.places(met.queries), candidates.places(met.candidates)
+    known = (asked >= 0) & (wanted >= 0)
+    places = asked[known] * len(candidates) + wanted[known]
+    distinct, pairs = np.unique(places, return_inverse=True)
+    query, candidate = np.divmod(distinct, len(candidates))
+    return (query, candidate), pairs
 
 
 def _met(spec: Spec, records: Records, split: str) -> _Met:

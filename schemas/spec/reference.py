@@ -174,6 +174,7 @@ _EXAMPLES = {
     "temperature": "0.1",
     "hard_negatives": "32",
     "cutoffs": "[10]",
+    "repeats": "false",
     "beam_width": "3",
     "batch_size": "256",
     "epochs": "10",

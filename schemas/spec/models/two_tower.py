@@ -40,6 +40,11 @@ class TwoTowerSpec(Declared):
     cutoffs: tuple[Count, ...] = Field(default=(10, 100), min_length=1)
     """The lengths of lists of found candidates that metrics are of."""
 
+    repeats: bool = True
+    """Whether a query may meet a candidate again; if not, metrics leave out of its list what it met in
+    training rows.
+    """
+
     @property
     def needs_label(self) -> bool:
         """Whether it learns from a label; without one, every row is a query that met its candidate."""
