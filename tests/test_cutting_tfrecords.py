@@ -54,7 +54,7 @@ def seen(units: list[WorkUnit]) -> list[tuple[int, object]]:
     damage=st.one_of(st.none(), st.floats(0, 0.999)),
     cut=st.sampled_from([0, 0, 1, 9]),
 )
-@example(kinds=["liar", "short", "short"], size=24, damage=None, cut=0)
+@example(kinds=["liar", "short", "long", "short"], size=24, damage=None, cut=0)
 def test_records_of_pieces_are_those_of_the_file(
     kinds: list[str], size: int, damage: float | None, cut: int, tmp_path: Path
 ) -> None:
