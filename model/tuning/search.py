@@ -114,7 +114,8 @@ def searched(search: Search, trials: int, minutes: float | None) -> list[TrialRe
     ended = study.ended()
     if study.best() is None:
         raise TrainingError(
-            f"none of {len(ended)} trials could be trained; the first: {ended[0].reason}"
+            f"none of {len(ended)} trials could be trained, the first for this: {ended[0].reason}; "
+            "mend the spec, or --vary other values, into another --output"
         )
     return ended
 

@@ -56,7 +56,9 @@ def space_of(
     knobs: list[Knob] = [knob for knob in own if knob.name not in kept]
     for key, values in varied.items():
         if key == "training.seed":
-            raise UsageError("training.seed: all trials begin alike; it is not tuned")
+            raise UsageError(
+                "training.seed: all trials begin alike, so it is not tuned; leave it out"
+            )
         for value in values:
             with_values(spec, {key: value})
         knobs.append(choice(key, value_of(document, key), values))
