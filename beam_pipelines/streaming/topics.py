@@ -146,7 +146,7 @@ class TopicFeed:
         try:
             topics = self._consumer.list_topics(self._source.topic, timeout=_ANSWER_SECONDS).topics
         except KafkaException as error:
-            raise UsageError(f"--source {self._source.name}: {_told(error)}") from error
+            raise _no_answer(self._source, error) from error
         topic = topics[self._source.topic]
         if topic.error is not None or not topic.partitions:
             raise UsageError(
@@ -162,7 +162,7 @@ class TopicFeed:
         try:
             low, high = self._consumer.get_watermark_offsets(place, timeout=_ANSWER_SECONDS)
         except KafkaException as error:
-            raise UsageError(f"--source {self._source.name}: {_told(error)}") from error
+            raise _no_answer(self._source, error) from error
         return low, high
 
 
@@ -230,14 +230,17 @@ def _read(source: Source, offsets: Offsets) -> Iterator[tuple[list[Any], int]]:
                     yield batch, min(max(position, message.offset()), offsets.end)
                     return
                 elif not error.retriable():
-                    raise DataError(f"{source.name}/{offsets.partition}: {error.str()}")
+                    raise DataError(
+                        f"{source.name}/{offsets.partition}: {error.str()}; start the command again when "
+                        "the broker is well"
+                    )
             if len(batch) >= BATCH_ROWS:
                 yield batch, position
                 batch = []
             if time.monotonic() - heard > _SILENT_SECONDS:
                 raise DataError(
                     f"{source.name}/{offsets.partition}: no message from offset {position} on for "
-                    f"{_SILENT_SECONDS:g} s; is the broker up? Start the command again"
+                    f"{_SILENT_SECONDS:g} s; check that the broker is up, and start the command again"
                 )
         yield batch, position
     finally:
@@ -265,5 +268,7 @@ def _consumer(source: Source) -> Any:
     )
 
 
-def _told(error: Exception) -> str:
-    return f"the broker does not answer ({error.args[0].str()}); check its address"
+def _no_answer(source: Source, error: Exception) -> UsageError:
+    return UsageError(
+        f"--source {source.name}: the broker does not answer ({error.args[0].str()}); check its address"
+    )
