@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import itertools
 import logging
 import os
 import signal
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from skewless.schemas.storage.arguments import at_hand
     from skewless.schemas.verbosity import quieten
 
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments = _command_first(sys.argv[1:] if argv is None else argv)
     first = next(iter(arguments), "")
     if first and not first.startswith("-") and first not in COMMANDS:
         hint = nearest(first, COMMANDS)
@@ -55,6 +56,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         output=getattr(known, "output", None),
         left=lambda: command.what_is_left(getattr(known, "output", "")),
     )
+
+
+def _command_first(words: Sequence[str]) -> list[str]:
+    """Returns the words with options that stand before the command, as in `-v train`, behind it."""
+    from skewless.commands.table import COMMANDS
+
+    before = list(itertools.takewhile(lambda word: word.startswith("-"), words))
+    rest = list(words[len(before) :])
+    return [rest[0], *before, *rest[1:]] if rest and rest[0] in COMMANDS else [*words]
 
 
 def _unknown(option: str, known: argparse.Namespace) -> str:

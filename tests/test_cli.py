@@ -53,6 +53,7 @@ def test_no_command_is_wrong_use() -> None:
     [
         (["train", "/nowhere", "--output", "/tmp/x"], 1, "no manifest.json"),
         (["inspect", "/nowhere", "--splt", "eval"], 2, "did you mean '--split'?"),
+        (["--quiet", "inspect", "/nowhere"], 1, "/nowhere"),
         (["inspct", "/nowhere"], 2, "no command 'inspct'; did you mean 'inspect'?"),
         (["preprocess", "/nowhere.yaml", "--input", "x.csv", "--output", "y"], 2, "cannot be read"),
     ],
