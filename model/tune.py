@@ -31,10 +31,11 @@ from skewless.schemas.errors import DatasetMismatchError, UsageError
 from skewless.schemas.records.layout import SPEC
 from skewless.schemas.spec.network import TwoTowerSpec
 from skewless.schemas.spec.spec import Spec, load
+from skewless.schemas.storage.alone import alone
 
 __all__ = ["Asked", "execute", "run", "tune"]
 
-_RESULT, _COMPARISON = "tuning.json", "comparison"
+_RESULT, _COMPARISON, _LOCK = "tuning.json", "comparison", "tune.lock"
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -81,7 +82,8 @@ def tune(
 
     Raises:
       UsageError: If there is no such key, knob or metric, records would be others, nothing is varied,
-        a number is too small, Optuna is not installed, or the output holds trials of something else.
+        a number is too small, Optuna is not installed, another process is at the output, or it
+        holds trials of something else.
       SpecError: If a value does not fit its key.
       DatasetMismatchError: If the records are incomplete, of another spec, or hold no eval rows.
       TrainingError: If no trial could be trained.
@@ -94,11 +96,18 @@ def tune(
     if minutes is not None and not minutes > 0:
         raise UsageError(f"--minutes: expected a number above 0, got {minutes:g}")
     search = _search(records_directory, output, asked, cache)
+    with alone(Path(output) / _LOCK, str(output)):
+        return _tuned(search, trials, minutes, seeds, asked.metric)
+
+
+def _tuned(
+    search: Search, trials: int, minutes: float | None, seeds: int, compared_by: str | None
+) -> Tuned:
     found = searched(search, trials, minutes)
     best = best_of(found, search.metric)
     changed = _changed(search, best)
     tuned = with_values(search.spec, changed)
-    path = Path(output) / SPEC
+    path = search.output / SPEC
     path.write_text(tuned.to_yaml(), encoding="utf-8")
     comparison = None
     if seeds and changed:
@@ -112,13 +121,13 @@ def tune(
             arms,
             search.spec,
             search.records,
-            Path(output) / _COMPARISON,
+            search.output / _COMPARISON,
             seeds=seeds,
-            metric=asked.metric,
-            cache=cache,
+            metric=compared_by,
+            cache=search.cache,
         )
     result = Tuned(search.metric, tuple(found), best.number, changed, str(path), comparison)
-    write_json(Path(output) / _RESULT, result.as_json())
+    write_json(search.output / _RESULT, result.as_json())
     return result
 
 

@@ -18,6 +18,7 @@ from skewless.model.tuning.study import Study
 from skewless.model.tuning.trial import OutOfTime, Trials
 from skewless.schemas import load, parse
 from skewless.schemas.errors import SpecError, UsageError
+from skewless.schemas.storage.alone import alone
 from tests.conftest import SHOP, DataSet
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "schemas/examples").glob("*.yaml"))
@@ -142,6 +143,9 @@ def test_the_best_spec_is_written_and_compared(
     assert not output.exists()
     assert cli.main([*arguments, "--trials", "1"]) == 0
     assert "no trial was better than the spec as it is declared" in capsys.readouterr().out
+    with alone(output / "tune.lock", "the test's"):
+        assert cli.main([*arguments, "--trials", "3", "--json"]) == 2
+    assert "another process of this machine is making it" in capsys.readouterr().err
     assert cli.main([*arguments, "--trials", "3", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told == json.loads((output / "tuning.json").read_text())

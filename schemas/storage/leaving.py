@@ -9,7 +9,6 @@ that `--resume` on the same machine goes on with it.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import shutil
 import uuid
@@ -17,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from skewless.schemas.errors import UsageError
+from skewless.schemas.storage.alone import alone
 from skewless.schemas.storage.fetched import adopt, cache_directory
 from skewless.schemas.storage.known_as import note_copy
 from skewless.schemas.storage.location import Location, as_path, is_uri, refused
@@ -56,7 +56,7 @@ def leaving(
         return
     uri = str(Location.of(str(output)))
     path = stand_in(uri)
-    with _alone(path.parent, uri):
+    with alone(_lock_of(path), uri):
         publication = Publication.begin(uri, overwrite=overwrite)
         if not resumable:
             _empty(path.parent)
@@ -92,7 +92,7 @@ def leaving_file(output: str | Path) -> Iterator[Path]:
         place.system.pipe_file(probe, b"")
         place.system.rm_file(probe)
     path = stand_in(str(place))
-    with _alone(path.parent, str(place)):
+    with alone(_lock_of(path), str(place)):
         _empty(path.parent)
         note_copy(path, str(place))
         yield path
@@ -101,17 +101,8 @@ def leaving_file(output: str | Path) -> Iterator[Path]:
         _empty(path.parent)
 
 
-@contextlib.contextmanager
-def _alone(folder: Path, uri: str) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder.with_name(f"{folder.name}.lock"), "wb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UsageError(
-                f"{uri}: another process of this machine is making it; wait for its end"
-            ) from error
-        yield
+def _lock_of(path: Path) -> Path:
+    return path.parent.with_name(f"{path.parent.name}.lock")
 
 
 def _empty(folder: Path) -> None:
