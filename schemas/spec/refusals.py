@@ -19,7 +19,15 @@ __all__ = ["in_words"]
 Location = tuple[int | str, ...]
 
 _UNION_TAGS = frozenset(
-    {"text", "categorical", "numeric", "timestamp", "towers", "seq2seq", "two_tower"}
+    {
+        "text",
+        "categorical",
+        "numeric",
+        "timestamp",
+        "towers",
+        "seq2seq",
+        "two_tower",
+    }
 )
 # What else a union of words takes, by the prefix of the other branch's error.
 _OTHERWISE = {

@@ -15,6 +15,9 @@ from skewless.beam_pipelines.sources.units import WorkUnit
 
 __all__ = ["Piece", "pieces_of"]
 
+# Of which a line or a record can be found from any place.
+_BY_PIECES = frozenset({"csv", "tsv", "jsonl", "tfrecord"})
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -43,16 +46,18 @@ class Piece:
 def pieces_of(whole: WorkUnit, held: int, delimiter: str, size: UnitSize) -> Iterator[Piece]:
     """Yields the pieces of a file that is larger than a work unit; none where it is not.
 
+    Formats that are not known to be cut by pieces are read as one unit.
+
     A text in another encoding than UTF-8 is one piece: its places can only be counted from its
     beginning.
 
     Args:
-      whole: An uncompressed file that has a line or a record after another.
+      whole: The file.
       held: Its bytes.
       delimiter: As in `Piece`.
       size: Of work units.
     """
-    if whole.compression or held - whole.start <= size.bytes:
+    if whole.format not in _BY_PIECES or whole.compression or held - whole.start <= size.bytes:
         return
     bare = dataclasses.replace(whole, columns=())
     if whole.encoding:
