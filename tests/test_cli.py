@@ -1,4 +1,4 @@
-"""The command line as a person meets it: real processes, exit codes, messages."""
+"""The command line as a person meets it: exit codes, messages, and in a process of its own."""
 
 from __future__ import annotations
 
@@ -58,26 +58,21 @@ def test_no_command_is_wrong_use() -> None:
         (["preprocess", "/nowhere.yaml", "--input", "x.csv", "--output", "y"], 2, "cannot be read"),
     ],
 )
-def test_errors_name_the_remedy(arguments: list[str], code: int, message: str) -> None:
-    done = run(*arguments)
-    assert done.returncode == code
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+def test_errors_name_the_remedy(
+    arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(arguments) == code
+    said = capsys.readouterr().err
+    assert message in said
+    assert "Traceback" not in said
 
 
-def test_dry_run_writes_nothing(shop: DataSet, tmp_path: Path) -> None:
-    spec = shop.directory / "spec.yaml"
-    done = run(
-        "preprocess",
-        str(spec),
-        "--input",
-        str(shop.source),
-        "--output",
-        str(tmp_path / "out"),
-        "--dry-run",
-    )
-    assert done.returncode == 0, done.stderr
-    assert "1 files in 1 work units" in done.stdout
+def test_dry_run_writes_nothing(
+    shop: DataSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["preprocess", str(shop.directory / "spec.yaml"), "--input", str(shop.source)]
+    assert cli.main([*words, "--output", str(tmp_path / "out"), "--dry-run"]) == 0
+    assert "1 files in 1 work units" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
 
 
@@ -114,14 +109,13 @@ def test_what_is_given_without_an_option_is_said_at_once(
         assert "--spec is unknown; give spec without an option: skewless preprocess spec …" in said
 
 
-def test_a_mistyped_option_is_not_passed_over(shop: DataSet, tmp_path: Path) -> None:
-    spec = shop.directory / "spec.yaml"
-    done = run(
-        "preprocess", str(spec), "--input", str(shop.source), "--output", str(tmp_path / "out"),
-        "--max-rejectd", "0.5",
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert "unknown option --max-rejectd; did you mean '--max-rejected'?" in done.stderr
+def test_a_mistyped_option_is_not_passed_over(
+    shop: DataSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["preprocess", str(shop.directory / "spec.yaml"), "--input", str(shop.source)]
+    words += ["--output", str(tmp_path / "out"), "--max-rejectd", "0.5"]
+    assert cli.main(words) == 2
+    assert "unknown option --max-rejectd; did you mean '--max-rejected'?" in capsys.readouterr().err
 
 
 def test_inspect_says_what_an_id_means(shop: DataSet) -> None:
@@ -129,9 +123,9 @@ def test_inspect_says_what_an_id_means(shop: DataSet) -> None:
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "(missing)", "")
 
 
-def test_verify_reads_the_original_files(shop: DataSet, shop_model: Path) -> None:
-    done = run(
-        "verify", str(shop_model), "--records", str(shop.directory), "--input", str(shop.source)
-    )
-    assert done.returncode == 0, done.stderr
-    assert "parity holds: 400 rows" in done.stdout
+def test_verify_reads_the_original_files(
+    shop: DataSet, shop_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["verify", str(shop_model), "--records", str(shop.directory)]
+    assert cli.main([*words, "--input", str(shop.source)]) == 0
+    assert "parity holds: 400 rows" in capsys.readouterr().out
