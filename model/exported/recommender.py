@@ -18,6 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from skewless.model.exported.largest import largest
 from skewless.model.network.two_tower import Side, tower_of
 from skewless.model.retrieval.distinct_rows import DistinctRows
 from skewless.model.retrieval.found import vectors_of
@@ -89,7 +90,7 @@ class Recommender(tf.Module):
         longest = tf.minimum(self._longest, tf.shape(self._names)[0])
         # So many that enough are left after what is excluded.
         enough = tf.minimum(longest + tf.shape(exclude)[1], tf.shape(self._names)[0])
-        scores, places = tf.math.top_k(scores, enough)
+        scores, places = largest(scores, enough)
         names = tf.gather(self._names, places)
         excluded = tf.reduce_any(tf.equal(names[:, :, None], exclude[:, None, :]), axis=2)
         # Those that stay, in their order, before those that do not.
