@@ -34,6 +34,7 @@ from skewless.schemas.spec.features import (
     CategoricalFeature,
     Feature,
     TextFeature,
+    columns_behind,
 )
 from skewless.schemas.spec.kinds.number_embedding import Periodic, PiecewiseLinear
 from skewless.schemas.spec.network import TwoTowerSpec
@@ -41,6 +42,8 @@ from skewless.schemas.spec.network import TwoTowerSpec
 __all__ = ["execute", "explain"]
 
 Row = Mapping[str, Any]
+# Between the values of a combination.
+_BESIDE = " & "
 
 
 def explain(model: str | Path | ServedModel, row: Row) -> Explanation:
@@ -104,8 +107,8 @@ def _scores_without(served: ServedModel, row: Row, place: int | None) -> dict[st
     if place is None:
         return {}
     rows = []
-    for name, feature in served.spec.features.items():
-        own = feature.columns_read(name)
+    for name in served.spec.features:
+        own = columns_behind(served.spec.features, name)
         rows.append({column: value for column, value in row.items() if column not in own})
     scores = served.predict(rows)["predictions"][:, place]
     return dict(zip(served.spec.features, scores.astype(float).tolist(), strict=True))
@@ -125,6 +128,12 @@ def _tokens(served: ServedModel, row: Row) -> dict[str, np.ndarray]:
             found[name] = np.array([as_iso(time).encode() for time in values[0].numpy().tolist()])
         else:
             found[name] = np.atleast_1d(values[0].numpy())
+    for name, feature in spec.features.items():
+        if feature.combines:
+            parts = {other: found[other] for other in feature.combines}
+            lacking = any(_is_missing(spec.features[other], part) for other, part in parts.items())
+            shown = _BESIDE.join(_text(part.tolist()[0]) for part in parts.values())
+            found[name] = np.array([b"" if lacking else shown.encode()])
     return found
 
 
@@ -139,7 +148,7 @@ def _explained(
 ) -> FeatureExplanation:
     feature = served.spec.features[name]
     assert tokens is not None
-    columns = feature.columns_read(name)
+    columns = columns_behind(served.spec.features, name)
     ids = seen[name] if seen[name].dtype.kind == "i" else None
     steps = None if ids is None else _steps(served, name, feature, tokens, np.atleast_1d(ids))
     mask = None
@@ -164,8 +173,8 @@ def _explained(
         change=None if score is None or score_without is None else score_without - score,
         together_with=tuple(
             other
-            for other, declared in served.spec.features.items()
-            if other != name and set(declared.columns_read(other)) & set(columns)
+            for other in served.spec.features
+            if other != name and set(columns_behind(served.spec.features, other)) & set(columns)
         ),
     )
 

@@ -103,12 +103,28 @@ _SPLITS = st.sampled_from(
 
 @st.composite
 def specs(draw: st.DrawFn) -> dict[str, Any]:
-    """Documents of towers over one to five features of any kind."""
+    """Documents of towers over one to six features of any kind."""
     kinds = st.one_of(_TEXTS, _CATEGORIES, _LISTS, _HASHED, _NUMBERS, _BUCKETS, _TIMES)
     document: dict[str, Any] = {
         "name": draw(st.text(_CHARACTERS, min_size=1, max_size=9)),
         "features": draw(st.dictionaries(_NAMES, kinds, min_size=1, max_size=5)),
     }
+    able = [
+        name
+        for name, feature in document["features"].items()
+        if (feature["type"] == "categorical" and "length" not in feature) or "buckets" in feature
+    ]
+    if len(able) > 1:
+        crosses = st.fixed_dictionaries(
+            {
+                "type": st.just("cross"),
+                "of": st.lists(st.sampled_from(able), min_size=2, max_size=3, unique=True),
+                "hash_buckets": st.integers(1, 1000),
+            },
+            optional={"embedding": st.one_of(st.integers(1, 64), st.just("one_hot"))},
+        )
+        # Beside names of lower case, among columns that start with a capital.
+        document["features"] |= draw(st.dictionaries(st.just("Cross"), crosses))
     document |= draw(
         st.fixed_dictionaries(
             {},

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from skewless.schemas.spec.declared import Declared
 from skewless.schemas.spec.encoders import Encoder
-from skewless.schemas.spec.kinds.column import Column
+from skewless.schemas.spec.kinds.column import Column, FeatureKind
 from skewless.schemas.spec.kinds.label_column import LabelColumn
 from skewless.schemas.spec.network import ModelSpec
 from skewless.schemas.spec.reference import PUBLISHED, SECTIONS, example_of, reference
@@ -36,6 +36,7 @@ def test_every_declared_type_is_on_it() -> None:
     told = {declared for _, types in SECTIONS for declared in types}
     bases = {
         Column,
+        FeatureKind,
         LabelColumn,
         *(kind for kind in _all_types(Declared) if kind.__name__.startswith("_")),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
@@ -19,9 +19,19 @@ from skewless.schemas.records.vocabulary_file import (
     joint_table,
     read_vocabulary,
 )
+from skewless.schemas.rows.prepare import Together, each
 from skewless.schemas.rows.tokenizers import piece_tokenizer
+from skewless.schemas.spec.features import Feature
 
-__all__ = ["hash_ids", "padded", "places", "vocabulary_ids", "wordpieces"]
+__all__ = [
+    "combination_ids",
+    "combined",
+    "hash_ids",
+    "padded",
+    "places",
+    "vocabulary_ids",
+    "wordpieces",
+]
 
 
 def places(tokens: tf.Tensor, path: str) -> tuple[tf.Tensor, int]:
@@ -69,6 +79,54 @@ def hash_ids(tokens: tf.Tensor, hash_buckets: int) -> tf.Tensor:
     """Maps [...] string to [...] int64 in [1, 2 + hash_buckets); empty is 1, missing."""
     ids = FIRST_ID + tf.strings.to_hash_bucket_fast(tokens, hash_buckets)
     return tf.where(tf.equal(tokens, ""), tf.constant(MISSING_ID, tf.int64), ids)
+
+
+def combination_ids(
+    features: Mapping[str, Feature], prepared: Together, ids: Mapping[str, tf.Tensor]
+) -> dict[str, tf.Tensor]:
+    """Returns the IDs of those features that combine others' values.
+
+    Args:
+      features: The declarations.
+      prepared: What was prepared of the others; a category counts by its value.
+      ids: [batch] int64 of those whose values are numbers, which count by their bucket.
+
+    Returns:
+      [batch] int64 by name, in [1, 2 + hash_buckets); 1 where any of the values is missing.
+    """
+    crosses = {name: feature for name, feature in features.items() if feature.combines}
+    # In one order always: files of graphs are compared by their bytes.
+    wanted = dict.fromkeys(other for feature in crosses.values() for other in feature.combines)
+    values = each({names: some for names, some in prepared.items() if set(wanted) & set(names)})
+    texts = {
+        name: _texts(ids[name]) if features[name].is_number else values[name] for name in wanted
+    }
+    found = {}
+    for name, feature in crosses.items():
+        assert feature.fixed_ids is not None
+        together = combined([texts[other] for other in feature.combines])
+        found[name] = hash_ids(together, feature.fixed_ids)
+    return found
+
+
+def _texts(ids: tf.Tensor) -> tf.Tensor:
+    missing = tf.equal(ids, tf.constant(MISSING_ID, tf.int64))
+    return tf.where(missing, "", tf.strings.as_string(ids))
+
+
+def combined(parts: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Joins [batch] strings into one of each row, [batch] string; empty where any part is.
+
+    Each part stands behind its length in bytes, `5:Paris2:42`, so that different parts never make
+    the same text, whatever characters they hold.
+    """
+    pieces = [
+        piece
+        for part in parts
+        for piece in (tf.strings.as_string(tf.strings.length(part)), ":", part)
+    ]
+    lacking = tf.reduce_any(tf.equal(tf.stack(parts), ""), axis=0)
+    return tf.where(lacking, "", tf.strings.join(pieces))
 
 
 def padded(

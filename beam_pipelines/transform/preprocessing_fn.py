@@ -15,7 +15,13 @@ import tensorflow as tf
 
 from skewless.beam_pipelines.transform.constants import Constants
 from skewless.beam_pipelines.transform.labels import transform_label
-from skewless.beam_pipelines.transform.lookup import hash_ids, padded, vocabulary_ids, wordpieces
+from skewless.beam_pipelines.transform.lookup import (
+    combination_ids,
+    hash_ids,
+    padded,
+    vocabulary_ids,
+    wordpieces,
+)
 from skewless.beam_pipelines.transform.numeric import NumericConstants, joined, scaled
 from skewless.beam_pipelines.transform.own_function import check_own_function, own_function
 from skewless.beam_pipelines.transform.vocabulary_files import VocabularyFiles
@@ -88,6 +94,7 @@ def make_preprocessing_fn(spec: Spec, constants: Constants) -> PreprocessingFn:
             else:
                 transform = of_kind(_TRANSFORMS, feature)
                 outputs |= transform(names[0], feature, prepared[names], learned)
+        outputs |= combination_ids(spec.features, prepared, outputs)
         if custom is not None:
             outputs |= custom(inputs)
         if spec.label is not None:

@@ -37,8 +37,8 @@ class FeatureExplanation:
 
     Attributes:
       name: The feature.
-      type: `text`, `categorical` or `numeric`.
-      raw: Each column that it reads, with the value given; None where absent.
+      type: As declared: `text`, `categorical`, `cross`…
+      raw: Each column that it is made of, with the value given; None where absent.
       missing: Whether the row has no value for it.
       steps: Tokens with their IDs, in the row's order; None for plain numbers.
       cut: How many tokens were cut off because they are beyond `length`.
@@ -50,7 +50,7 @@ class FeatureExplanation:
       encoder: What reads the steps.
       score_without: The score with this feature missing; None for labels without one score.
       change: `score_without` less the score.
-      together_with: Features that read the same columns, and were missing as well in that.
+      together_with: Features that are made of the same columns, and were missing as well in that.
     """
 
     name: str

@@ -27,6 +27,7 @@ from skewless.schemas.records.id_contract import PADDING_ID, end_id, first_vocab
 from skewless.schemas.records.manifest import Manifest
 from skewless.schemas.records.records import LABEL
 from skewless.schemas.rows.raw_columns import RawColumn, served_columns
+from skewless.schemas.spec.features import columns_behind
 from skewless.schemas.spec.network import Seq2SeqSpec, TwoTowerSpec
 from skewless.schemas.spec.spec import Spec
 
@@ -244,9 +245,7 @@ def _query_arguments(spec: Spec, arguments: Mapping[str, str]) -> list[str]:
     assert isinstance(spec.model, TwoTowerSpec)
     if spec.preprocessing is not None:
         return list(arguments)
-    read = {
-        column for name in spec.model.query for column in spec.features[name].columns_read(name)
-    }
+    read = {column for name in spec.model.query for column in columns_behind(spec.features, name)}
     return [argument for argument, column in arguments.items() if column in read]
 
 

@@ -21,6 +21,7 @@ from skewless.schemas.records.records import NOT_FEATURES, missing_name, numbers
 from skewless.schemas.spec.encoders import Pooling
 from skewless.schemas.spec.features import (
     CategoricalFeature,
+    CrossFeature,
     NumericFeature,
     TextFeature,
     TimestampFeature,
@@ -118,7 +119,7 @@ def _number_tower(
 
 def _id_tower(
     name: str,
-    feature: TextFeature | CategoricalFeature,
+    feature: TextFeature | CategoricalFeature | CrossFeature,
     entry: FeatureEntry,
     inputs: Mapping[str, Tensor],
 ) -> Tensor:
@@ -152,6 +153,7 @@ _TOWERS: dict[type, Callable[[str, Any, FeatureEntry, Mapping[str, Tensor]], Ten
     CategoricalFeature: _id_tower,
     NumericFeature: _number_tower,
     TimestampFeature: _time_tower,
+    CrossFeature: _id_tower,
 }
 
 

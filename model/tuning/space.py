@@ -10,7 +10,6 @@ from skewless.model.comparison.arms import value_of, with_values
 from skewless.model.tuning.knobs import Choice, Knob, Range, choice
 from skewless.schemas.errors import SpecError, UsageError, nearest
 from skewless.schemas.spec.features import Feature, NumericFeature
-from skewless.schemas.spec.kinds.column import Column
 from skewless.schemas.spec.kinds.number_embedding import PiecewiseLinear
 from skewless.schemas.spec.network import Seq2SeqSpec, TowersSpec
 from skewless.schemas.spec.spec import Spec
@@ -150,7 +149,7 @@ def _widths(spec: Spec, features: Mapping[str, Feature]) -> Iterator[Knob]:
     widths = {
         f"features.{name}.embedding": feature.embedding
         for name, feature in features.items()
-        if isinstance(feature, Column) and isinstance(feature.embedding, int)
+        if isinstance(feature.embedding, int)
     }
     if len(widths) <= _FEATURES_OF_THEIR_OWN:
         for key, width in widths.items():

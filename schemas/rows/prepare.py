@@ -33,7 +33,7 @@ from skewless.schemas.spec.kinds.alike import alike, in_groups
 from skewless.schemas.spec.label import Label, MultilabelLabel, SequenceLabel
 from skewless.schemas.spec.spec import Spec
 
-__all__ = ["Prepared", "RawTensors", "Together", "prepare", "prepare_together"]
+__all__ = ["Prepared", "RawTensors", "Together", "each", "prepare", "prepare_together"]
 
 RawTensors = Mapping[str, tf.SparseTensor]
 Prepared = dict[str, tf.RaggedTensor | tf.Tensor]
@@ -42,7 +42,7 @@ Together = dict[tuple[str, ...], tf.RaggedTensor | tf.Tensor]
 
 
 def prepare(spec: Spec, inputs: RawTensors) -> Prepared:
-    """Returns each feature's, and the label's, tokens or values.
+    """Returns each feature's, and the label's, tokens or values; none of what combines others'.
 
     Args:
       spec: The declaration.
@@ -53,8 +53,13 @@ def prepare(spec: Spec, inputs: RawTensors) -> Prepared:
       string for a single category or class, empty where missing; [batch, width] float32 for
       numbers, clipped, NaN where missing; [batch, columns] int64 microseconds for times.
     """
+    return each(prepare_together(spec, inputs))
+
+
+def each(together: Together) -> Prepared:
+    """Returns by its own name each of those that were prepared together."""
     prepared: Prepared = {}
-    for names, values in prepare_together(spec, inputs).items():
+    for names, values in together.items():
         if len(names) == 1:
             prepared[names[0]] = values
         elif values.dtype == tf.string:

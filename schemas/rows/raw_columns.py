@@ -119,15 +119,14 @@ def served_columns(spec: Spec) -> dict[str, RawColumn]:
     columns: dict[str, RawColumn] = {}
     for name, feature in spec.features.items():
         read = feature.columns_read(name)
-        width = feature.width // len(read)
         for column in read:
             known = columns.get(column)
             columns[column] = RawColumn(
                 name=column,
                 kind=feature.kind,
                 multivalued=feature.multivalued or bool(known and known.multivalued),
-                width=max(width, known.width if known else 1),
-                required=feature.required or bool(known and known.required),
+                width=max(feature.width // len(read), known.width if known else 1),
+                required=feature.needs_value or bool(known and known.required),
                 time_unit=feature.time_unit or (known.time_unit if known else None),
             )
     return columns

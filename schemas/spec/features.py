@@ -1,9 +1,10 @@
-"""Feature kinds: one frozen, validated type each for text, categories, numbers and times."""
+"""Feature kinds: one frozen, validated type each for text, categories, numbers, times and crosses."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Mapping
+from itertools import chain
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, FiniteFloat, field_validator, model_validator
@@ -11,6 +12,7 @@ from pydantic import Field, FiniteFloat, field_validator, model_validator
 from skewless.schemas.spec.declared import Declared
 from skewless.schemas.spec.encoders import Encoder
 from skewless.schemas.spec.kinds.column import Column, HasIds, Kind
+from skewless.schemas.spec.kinds.cross import CrossFeature
 from skewless.schemas.spec.kinds.number_embedding import (
     NumberEmbedding,
     Periodic,
@@ -23,6 +25,7 @@ from skewless.schemas.spec.sizes import Buckets, Grams, Ids, Steps, Width
 __all__ = [
     "FEATURE_NAME",
     "CategoricalFeature",
+    "CrossFeature",
     "Feature",
     "HasIds",
     "Kind",
@@ -32,6 +35,7 @@ __all__ = [
     "TimestampFeature",
     "Tokenizer",
     "Vocabulary",
+    "columns_behind",
     "of_kind",
 ]
 
@@ -190,6 +194,11 @@ class CategoricalFeature(Column):
         return self.multivalued
 
     @property
+    def combinable(self) -> bool:
+        """Where a row has one value."""
+        return not self.multivalued
+
+    @property
     def together(self) -> Hashable:
         """How single values become IDs."""
         return None if self.multivalued else (self.type, self.oov_buckets, self.hash_buckets)
@@ -292,6 +301,11 @@ class NumericFeature(Column):
         return len(self.columns) if self.columns else self.length or 1
 
     @property
+    def combinable(self) -> bool:
+        """Where its number is a bucket."""
+        return self.buckets is not None
+
+    @property
     def together(self) -> Hashable:
         """What is done to a single number."""
         if self.columns or self.length:
@@ -331,7 +345,7 @@ class NumericFeature(Column):
 
 
 Feature = Annotated[
-    TextFeature | CategoricalFeature | NumericFeature | TimestampFeature,
+    TextFeature | CategoricalFeature | NumericFeature | TimestampFeature | CrossFeature,
     Field(discriminator="type"),
 ]
 
@@ -339,3 +353,10 @@ Feature = Annotated[
 def of_kind(table: Mapping[type, Entry], feature: Feature) -> Entry:
     """Returns a table's entry for a feature's kind, or for the kind that it is derived from."""
     return next(table[kind] for kind in type(feature).__mro__ if kind in table)
+
+
+def columns_behind(features: Mapping[str, Feature], name: str) -> tuple[str, ...]:
+    """Returns the columns that a feature is made of: those it reads, and those of what it combines."""
+    feature = features[name]
+    others = [features[other].columns_read(other) for other in feature.combines]
+    return tuple(dict.fromkeys(chain(feature.columns_read(name), *others)))

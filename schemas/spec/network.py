@@ -12,7 +12,7 @@ from skewless.schemas.records.id_contract import FIRST_ID
 from skewless.schemas.spec.declared import Declared
 from skewless.schemas.spec.encoders import Dense, Encoder, Flatten, Rate
 from skewless.schemas.spec.features import NumericFeature, TextFeature, TimestampFeature, of_kind
-from skewless.schemas.spec.kinds.column import Column
+from skewless.schemas.spec.kinds.column import FeatureKind
 from skewless.schemas.spec.models.two_tower import TwoTowerSpec
 from skewless.schemas.spec.sizes import BatchRows, Beams, Layers, Members, Passes, Seed, Width
 
@@ -262,7 +262,7 @@ def _width_of_numbers(feature: NumericFeature) -> int | None:
 
 
 _VECTOR_WIDTHS: dict[type, Callable[[Any], int | None]] = {
-    Column: _width_of_ids,
+    FeatureKind: _width_of_ids,
     NumericFeature: _width_of_numbers,
     TimestampFeature: lambda feature: feature.vector_width,
 }

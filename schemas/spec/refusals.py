@@ -24,6 +24,7 @@ _UNION_TAGS = frozenset(
         "categorical",
         "numeric",
         "timestamp",
+        "cross",
         "towers",
         "seq2seq",
         "two_tower",

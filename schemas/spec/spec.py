@@ -133,6 +133,7 @@ def _problems(spec: Spec) -> Iterator[str]:
             )
         yield from _encoder_problems(f"features.{name}", feature)
         yield from _vocabulary_problems(f"features.{name}", feature, spec)
+        yield from _combination_problems(f"features.{name}", feature, spec)
     yield from _column_problems(spec)
     yield from _label_problems(spec)
     yield from training_problems(spec.label, spec.training, learns=spec.model.needs_label)
@@ -173,6 +174,22 @@ def _vocabulary_problems(path: str, feature: Any, spec: Spec) -> Iterator[str]:
         yield f"{where}: both features need the same oov_buckets, so that an ID means one thing"
     elif other.learns_pieces:
         yield f"{where}: {vocabulary.shared_with!r} learns subword pieces, which cannot be shared"
+
+
+def _combination_problems(path: str, feature: Feature, spec: Spec) -> Iterator[str]:
+    for other in feature.combines:
+        declared = spec.features.get(other)
+        if declared is None:
+            able = [name for name, kind in spec.features.items() if kind.combinable]
+            yield (
+                f"{path}.of: no feature {other!r}{nearest(other, able)}; declare it "
+                f"(`{other}: {{type: categorical}}`): a cross is of features, not of columns"
+            )
+        elif not declared.combinable:
+            yield (
+                f"{path}.of: {other!r} is no single value to combine; expected a categorical feature "
+                "without 'length', or a numeric one with 'buckets'"
+            )
 
 
 def _columns_named(spec: Spec) -> set[str]:

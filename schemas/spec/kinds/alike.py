@@ -20,15 +20,20 @@ class _Asked(Protocol):
     @property
     def together(self) -> Hashable: ...
 
+    @property
+    def combines(self) -> Sequence[str]: ...
+
 
 def alike(features: Mapping[str, _Asked]) -> list[tuple[str, ...]]:
     """Returns the features' names in groups that are prepared together; most are alone.
 
     Groups are in the order of their first features. Which features may be together they say
-    themselves, by `together`.
+    themselves, by `together`. Those that combine others' values have none of their own to prepare.
     """
     kinds: dict[Hashable, list[str]] = {}
     for name, feature in features.items():
+        if feature.combines:
+            continue
         # One that is like no other is a kind of its own.
         kind = ("alone", name) if feature.together is None else feature.together
         kinds.setdefault(kind, []).append(name)

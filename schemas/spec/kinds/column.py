@@ -8,7 +8,7 @@ from typing import Literal
 from skewless.schemas.spec.declared import Declared
 from skewless.schemas.spec.kinds.vocabulary import Vocabulary
 
-__all__ = ["Column", "HasIds", "Kind", "TimeUnit"]
+__all__ = ["Column", "FeatureKind", "HasIds", "Kind", "TimeUnit"]
 
 Kind = Literal["string", "int64", "float32"]
 TimeUnit = Literal["auto", "s", "ms", "us", "ns"]
@@ -63,17 +63,27 @@ class HasIds:
         return None
 
 
-class Column(Declared, HasIds):
+class FeatureKind(Declared, HasIds):
     """What every kind of feature is asked; a kind answers where it differs from these."""
 
-    column: str | None = None
-    """The column it is read from; the feature's name if not given."""
-    required: bool = False
-    """Rejects rows without a value."""
-
     def columns_read(self, name: str) -> tuple[str, ...]:
-        """Returns the columns that a feature of this name reads."""
-        return (self.column or name,)
+        """Returns the columns that a feature of this name reads itself."""
+        return ()
+
+    @property
+    def combines(self) -> tuple[str, ...]:
+        """The features whose values it is made of, where it reads no columns itself."""
+        return ()
+
+    @property
+    def combinable(self) -> bool:
+        """Whether a row has one value of it, equal or not to another's, that others may combine."""
+        return False
+
+    @property
+    def needs_value(self) -> bool:
+        """Whether rows without a value in its columns are rejected."""
+        return False
 
     def statistics_names(self, name: str) -> tuple[str, ...]:
         """Returns what each of its columns is called in `statistics.json`."""
@@ -113,3 +123,21 @@ class Column(Declared, HasIds):
     def linear_bins(self) -> int:
         """Into how many bins its numbers are cut for a piecewise-linear embedding; 0 for none."""
         return 0
+
+
+class Column(FeatureKind):
+    """What is declared of every feature that is read from columns."""
+
+    column: str | None = None
+    """The column it is read from; the feature's name if not given."""
+    required: bool = False
+    """Rejects rows without a value."""
+
+    def columns_read(self, name: str) -> tuple[str, ...]:
+        """Returns the columns that a feature of this name reads."""
+        return (self.column or name,)
+
+    @property
+    def needs_value(self) -> bool:
+        """As declared."""
+        return self.required

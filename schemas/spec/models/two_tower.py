@@ -10,6 +10,7 @@ from pydantic import Field
 from skewless.schemas.errors import nearest
 from skewless.schemas.spec.declared import Declared
 from skewless.schemas.spec.encoders import Rate
+from skewless.schemas.spec.features import columns_behind
 from skewless.schemas.spec.sizes import Count, Width
 
 __all__ = ["TwoTowerSpec"]
@@ -68,12 +69,12 @@ class TwoTowerSpec(Declared):
             column: name
             for name in self.query
             if name in spec.features
-            for column in spec.features[name].columns_read(name)
+            for column in columns_behind(spec.features, name)
         }
         for name in dict.fromkeys(self.candidate):
             if name not in spec.features or name in self.query:
                 continue
-            for column in spec.features[name].columns_read(name):
+            for column in columns_behind(spec.features, name):
                 if column in read:
                     yield (
                         f"model.candidate: {name!r} reads column {column!r}, as {read[column]!r} in "
