@@ -7,6 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 
@@ -31,6 +32,8 @@ from skewless.beam_pipelines.sources.formats.parquet_reader import (
 )
 from skewless.beam_pipelines.sources.formats.text_blocks import lines_of
 from skewless.beam_pipelines.sources.formats.tfrecord_reader import names_of_examples
+from skewless.beam_pipelines.sources.nested.fields import leaf_columns
+from skewless.beam_pipelines.sources.nested.json_names import SeenObjects
 from skewless.beam_pipelines.sources.read import read
 from skewless.beam_pipelines.sources.streams import chunks
 from skewless.beam_pipelines.sources.units import RawBatch, WorkUnit
@@ -160,13 +163,14 @@ def _text(whole: WorkUnit, spec: Spec, folder: str) -> Text:
 
 def _whole_parquet(whole: WorkUnit) -> Text:
     with open_parquet(whole.file) as footer:
-        names = tuple(footer.schema_arrow.names)
+        names = tuple(leaf_columns(footer.schema_arrow))
     return Text(dataclasses.replace(whole, columns=names), 0, 0.0)
 
 
 def _not_read(whole: WorkUnit) -> dict[str, str]:
     with open_parquet(whole.file) as footer:
-        return not_read(footer)
+        leaves = set(leaf_columns(footer.schema_arrow))
+        return {name: why for name, why in not_read(footer).items() if name in leaves}
 
 
 def _columns(files: Sequence[Text], pieces: Sequence[WorkUnit]) -> tuple[list[str], dict[str, str]]:
@@ -182,11 +186,15 @@ def _columns(files: Sequence[Text], pieces: Sequence[WorkUnit]) -> tuple[list[st
                 unreadable[name] = f"there are {times} columns of this name"
             else:
                 names[name] = None
+    objects = SeenObjects()
     for unit in pieces:
         if unit.format == "jsonl":
-            names |= dict.fromkeys(_names_of_objects(unit, unreadable))
+            for row in _objects(unit):
+                objects.add(row)
         elif unit.format == "tfrecord":
             names |= dict.fromkeys(names_of_examples(unit))
+    names |= dict.fromkeys(objects.names())
+    unreadable |= objects.unreadable()
     for name in list(names):
         if (why := _unfit(name)) is not None:
             del names[name]
@@ -208,19 +216,14 @@ def _unfit(name: str) -> str | None:
     return None
 
 
-def _names_of_objects(unit: WorkUnit, unreadable: dict[str, str]) -> list[str]:
-    names: dict[str, None] = {}
+def _objects(unit: WorkUnit) -> Iterator[dict[str, Any]]:
     seen = 0
     for block in lines_of(chunks(unit.file, "", unit.start, unit.end)):
         for line in block.data.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
             if seen >= _PEEKED_BYTES:
-                return list(names)
-            for name, value in (parsed_object(line) or {}).items():
-                if isinstance(value, dict):
-                    unreadable[name] = "holds objects; only plain values and lists are read"
-                names[name] = None
+                return
+            yield parsed_object(line) or {}
             seen += len(line) + 1
-    return list(names)
 
 
 def _read(

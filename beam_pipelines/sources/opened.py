@@ -15,6 +15,7 @@ from skewless.beam_pipelines.sources.files import file_bytes
 from skewless.beam_pipelines.sources.formats.csv_header import read_header
 from skewless.beam_pipelines.sources.formats.parquet_footer import not_read, oversized
 from skewless.beam_pipelines.sources.formats.parquet_reader import open_parquet
+from skewless.beam_pipelines.sources.nested.fields import inner_fields
 from skewless.beam_pipelines.sources.unchanged import state_of
 from skewless.beam_pipelines.sources.units import Format, WorkUnit
 from skewless.schemas.errors import DataError, listed, nearest
@@ -140,7 +141,9 @@ def _refuse_what_is_not_read(path: str, file: pq.ParquetFile, rows: RowColumns) 
     remedy = "take it out of the spec, or write it as plain values"
     if not problems and rows.spec.key is None and not rows.serving:
         # Rows without a key are known by all that they hold.
-        problems = [f"column {name!r} {why}" for name, why in oversized(file).items()]
+        tops = set(file.schema_arrow.names)
+        found = {name: why for name, why in oversized(file).items() if name in tops}
+        problems = [f"column {name!r} {why}" for name, why in found.items()]
         remedy = (
             "declare a `key`, so that rows are not known by all that they hold, or leave it out"
         )
@@ -150,7 +153,8 @@ def _refuse_what_is_not_read(path: str, file: pq.ParquetFile, rows: RowColumns) 
 
 def _row_groups(whole: WorkUnit, rows: RowColumns, size: UnitSize) -> Iterator[Cut]:
     with open_parquet(whole.file) as file:
-        names, metadata = file.schema_arrow.names, file.metadata
+        names = [*file.schema_arrow.names, *inner_fields(file.schema_arrow)]
+        metadata = file.metadata
         _check(whole, names, rows)
         _refuse_what_is_not_read(whole.file, file, rows)
     begun, first, row, held = 0, 1, 1, 0

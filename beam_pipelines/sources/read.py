@@ -50,7 +50,7 @@ def _batches(
     unit: WorkUnit, spec: Spec, wanted: Mapping[str, RawColumn], contents: bool
 ) -> Iterator[RawBatch]:
     if contents and unit.format in ("csv", "tsv", "parquet"):
-        return _whole(unit, spec)
+        return _whole(unit, spec, wanted)
     if unit.format in ("csv", "tsv"):
         return read_csv(unit, list(wanted), delimiter(unit.format, spec))
     if unit.format == "jsonl":
@@ -60,13 +60,16 @@ def _batches(
     return read_tfrecord(unit, wanted)
 
 
-def _whole(unit: WorkUnit, spec: Spec) -> Iterator[RawBatch]:
+def _whole(unit: WorkUnit, spec: Spec, wanted: Mapping[str, RawColumn]) -> Iterator[RawBatch]:
     if unit.format == "parquet":
         with open_parquet(unit.file) as file:
-            names = file.schema_arrow.names
-        batches = read_parquet(unit, list(dict.fromkeys(names)))
+            names = list(dict.fromkeys(file.schema_arrow.names))
+        batches = read_parquet(unit, list(dict.fromkeys([*names, *wanted])))
     else:
         names = list(dict.fromkeys(unit.columns))
         batches = read_csv(unit, names, delimiter(unit.format, spec))
+    held = set(names)
     for batch in batches:
-        yield dataclasses.replace(batch, contents=functools.partial(row_contents, batch.table))
+        of_file = [at for at, name in enumerate(batch.table.schema.names) if name in held]
+        table = batch.table.select(of_file)
+        yield dataclasses.replace(batch, contents=functools.partial(row_contents, table))

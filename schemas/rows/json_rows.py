@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from skewless.schemas.errors import DataError
+from skewless.schemas.nested_paths import NotAnObjectError, value_at
 from skewless.schemas.rows.canonical import canonical
 from skewless.schemas.rows.raw_columns import RawColumn, served_columns
 from skewless.schemas.rows.reasons import Faults
@@ -23,8 +24,9 @@ def canonical_rows(rows: Sequence[Mapping[str, Any]], spec: Spec) -> pa.RecordBa
     """Returns the feature columns of JSON objects.
 
     Args:
-      rows: By column, a string, number, boolean, list of them or None; an absent column is
-        missing, columns that no feature reads are passed over.
+      rows: By column, a string, number, boolean, list of them or None, or objects that hold what
+        a column's dotted path leads to; an absent column is missing, columns that no feature reads
+        are passed over.
       spec: Names the columns.
 
     Returns:
@@ -35,7 +37,7 @@ def canonical_rows(rows: Sequence[Mapping[str, Any]], spec: Spec) -> pa.RecordBa
     """
     columns = {}
     for name, column in served_columns(spec).items():
-        array, faults = _column([row.get(name) for row in rows], column, spec)
+        array, faults = _column(_values(rows, name), column, spec)
         if faults:
             at, reason = min(faults.items())
             raise DataError(
@@ -44,6 +46,18 @@ def canonical_rows(rows: Sequence[Mapping[str, Any]], spec: Spec) -> pa.RecordBa
             )
         columns[name] = array
     return pa.RecordBatch.from_pydict(columns)
+
+
+def _values(rows: Sequence[Mapping[str, Any]], path: str) -> list[Any]:
+    values = []
+    for at, row in enumerate(rows):
+        try:
+            values.append(value_at(row, path))
+        except NotAnObjectError as error:
+            raise DataError(
+                f"row {at}, column {path!r}: {error}; correct it, or leave it out"
+            ) from error
+    return values
 
 
 def _column(values: list[Any], column: RawColumn, spec: Spec) -> tuple[pa.Array, Faults]:

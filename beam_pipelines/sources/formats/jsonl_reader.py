@@ -17,8 +17,11 @@ import pyarrow as pa
 import pyarrow.json
 
 from skewless.beam_pipelines.sources.formats.text_blocks import lines_of
+from skewless.beam_pipelines.sources.nested.fields import column_at
+from skewless.beam_pipelines.sources.nested.json_schema import places_in, schema_of
 from skewless.beam_pipelines.sources.streams import BrokenStreamError, chunks
 from skewless.beam_pipelines.sources.units import RawBatch, Rejected, WorkUnit, clipped
+from skewless.schemas.nested_paths import NotAnObjectError, value_at
 from skewless.schemas.rows.raw_columns import RawColumn
 from skewless.schemas.rows.reasons import Reason
 
@@ -135,7 +138,11 @@ def _by_arrow(lines: list[bytes], columns: Mapping[str, RawColumn]) -> pa.Record
         return None  # A message may span lines; Arrow could take one for two rows.
     try:
         data.decode("utf-8")  # Arrow's JSON reader takes any bytes.
-        schema = _peeked_schema(lines, columns)
+        places = places_in(data, columns)
+        if places is None:
+            return None
+        kinds = _peeked_kinds(lines, columns)
+        schema = schema_of({place: kinds[name] for name, place in places.items()})
         table = pa.json.read_json(
             pa.BufferReader(data),
             read_options=pa.json.ReadOptions(use_threads=False, block_size=len(data) + 16),
@@ -152,10 +159,14 @@ def _by_arrow(lines: list[bytes], columns: Mapping[str, RawColumn]) -> pa.Record
         array = table.column(field.name).combine_chunks()
         array = array if isinstance(array, pa.Array) else array.chunk(0)
         arrays.append(array)
-    return pa.RecordBatch.from_arrays(arrays, names=schema.names)
+    batch = pa.RecordBatch.from_arrays(arrays, names=schema.names)
+    if schema.names == list(columns):
+        return batch
+    read = [column_at(batch, place) for place in places.values()]
+    return pa.RecordBatch.from_arrays(read, names=list(columns))
 
 
-def _peeked_schema(lines: list[bytes], columns: Mapping[str, RawColumn]) -> pa.Schema:
+def _peeked_kinds(lines: list[bytes], columns: Mapping[str, RawColumn]) -> dict[str, pa.DataType]:
     """Guesses from the first lines how each column is written; a wrong guess costs time only.
 
     Raises:
@@ -168,17 +179,17 @@ def _peeked_schema(lines: list[bytes], columns: Mapping[str, RawColumn]) -> pa.S
             break
         peeked.append(_object(line, columns, check=False))
         seen += len(line)
-    fields: list[tuple[str, pa.DataType]] = []
+    kinds: dict[str, pa.DataType] = {}
     for name, column in columns.items():
         value = next((row[name] for row in peeked if row.get(name) not in (None, [])), None)
         if isinstance(value, list):
             if not column.multivalued:
                 raise _LineError(Reason("expected one value", "a list"), name)
             value = value[0]
-            fields.append((name, pa.list_(_peeked_type(value, column))))
+            kinds[name] = pa.list_(_peeked_type(value, column))
         else:
-            fields.append((name, _peeked_type(value, column)))
-    return pa.schema(fields)
+            kinds[name] = _peeked_type(value, column)
+    return kinds
 
 
 def _peeked_type(value: Any, column: RawColumn) -> pa.DataType:
@@ -201,18 +212,29 @@ class _LineError(Exception):
         self.reason, self.column = reason, column
 
 
-class _Pairs(dict[str, Any]):
-    """An object that remembers which of its keys came more than once."""
+class _RepeatedKeyError(Exception):
+    pass
+
+
+class _Repeating(dict[str, Any]):
+    """An object in which keys came more than once; nobody is given the value of such a key."""
 
     repeated: frozenset[str] = frozenset()
 
+    def __getitem__(self, key: str) -> Any:
+        if key in self.repeated:
+            raise _RepeatedKeyError(key)
+        return super().__getitem__(key)
 
-def _pairs(pairs: list[tuple[str, Any]]) -> _Pairs:
-    result = _Pairs(pairs)
-    if len(result) < len(pairs):
-        seen: set[str] = set()
-        result.repeated = frozenset(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-    return result
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) == len(pairs):
+        return result
+    seen: set[str] = set()
+    repeating = _Repeating(result)
+    repeating.repeated = frozenset(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+    return repeating
 
 
 def parsed_object(line: bytes) -> dict[str, Any] | None:
@@ -240,7 +262,7 @@ def _integer(digits: str) -> int | str:
     return int(digits) if len(digits) <= _MOST_DIGITS else digits
 
 
-def _parsed(line: bytes) -> _Pairs:
+def _parsed(line: bytes) -> dict[str, Any]:
     if _too_deep(line):
         raise _LineError(f"nested more than {MAX_DEPTH} deep")
     try:
@@ -249,7 +271,7 @@ def _parsed(line: bytes) -> _Pairs:
         raise _LineError(f"not UTF-8: {error.reason} at byte {error.start}") from None
     except (ValueError, RecursionError) as error:
         raise _LineError(f"not JSON: {error}") from None
-    if not isinstance(value, _Pairs):
+    if not isinstance(value, dict):
         raise _LineError(Reason("expected a JSON object", _named(value)))
     return value
 
@@ -258,9 +280,13 @@ def _object(line: bytes, columns: Mapping[str, RawColumn], check: bool = True) -
     value = _parsed(line)
     row = {}
     for name, column in columns.items():
-        if name in value.repeated:
-            raise _LineError("the key is given more than once", name)
-        entry = value.get(name)
+        try:
+            entry = value_at(value, name)
+        except _RepeatedKeyError:
+            raise _LineError("the key is given more than once", name) from None
+        except NotAnObjectError as error:
+            wanted = f"expected an object at {error.place!r}"
+            raise _LineError(Reason(wanted, _named(error.value)), name) from None
         row[name] = _value(entry, name, column) if check else entry
     return row
 

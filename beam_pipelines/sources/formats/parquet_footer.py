@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skewless.beam_pipelines.sources.formats.text_blocks import MAX_RECORD_BYTES
+from skewless.beam_pipelines.sources.nested.fields import inner_fields
 
 __all__ = ["not_read", "oversized", "row_bytes"]
 
@@ -20,20 +21,26 @@ def not_read(file: pq.ParquetFile) -> dict[str, str]:
     """Returns why a column cannot be read at all, by name; nothing is decoded for it.
 
     Columns of structs, maps and lists of lists have no form that a feature could read, and of a
-    column whose values are longer than any record may be, one alone could take all memory.
+    column whose values are longer than any record may be, one alone could take all memory. Fields
+    within structs are told by their paths.
     """
+    fields = inner_fields(file.schema_arrow)
+    fields |= {field.name: field.type for field in file.schema_arrow}
     found = {
-        field.name: f"holds {_named(field.type)}; only plain values and lists of them are read"
-        for field in file.schema_arrow
-        if not _fits(field.type)
+        name: f"holds {_named(kind)}; only plain values and lists of them are read"
+        for name, kind in fields.items()
+        if not _fits(kind)
     }
     return oversized(file) | found
 
 
 def oversized(file: pq.ParquetFile) -> dict[str, str]:
-    """Returns the columns whose values are too long to be decoded, with their size."""
+    """Returns the columns whose values are too long to be decoded, with their size.
+
+    One within structs is told by its path, and under the names of those.
+    """
     found: dict[str, str] = {}
-    owners: list[str] | None = None
+    owners: list[tuple[str, ...]] | None = None
     for index in range(file.metadata.num_row_groups):
         group = file.metadata.row_group(index)
         if group.total_byte_size <= MAX_RECORD_BYTES:
@@ -43,19 +50,20 @@ def oversized(file: pq.ParquetFile) -> dict[str, str]:
             chunk = group.column(place)
             size = chunk.total_uncompressed_size
             if size > MAX_RECORD_BYTES * max(1, min(chunk.num_values, group.num_rows)):
-                name = owners[place] if place < len(owners) else chunk.path_in_schema.split(".")[0]
-                found.setdefault(
-                    name,
+                why = (
                     f"takes {size:,} bytes for {group.num_rows:,} rows of row group {index}, more than "
-                    f"{MAX_RECORD_BYTES >> 20} MiB each",
+                    f"{MAX_RECORD_BYTES >> 20} MiB each"
                 )
+                names = owners[place] if place < len(owners) else ()
+                for name in names or (chunk.path_in_schema.split(".")[0],):
+                    found.setdefault(name, why)
     return found
 
 
 def row_bytes(file: pq.ParquetFile, groups: Collection[int], names: Collection[str]) -> float:
     """Returns what a row of some columns takes on average, in the row group where it is most."""
     wanted = set(names)
-    places = [at for at, name in enumerate(_owners(file.schema_arrow)) if name in wanted]
+    places = [at for at, names in enumerate(_owners(file.schema_arrow)) if wanted & {*names}]
     most = 0.0
     for index in groups:
         group = file.metadata.row_group(index)
@@ -66,19 +74,22 @@ def row_bytes(file: pq.ParquetFile, groups: Collection[int], names: Collection[s
     return most
 
 
-def _owners(schema: pa.Schema) -> Iterator[str]:
-    """Yields for each column chunk of a row group the column that it is part of."""
+def _owners(schema: pa.Schema) -> Iterator[tuple[str, ...]]:
+    """Yields for each column chunk of a row group the column and the fields that it is part of."""
     for field in schema:
-        for _ in range(_leaves(field.type)):
-            yield field.name
+        yield from _chunks(field.type, (field.name,))
 
 
-def _leaves(kind: pa.DataType) -> int:
+def _chunks(kind: pa.DataType, owners: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     if isinstance(kind, pa.BaseExtensionType):
-        return _leaves(kind.storage_type)
-    if not pa.types.is_nested(kind):
-        return 1
-    return sum(_leaves(kind.field(place).type) for place in range(kind.num_fields))
+        yield from _chunks(kind.storage_type, owners)
+    elif not pa.types.is_nested(kind):
+        yield owners
+    else:
+        for place in range(kind.num_fields):
+            field = kind.field(place)
+            within = (f"{owners[-1]}.{field.name}",) if pa.types.is_struct(kind) else ()
+            yield from _chunks(field.type, (*owners, *within))
 
 
 def _fits(kind: pa.DataType) -> bool:

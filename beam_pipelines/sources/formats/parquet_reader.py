@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from skewless.beam_pipelines.sources.formats.parquet_encryption import has_encrypted_columns
 from skewless.beam_pipelines.sources.formats.parquet_footer import row_bytes
+from skewless.beam_pipelines.sources.nested.fields import place_of, with_fields
 from skewless.beam_pipelines.sources.streams import open_raw
 from skewless.beam_pipelines.sources.units import RawBatch, WorkUnit, clipped
 from skewless.schemas.errors import DataError, listed
@@ -74,7 +75,7 @@ def read_parquet(
 
     Args:
       unit: Row groups of a file.
-      columns: The columns to read, of those that are there.
+      columns: The columns to read, of those that are there, and paths to fields of structs.
       rows: Rows of a batch, at most.
       size: About how many bytes of a batch, at most.
 
@@ -84,7 +85,9 @@ def read_parquet(
     """
     with open_parquet(unit.file) as file:
         held = set(file.schema_arrow.names)
-        present = [name for name in columns if name in held]
+        paths = {name: place_of(file.schema_arrow, name) for name in columns if name not in held}
+        within = {name for name, place in paths.items() if place is not None}
+        present = [name for name in columns if name in held or name in within]
         end = file.num_row_groups if unit.end is None else unit.end
         row = unit.first_row
         groups = range(unit.start, end)
@@ -104,6 +107,7 @@ def read_parquet(
                 raise DataError(f"{where}: {told}; write the file again") from error
             if table is None:
                 break
+            table = with_fields(table, present) if within else table
             numbers = np.arange(row, row + table.num_rows, dtype=np.int64)
             yield RawBatch(unit, table, numbers, [], _row_as_json(table))
             row += table.num_rows
@@ -131,12 +135,20 @@ def _bad(file: pq.ParquetFile, groups: range, columns: Sequence[str]) -> Iterato
                 pass
         except (pa.ArrowException, OSError) as error:
             remedy = "write the file again"
-            if pa.types.is_fixed_size_list(file.schema_arrow.field(name).type):
+            if pa.types.is_fixed_size_list(_type_of(file.schema_arrow, name)):
                 # Arrow writes them and cannot read them back.
                 remedy = (
                     "lists of one size cannot be read where some are missing; write plain lists"
                 )
             yield name, f"cannot be decoded: {error}; {remedy}"
+
+
+def _type_of(schema: pa.Schema, path: str) -> pa.DataType:
+    place = place_of(schema, path) or (path,)
+    kind = schema.field(place[0]).type
+    for name in place[1:]:
+        kind = kind.field(name).type
+    return kind
 
 
 def _row_as_json(table: pa.RecordBatch) -> Callable[[int], str]:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from skewless.model.serve.reading.json_documents import json_type, shown
-from skewless.model.serve.reading.json_tensors import is_base64, leaf
+from skewless.model.serve.reading.json_objects import is_base64, is_object, with_paths
+from skewless.model.serve.reading.json_tensors import leaf
 from skewless.model.serve.status import ServingError
 
 __all__ = ["example"]
@@ -22,17 +23,17 @@ _INT64 = range(-(1 << 63), 1 << 63)
 
 
 def example(row: Any) -> bytes:
-    """Returns a serialized tf.Example of `{feature: value or list}`.
+    """Returns a serialized tf.Example of `{feature: value or list}`, nested objects named by path.
 
     As in TensorFlow Serving, the values decide the kind: 33 is an int64, 33.0 a float.
 
     Raises:
       ServingError: If it is no object, or a feature's values are of several kinds or of none.
     """
-    if not isinstance(row, dict) or is_base64(row):
+    if not is_object(row):
         raise _refused(f"Example must be JSON object but got JSON {json_type(row)}")
     entries = []
-    for name, content in row.items():
+    for name, content in with_paths(row).items():
         try:
             key = name.encode()
         except UnicodeEncodeError as error:

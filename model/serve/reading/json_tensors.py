@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from skewless.model.serve.reading.json_documents import json_type, shown
+from skewless.model.serve.reading.json_objects import is_base64, is_object, with_paths
 from skewless.model.serve.status import ServingError
 
-__all__ = ["Input", "is_base64", "leaf", "of_columns", "of_rows"]
+__all__ = ["Input", "leaf", "of_columns", "of_rows"]
 
 # NumPy holds 64 dimensions at most, TensorFlow 254, a signature of ours two.
 _MOST_LEVELS = 32
@@ -49,7 +50,8 @@ def of_rows(instances: Any, inputs: Inputs) -> tuple[dict[str, np.ndarray], int]
     """Returns the inputs of a request in row format, and the number of rows.
 
     Args:
-      instances: A value a row, where the signature has one input; or an object a row.
+      instances: A value a row, where the signature has one input; or an object a row, in which
+        nested objects hold inputs of dotted names.
       inputs: Of the signature; the optional may be left out, by all rows.
 
     Raises:
@@ -64,15 +66,17 @@ def of_rows(instances: Any, inputs: Inputs) -> tuple[dict[str, np.ndarray], int]
             "instances is a plain list, but expecting list of objects as multiple input tensors "
             "required as per tensorinfo_map"
         )
-    if not _is_object(instances[0]):
+    if not is_object(instances[0]):
         (name,) = inputs
         for place, row in enumerate(instances):
-            if _is_object(row):
+            if is_object(row):
                 raise _refused(f"Expecting value/list but got object at item {place} of input list")
         return {name: _stacked(instances, inputs[name], "")}, len(instances)
+    if any("." in name for name in inputs):
+        instances = [with_paths(row, inputs) if is_object(row) else row for row in instances]
     keys = instances[0].keys()
     for place, row in enumerate(instances):
-        if not _is_object(row):
+        if not is_object(row):
             raise _refused(f"Expecting object but got list at item {place} of input list")
         if row.keys() != keys:
             raise _other_keys(row, place, keys)
@@ -95,7 +99,7 @@ def of_columns(values: Any, inputs: Inputs) -> dict[str, np.ndarray]:
     Raises:
       ServingError: If they are not what the signature takes.
     """
-    if not _is_object(values):
+    if not is_object(values):
         if len(inputs) > 1:
             raise _refused(
                 "inputs is a plain value/list, but expecting an object as multiple input tensors "
@@ -110,11 +114,6 @@ def of_columns(values: Any, inputs: Inputs) -> dict[str, np.ndarray]:
         if name not in inputs:
             raise _refused(f"JSON object: does not have named input: {name}")
     return {name: _tensor(value, inputs[name].dtype) for name, value in values.items()}
-
-
-def is_base64(value: Any) -> bool:
-    """Returns whether a value is `{"b64": "..."}`."""
-    return isinstance(value, dict) and len(value) == 1 and isinstance(value.get("b64"), str)
 
 
 def leaf(value: Any, dtype: str) -> Any:
@@ -290,10 +289,6 @@ def _decoded(value: dict[str, Any]) -> bytes:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise _refused("Unable to base64 decode") from error
-
-
-def _is_object(value: Any) -> bool:
-    return isinstance(value, dict) and not is_base64(value)
 
 
 def _other_keys(row: Any, place: int, expected: Any) -> ServingError:
