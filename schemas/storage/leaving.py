@@ -56,7 +56,7 @@ def leaving(
         return
     uri = str(Location.of(str(output)))
     path = stand_in(uri)
-    with alone(_lock_of(path), uri):
+    with _alone(path.parent, uri):
         publication = Publication.begin(uri, overwrite=overwrite)
         if not resumable:
             _empty(path.parent)
@@ -92,7 +92,7 @@ def leaving_file(output: str | Path) -> Iterator[Path]:
         place.system.pipe_file(probe, b"")
         place.system.rm_file(probe)
     path = stand_in(str(place))
-    with alone(_lock_of(path), str(place)):
+    with _alone(path.parent, str(place)):
         _empty(path.parent)
         note_copy(path, str(place))
         yield path
@@ -101,8 +101,12 @@ def leaving_file(output: str | Path) -> Iterator[Path]:
         _empty(path.parent)
 
 
-def _lock_of(path: Path) -> Path:
-    return path.parent.with_name(f"{path.parent.name}.lock")
+@contextlib.contextmanager
+def _alone(folder: Path, uri: str) -> Iterator[None]:
+    """Gives a folder of its own to the one process that makes what is to lie at a URI."""
+    with alone(folder.with_name(f"{folder.name}.lock"), uri):
+        folder.mkdir(exist_ok=True)
+        yield
 
 
 def _empty(folder: Path) -> None:
