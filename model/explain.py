@@ -24,7 +24,7 @@ from skewless.schemas.errors import UsageError, nearest
 from skewless.schemas.records.id_contract import MISSING_ID, PADDING_ID
 from skewless.schemas.records.records import LABEL, missing_name, numbers_name
 from skewless.schemas.records.vocabulary_file import file_table
-from skewless.schemas.rows.json_rows import canonical_rows
+from skewless.schemas.rows.json_rows import by_column, canonical_rows
 from skewless.schemas.rows.prepare import prepare
 from skewless.schemas.rows.raw_columns import served_columns
 from skewless.schemas.rows.row_encoding import sparse_tensors
@@ -51,7 +51,8 @@ def explain(model: str | Path | ServedModel, row: Row) -> Explanation:
 
     Args:
       model: What `skewless export` left, or `ServedModel.open` of it, to explain many rows.
-      row: Values by raw column; an absent column, or None, is missing.
+      row: Values by raw column, or objects that its dotted path leads into; an absent column, or
+        None, is missing.
 
     Raises:
       UsageError: If the directory is no exported model, or no feature reads any of the columns.
@@ -59,10 +60,11 @@ def explain(model: str | Path | ServedModel, row: Row) -> Explanation:
     """
     served = model if isinstance(model, ServedModel) else ServedModel.open(model)
     columns = list(served_columns(served.spec))
-    if row and not set(row) & set(columns):
+    given, row = row, by_column(row, columns)
+    if given and not row:
         raise UsageError(
             f"the row has none of the model's columns ({', '.join(columns)}), only "
-            f"{', '.join(row)}{nearest(next(iter(row)), columns)}; give one of them"
+            f"{', '.join(given)}{nearest(next(iter(given)), columns)}; give one of them"
         )
     seen = {name: values[0] for name, values in served.features([row]).items()}
     outputs = served.predict([row])

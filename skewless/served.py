@@ -160,15 +160,21 @@ def _columns(data: TableLike, spec: Spec) -> Any:
     """Yields canonical columns of the rows, batch by batch, checked as the batch job checks them."""
     from skewless.beam_pipelines.rows.read_rows import check_rows
     from skewless.beam_pipelines.sources import RawBatch, WorkUnit
+    from skewless.beam_pipelines.sources.nested.fields import with_fields
+    from skewless.schemas.rows.raw_columns import RowColumns
 
     # A prediction needs no key: rows are answered in their order.
     spec = spec.model_copy(update={"key": None, "keep": ()})
     unit = WorkUnit("the rows given", "parquet", serving=True)
+    wanted = list(RowColumns(spec, serving=True).wanted)
+    nested = any("." in name for name in wanted)
     first = 1
     table: pa.RecordBatch
     for batch in reader_of(data):
         for begin in range(0, batch.num_rows, _BATCH):
             table = batch.slice(begin, _BATCH)
+            if nested:
+                table = with_fields(table, wanted)
             numbers = np.arange(first, first + table.num_rows)
             first += table.num_rows
             rows = check_rows(RawBatch(unit, table, numbers), spec)

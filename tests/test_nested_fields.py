@@ -24,9 +24,10 @@ from skewless.model.serve.reading.json_examples import example
 from skewless.model.serve.reading.json_tensors import Input, of_rows
 from skewless.model.serve.status import ServingError
 from skewless.schemas.errors import DataError
-from skewless.schemas.rows.json_rows import canonical_rows
+from skewless.schemas.rows.json_rows import by_column, canonical_rows
 from skewless.schemas.rows.raw_columns import RawColumn
 from skewless.schemas.spec.spec import Spec, parse
+from skewless.served import _columns
 
 SPEC = parse(
     {
@@ -246,3 +247,25 @@ def test_requests_hold_nested_objects_or_names_with_dots() -> None:
         of_rows([{"from": {"zones": ["a"]}, "n": [1.0]}], inputs)
     assert example({"from": {"zone": "a"}, "n": 1.0}) == example({"n": 1.0, "from.zone": "a"})
     assert example({"b": {"b64": "YQ=="}}) == example({"b": "a"})
+
+
+def test_tables_and_single_rows_to_predict_for_may_nest() -> None:
+    spec = _asked("from.zone", "from.at.lat")
+    table = pa.Table.from_pylist(ROWS)
+    (nested,) = _columns(table, spec)
+    wanted = [
+        {"from.zone": row["from.zone"], "from.at.lat": row["from.at.lat"]}
+        for row in canonical_rows(ROWS, spec).to_pylist()
+    ]
+    assert [row["from.zone"] for row in wanted] == ["a", None, None, "b"]
+    assert nested.to_pylist() == wanted
+    # Each column by itself: leaving one out must leave nothing of it within an object.
+    assert by_column(ROWS[0], ["from.zone", "from.at"]) == {
+        "from.zone": "a",
+        "from.at": {"lat": 1.5},
+    }
+    assert by_column({"from": {"zone": None}, "k": None}, ["from.zone", "k"]) == {"k": None}
+    with pytest.raises(
+        DataError, match=r"column 'from\.zone': expected an object at 'from', got int"
+    ):
+        by_column({"from": 5}, ["from.zone"])

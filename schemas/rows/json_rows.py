@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -14,10 +14,27 @@ from skewless.schemas.rows.raw_columns import RawColumn, served_columns
 from skewless.schemas.rows.reasons import Faults
 from skewless.schemas.spec.spec import Spec
 
-__all__ = ["canonical_rows"]
+__all__ = ["by_column", "canonical_rows"]
 
 # Among them a string that holds half a surrogate pair, which JSON can say and UTF-8 cannot.
 _NOT_HELD = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError)
+
+
+def by_column(row: Mapping[str, Any], columns: Iterable[str]) -> dict[str, Any]:
+    """Returns what a JSON object holds of some columns, by name; those that it lacks are left out.
+
+    Raises:
+      DataError: If a column's dotted path leads through something that is no object.
+    """
+    found = {}
+    for name in columns:
+        try:
+            value = value_at(row, name)
+        except NotAnObjectError as error:
+            raise DataError(f"column {name!r}: {error}; correct it, or leave it out") from error
+        if value is not None or name in row:
+            found[name] = value
+    return found
 
 
 def canonical_rows(rows: Sequence[Mapping[str, Any]], spec: Spec) -> pa.RecordBatch:
