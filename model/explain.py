@@ -81,7 +81,11 @@ def explain(model: str | Path | ServedModel, row: Row) -> Explanation:
         spec=served.spec.name,
         features=features,
         added={name: _plain(value) for name, value in seen.items() if name not in told},
-        not_read=tuple(name for name in row if name not in columns),
+        not_read=tuple(
+            name
+            for name in given
+            if not any(column == name or column.startswith(f"{name}.") for column in columns)
+        ),
         predictions={name: _plain(value[0]) for name, value in outputs.items()},
         score=score,
         score_of=score_of,
