@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -31,6 +33,18 @@ def test_ranks_are_those_of_sorting_whatever_is_held_at_once(
                 assert ranks[pair] == sum(scores >= scores[met[pair]])
 
 
+# Query 0 met candidates 0 and 2, at ranks 1 and 4; query 1 met candidate 1, at rank 3.
+RANKED = Ranked(
+    pairs=np.array([0, 1, 1, 2, 2]),
+    queries=np.array([0, 0, 1]),
+    met=np.array([0, 2, 1]),
+    ranks=np.array([1, 4, 3]),
+    top=np.array([[0, 3], [0, 2]]),
+    counts=np.array([6, 2, 4, 0, 0]),
+    cutoffs=(2,),
+)
+
+
 def test_a_model_that_tells_nothing_finds_nothing() -> None:
     ones = np.ones((3, 1), np.float32)
     pairs = np.arange(3), np.arange(3)
@@ -48,16 +62,7 @@ def test_what_is_left_out_stands_last_but_for_what_is_asked_for() -> None:
 
 
 def test_metrics_by_hand() -> None:
-    # Query 0 met candidates 0 and 2, at ranks 1 and 4; query 1 met candidate 1, at rank 3.
-    ranked = Ranked(
-        pairs=np.array([0, 1, 1, 2, 2]),
-        queries=np.array([0, 0, 1]),
-        met=np.array([0, 2, 1]),
-        ranks=np.array([1, 4, 3]),
-        top=np.array([[0, 3], [0, 2]]),
-        counts=np.array([6, 2, 4, 0, 0]),
-        cutoffs=(2,),
-    )
+    ranked = RANKED
     ideal = 1 + 1 / np.log2(3)
     whole = ranked.metrics()
     assert (whole["rows"], whole["queries"], whole["candidates"]) == (5, 2, 5)
@@ -74,16 +79,7 @@ def test_metrics_by_hand() -> None:
 
 
 def test_a_query_weighs_what_its_rows_weigh_on_average() -> None:
-    ranked = Ranked(
-        pairs=np.array([0, 1, 1, 2, 2]),
-        queries=np.array([0, 0, 1]),
-        met=np.array([0, 2, 1]),
-        ranks=np.array([1, 4, 3]),
-        top=np.array([[0, 3], [0, 2]]),
-        counts=np.array([6, 2, 4, 0, 0]),
-        cutoffs=(2,),
-        weights=np.array([0.0, 1.0, 2.0, 6.0, 3.0]),
-    )
+    ranked = replace(RANKED, weights=np.array([0.0, 1.0, 2.0, 6.0, 3.0]))
     # The row of candidate 0 weighs nothing, so it is not to be found.
     assert ranked.metrics()["mrr"] == pytest.approx((1.5 / 4 + 4.5 / 3) / 6)
     assert ranked.metrics(np.array([0])) == {"rows": 1, "queries": 0, "candidates": 5}

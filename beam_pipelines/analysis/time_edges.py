@@ -25,8 +25,8 @@ from skewless.beam_pipelines.analysis.time_counts import (
 from skewless.beam_pipelines.running.beam_internals import job_pipeline
 from skewless.beam_pipelines.running.checked_file import (
     json_section,
-    read_checked,
     read_json_section,
+    read_left,
     write_checked,
 )
 from skewless.beam_pipelines.sources import WorkUnit, read, written_as
@@ -117,7 +117,7 @@ def _count(
             | "TimesFile" >> beam.Create([str(path)])
             | "WriteTimes" >> beam.Map(_write, AsSingleton(counts))
         )
-    [section] = read_checked(path, _KIND, [0])
+    section = read_left(path, _KIND, "times")
     path.unlink()
     return [
         TimeCounts(most, dropped, np.array(begins, np.int64), np.array(counts, np.int64))

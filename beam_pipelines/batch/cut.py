@@ -20,8 +20,8 @@ from skewless.beam_pipelines.batch.plan import Opened, Planned
 from skewless.beam_pipelines.running.beam_internals import job_pipeline
 from skewless.beam_pipelines.running.checked_file import (
     json_section,
-    read_checked,
     read_json_section,
+    read_left,
     write_checked,
 )
 from skewless.beam_pipelines.running.local_runner import runner_name
@@ -33,7 +33,6 @@ from skewless.beam_pipelines.sources.cutting.scan import Scanned, scan
 from skewless.beam_pipelines.sources.opened import OpenedFile
 from skewless.beam_pipelines.sources.place import tells_its_place
 from skewless.beam_pipelines.sources.plan import cut_here, units_of
-from skewless.schemas.errors import DataError
 
 __all__ = ["PIECES_WORTH_PROCESSES", "cut"]
 
@@ -123,13 +122,7 @@ def _write(path: str, cuts: Sequence[tuple[int, Sequence[Cut]]]) -> None:
 
 
 def _read(path: Path) -> dict[int, list[Cut]]:
-    try:
-        [section] = read_checked(path, _KIND, [0])
-    except FileNotFoundError as error:
-        raise DataError(
-            f"{path}: the pipeline ended and left no cuts; its workers must see the output's "
-            "directory: give --output on a file system that they share"
-        ) from error
+    section = read_left(path, _KIND, "cuts")
     return {
         place: [
             Cut(start, end, row, tuple((size, count, why) for size, count, why in stretches))

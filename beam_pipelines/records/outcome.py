@@ -19,14 +19,13 @@ from skewless.beam_pipelines.records.accounting import UnitAccount
 from skewless.beam_pipelines.records.sinks import Part
 from skewless.beam_pipelines.running.checked_file import (
     json_section,
-    read_checked,
     read_json_section,
+    read_left,
     write_checked,
 )
 from skewless.beam_pipelines.statistics.split_statistics import SplitStatistics, merge_statistics
 from skewless.beam_pipelines.transform.constants import Constants
 from skewless.beam_pipelines.transform.numeric import constants_of, numbers_of
-from skewless.schemas.errors import DataError
 
 __all__ = ["CountedUnit", "Outcome", "leave_outcome", "taken_outcome"]
 
@@ -85,13 +84,7 @@ class Outcome:
         Raises:
           DataError: If it is not as it was written, or nothing was.
         """
-        try:
-            [section] = read_checked(path, _KIND, [0])
-        except FileNotFoundError as error:
-            raise DataError(
-                f"{path}: the pipeline ended and left no outcome; its workers must see the output's "
-                "directory: give --output on a file system that they share"
-            ) from error
+        section = read_left(path, _KIND, "outcome")
         document: dict[str, Any] = read_json_section(section)
         return cls(
             parts=[Part(**part) for part in document["parts"]],
