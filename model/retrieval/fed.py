@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from skewless.schemas.records.records import WEIGHT
 from skewless.schemas.spec.network import TwoTowerSpec
 from skewless.schemas.spec.spec import Spec
 
-__all__ = ["candidates_of_run", "fed"]
+__all__ = ["candidates_of_run", "fed", "weights_of"]
 
 _PART = 1 << 24  # float32 holds whole numbers below it exactly
 
@@ -44,8 +44,23 @@ def candidates_of_run(spec: Spec, records: Records, run_directory: Path) -> Dist
     return DistinctRows.load(path)
 
 
+def weights_of(
+    features: Mapping[str, tf.Tensor], label: Any = None, weight: Any = None
+) -> tf.Tensor | None:
+    """Returns what rows weigh, [batch] float32, of a batch of records; None where all weigh the same.
+
+    Rows of a negative label weigh nothing. Without a label the weight is among the features.
+    """
+    given = [one for one in (label, weight, features.get(WEIGHT)) if one is not None]
+    if not given:
+        return None
+    return tf.reduce_prod(
+        tf.stack([tf.reshape(tf.cast(one, tf.float32), [-1]) for one in given]), axis=0
+    )
+
+
 def _two_tower(spec: Spec, records: Records, run_directory: Path) -> Records:
-    """Gives each row what `InBatchSoftmax` asks of its candidate; negative rows weigh nothing."""
+    """Gives each row what `InBatchSoftmax` asks of its candidate, and what it weighs."""
     entries = records.manifest.features
     candidate, query = (list(entries_of(spec, side, entries)) for side in ("candidate", "query"))
     candidates = candidates_of_run(spec, records, run_directory)
@@ -65,12 +80,9 @@ def _two_tower(spec: Spec, records: Records, run_directory: Path) -> Records:
         )
         parts = [tf.math.floormod(digests, _PART), tf.math.floormod(digests // _PART, _PART)]
         truth = tf.stack([*(tf.cast(part, tf.float32) for part in parts), log_share], axis=1)
-        weight = features.get(WEIGHT) if label is None else weight
-        if label is not None:
-            positive = tf.reshape(tf.cast(label, tf.float32), [-1])
-            weight = positive if weight is None else positive * weight
+        weights = weights_of(features, label, weight)
         taken = {name: features[name] for name in (*query, *candidate)}
-        return (taken, truth) if weight is None else (taken, truth, weight)
+        return (taken, truth) if weights is None else (taken, truth, weights)
 
     return replace(records, prepared=prepared)
 

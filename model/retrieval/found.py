@@ -14,10 +14,10 @@ import tensorflow as tf
 from skewless.model.metrics.ranking import Ranked, rank_all
 from skewless.model.network.two_tower import Side, entries_of, tower_of
 from skewless.model.retrieval.distinct_rows import DistinctRows, digests_of, distinct_rows
-from skewless.model.retrieval.fed import candidates_of_run
+from skewless.model.retrieval.fed import candidates_of_run, weights_of
 from skewless.model.training.records import Records
 from skewless.schemas.errors import TrainingError
-from skewless.schemas.records.records import KEY, WEIGHT
+from skewless.schemas.records.records import KEY
 from skewless.schemas.spec.network import TwoTowerSpec
 from skewless.schemas.spec.spec import Spec
 
@@ -188,11 +188,9 @@ def _met(spec: Spec, records: Records, split: str) -> _Met:
             "candidates": digests_of(features, candidate),
             "keys": features[KEY],
         }
-        weights = [tf.reshape(tf.cast(other, tf.float32), [-1]) for other in others]
-        if WEIGHT in features:
-            weights.append(features[WEIGHT])
-        if weights:
-            rows["weights"] = tf.reduce_prod(tf.stack(weights), axis=0)
+        weights = weights_of(features, *others)
+        if weights is not None:
+            rows["weights"] = weights
         return rows
 
     batches = records.in_order(split, batch_size=_BATCH, with_key=True).map(kept)
