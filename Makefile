@@ -6,6 +6,9 @@ READY := $(VENV)/.ready
 # A file's tests stay together: they share what is costly to make.
 PARALLEL := -n logical --maxprocesses 4 --dist loadfile
 
+# Tests start hundreds of commands, which share compiled modules; many images ask Python not to keep any.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: setup demo docs test test-long test-pythons lint typecheck bench bench-quick clean flink-up flink-down kafka-up kafka-down
 
 setup: $(READY)
