@@ -11,10 +11,13 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
 import yaml
 
 from skewless import cli
+from skewless.model.training.checkpoints import Checkpoints, Progress
 from tests.conftest import SHOP, DataSet
 
 MEGABYTE = 1 << 20
@@ -170,6 +173,24 @@ def test_train_in_its_run(disk: Disk, refused: Refused, shop: DataSet) -> None:
     disk.free()
     assert cli.main([*map(str, arguments), "--resume", "--quiet"]) == 0
     assert len(json.loads((run / "metrics.json").read_text())["history"]) == 2
+
+
+def test_no_end_of_a_disk_ends_the_process(disk: Disk) -> None:
+    """HDF5, which Keras saves weights in, ended it where the last kilobytes did not fit."""
+    kept = Checkpoints(disk.path / "run", Progress)
+    model = keras.Sequential([keras.Input((100,)), keras.layers.Dense(1000), keras.layers.Dense(9)])
+    size = sum(weights.nbytes for weights in model.get_weights())
+    for left in range(size - 80_000, size, 8192):
+        disk.leave(left)
+        with pytest.raises(OSError, match="No space left"):
+            kept.save_best(model)
+        assert list((disk.path / "run").iterdir()) == []
+        disk.free()
+    kept.save_best(model)
+    other = keras.models.clone_model(model)
+    kept.load_best(other)
+    for one, two in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
 
 
 @pytest.mark.slow

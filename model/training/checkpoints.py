@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import keras
+import numpy as np
 
 from skewless.model.training.run_directory import load_trained, write_json
 from skewless.model.training.stopped_run import STATE
@@ -23,7 +24,9 @@ from skewless.schemas.staged import staged
 
 __all__ = ["Checkpoints", "Progress", "State"]
 
-_BEST = "best.weights.h5"
+_BEST = "best.npz"
+# Of runs that were stopped before the file was of another kind.
+_OLD_BEST = "best.weights.h5"
 
 
 @dataclass
@@ -99,13 +102,18 @@ class Checkpoints(Generic[State]):
     def save_best(self, model: keras.Model) -> None:
         """Keeps the weights of the best epoch so far."""
         with staged(self._directory / f"partial.{_BEST}") as temporary:
-            model.save_weights(temporary)
+            # Not by `save_weights`: closing an HDF5 file on a full disk may end the process.
+            np.savez(temporary, *model.get_weights())
             os.replace(temporary, self._directory / _BEST)
 
     def load_best(self, model: keras.Model) -> None:
         """Puts the best epoch's weights into `model`, if any epoch was kept."""
-        if (self._directory / _BEST).is_file():
-            model.load_weights(self._directory / _BEST)
+        path = self._directory / _BEST
+        if path.is_file():
+            with np.load(path) as best:
+                model.set_weights(list(best.values()))
+        elif (self._directory / _OLD_BEST).is_file():
+            model.load_weights(self._directory / _OLD_BEST)
 
 
 def _seed_variables(model: keras.Model) -> list[keras.Variable]:
