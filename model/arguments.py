@@ -32,6 +32,9 @@ TRAIN_RULES = (
         remedy="has no meaning with --follow, which sees each window once; leave it out",
     ),
     OptionRule(
+        ("track",), other="follow", beside=False, remedy="does not go with --follow; leave it out"
+    ),
+    OptionRule(
         ("export_every",), other="export_to", beside=True, remedy="expected --export-to DIR as well"
     ),
 )
@@ -57,6 +60,7 @@ def train(parser: argparse.ArgumentParser) -> None:
         "(preprocess --grow-from RUN/transform)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a run")
+    _track(parser, "parameters, metrics by epoch and files")
     _cache(parser)
     parser.add_argument(
         "--checkpoint-steps",
@@ -168,6 +172,7 @@ def export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, metavar="MODEL", help="the SavedModel to leave")
     parser.add_argument("--records", metavar="DIR", help="the records, if they were moved")
     parser.add_argument("--overwrite", action="store_true", help="replace what is at the output")
+    _track(parser, "the model with its signature, in the run that training told of,")
     _no_verify(parser)
     parser.add_argument("--json", action="store_true", help="print the proof as JSON")
 
@@ -218,6 +223,14 @@ def _epochs(parser: argparse.ArgumentParser) -> None:
 def _cache(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cache", metavar="memory|FILE", help="keep records in memory or in a file"
+    )
+
+
+def _track(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "--track",
+        metavar="mlflow:URI",
+        help=f"give {what} to MLflow (pip install 'skewless[mlflow]')",
     )
 
 

@@ -20,6 +20,8 @@ from skewless.model import arguments
 from skewless.model.exported.recommender import Recommender
 from skewless.model.exported.signatures import ServingFunctions
 from skewless.model.exported.transform import Transform
+from skewless.model.report.card.markdown import card_of
+from skewless.model.tracking.tracking import checked_tracker, track_exported
 from skewless.model.training.records import Records, open_records
 from skewless.model.training.run_directory import RunDirectory, load_trained
 from skewless.model.verify import Report, check_predictions, verify
@@ -28,6 +30,7 @@ from skewless.schemas.errors import ParityError, UsageError, nearest
 from skewless.schemas.records.exported_files import write_description
 from skewless.schemas.records.layout import (
     ASSETS,
+    CARD,
     DESCRIPTION,
     EXTRA,
     MANIFEST,
@@ -63,6 +66,7 @@ def export(
     records_directory: str | Path | None = None,
     overwrite: bool = False,
     check: bool = True,
+    track: str | None = None,
 ) -> Report | None:
     """Exports a finished run.
 
@@ -72,14 +76,18 @@ def export(
       records_directory: Instead of where the records were when training started.
       overwrite: Replaces what is at `output`.
       check: Whether to prove parity on the rows kept in the records directory.
+      track: `mlflow:URI`, to give the model to MLflow as well; one that cannot be reached is told
+        of.
 
     Returns:
       The proof, or None without `check`.
 
     Raises:
-      UsageError: If the run is not finished, the output is there, or the records are gone.
+      UsageError: If the run is not finished, the output is there, or the records are gone; or
+        `track` cannot be understood or MLflow is not installed.
       ParityError: If the exported graph does not reproduce the records; nothing is left.
     """
+    tracker = checked_tracker(track)
     run = RunDirectory.open(run_directory)
     destination = Path(output)
     _check_output(destination, overwrite=overwrite)
@@ -92,7 +100,10 @@ def export(
     if check:
         run.check_records(open_records(records))
     model = load_trained(run.path / MODEL)
-    return export_model(run, model, destination, records if check else None)
+    report = export_model(run, model, destination, records if check else None)
+    if tracker is not None:
+        track_exported(tracker, run, destination)
+    return report
 
 
 def export_own_model(
@@ -220,6 +231,7 @@ def _write(
     for name in (SPEC, MANIFEST, METRICS, STATISTICS):
         if (run.path / name).is_file():
             shutil.copy2(run.path / name, extra / name)
+    (extra / CARD).write_text(card_of(run.path), encoding="utf-8")
     description = {
         "spec": run.spec.name,
         "transform_sha256": run.manifest.transform_sha256,
@@ -287,6 +299,7 @@ def execute(known: argparse.Namespace) -> int:
         records_directory=known.records,
         overwrite=known.overwrite,
         check=not known.no_verify,
+        track=known.track,
     )
     if known.json:
         proof = None if report is None else {"passed": report.passed, **asdict(report)}

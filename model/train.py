@@ -19,6 +19,7 @@ from skewless.model import arguments
 from skewless.model.evaluate import evaluate_model
 from skewless.model.option_rules import check_options
 from skewless.model.retrieval.fed import fed
+from skewless.model.tracking.tracking import Tracking, checked_tracker
 from skewless.model.training.checkpoints import Progress
 from skewless.model.training.epochs import Epochs
 from skewless.model.training.records import Records, open_records
@@ -29,6 +30,7 @@ from skewless.schemas.ending import run_module
 from skewless.schemas.errors import DatasetMismatchError, UsageError
 from skewless.schemas.records.layout import METRICS, MODEL
 from skewless.schemas.spec.spec import Spec, load
+from skewless.schemas.spec.splits import SPLITS
 
 __all__ = ["execute", "run", "train"]
 
@@ -47,6 +49,7 @@ def train(
     cache: str | None = None,
     checkpoint_steps: int = 500,
     warm_start: str | Path | None = None,
+    track: str | None = None,
 ) -> dict[str, Any]:
     """Trains the declared model.
 
@@ -61,6 +64,8 @@ def train(
       cache: `memory` or a file's path, to keep serialized records in after the first epoch.
       checkpoint_steps: Steps between checkpoints within an epoch.
       warm_start: A finished run whose weights training begins with (model/training/warm_start.py).
+      track: `mlflow:URI`, to tell MLflow of parameters, metrics and files; one that cannot be
+        reached is told of, and training goes on.
 
     Returns:
       What `metrics.json` holds.
@@ -69,7 +74,7 @@ def train(
       DatasetMismatchError: If the records are incomplete, or of another spec or transform.
       TrainingError: If the loss, the eval loss or a weight is no longer finite.
       UsageError: If there is a run at `output` and neither resume nor overwrite is asked for, or
-        a number is not at least 1, or a run is resumed with another spec or another `cache`; or if
+        a number is not at least 1, `track` cannot be understood or MLflow is not installed, or a run is resumed with another spec or another `cache`; or if
         what another run learned cannot be carried over, or a resumed run is to begin with it.
     """
     for option, value in (("--epochs", epochs), ("--checkpoint-steps", checkpoint_steps)):
@@ -77,6 +82,7 @@ def train(
             raise UsageError(f"{option}: expected at least 1, got {value}")
     if minutes is not None and not minutes > 0:
         raise UsageError(f"--minutes: expected a number above 0, got {minutes:g}")
+    tracking = Tracking(checked_tracker(track))
     records = open_records(records_directory)
     start = Start(spec, epochs, warm_start, overwrite)
     if resume:
@@ -98,9 +104,14 @@ def train(
         cache=cache,
         checkpoint_steps=checkpoint_steps,
     )
-    while loop.go_on():
-        loop.train_one()
-    return _finish(training, records)
+    with tracking:
+        tracking.begin(training.run, {split: records.rows(split) for split in SPLITS})
+        while loop.go_on():
+            loop.train_one()
+            tracking.epochs(training.progress.history)
+        metrics = _finish(training, records)
+        tracking.finish(training.run, metrics)
+    return metrics
 
 
 def _check_not_empty(records: Records) -> None:
@@ -167,6 +178,7 @@ def execute(known: argparse.Namespace) -> int:
         cache=known.cache,
         checkpoint_steps=known.checkpoint_steps,
         warm_start=known.warm_start,
+        track=known.track,
     )
     print(json.dumps({split: metrics[split] for split in ("eval", "test") if split in metrics}))
     return 0

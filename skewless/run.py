@@ -31,6 +31,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     warm_start: str | Path | None = None,
+    track: str | None = None,
 ) -> Run:
     """Trains the declared model, as `skewless train` does.
 
@@ -43,6 +44,7 @@ def train(
       resume: Goes on with a stopped run.
       overwrite: Replaces a run.
       warm_start: A finished run whose weights training begins with.
+      track: `mlflow:URI`, to tell MLflow of parameters, metrics and files.
 
     Raises:
       DatasetMismatchError: If the records are incomplete, or of another spec.
@@ -64,6 +66,7 @@ def train(
             resume=resume,
             overwrite=overwrite,
             warm_start=None if warm_start is None else fetched(warm_start),
+            track=track,
         )
     return open_run(output)
 

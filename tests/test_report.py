@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from markdown_it import MarkdownIt
 from sklearn.metrics import confusion_matrix
 
 from skewless.model.evaluate import evaluate
 from skewless.model.metrics.curves import compute_curves
 from skewless.model.report import write_report
+from skewless.model.report.card.markdown import card_of, markdown
 from skewless.model.report.curve_charts import curve_charts
 from skewless.model.report.divergence import divergences
 from skewless.model.report.findings import of_records, of_run
@@ -97,9 +99,57 @@ def test_every_feature_and_figure_is_on_it(page: Path, shop: DataSet, evaluated:
         "By country",
         "Loss by epoch",
         "What the model leans on",
+        "Limits",
     ):
         assert f"<h4>{title}</h4>" in text or f"<h3>{title}</h3>" in text
     assert text.count("<figure>") == text.count('role="img"') > 20
+
+
+def _cells(text: str) -> set[tuple[str, ...]]:
+    """Returns the rows of all tables, as a parser of Markdown reads them."""
+    rows: list[list[str]] = []
+    for token in MarkdownIt("commonmark").enable("table").parse(text):
+        if token.type == "tr_open" or token.type.endswith("heading_open"):
+            rows.append([])
+        elif token.type == "inline" and rows:
+            rows[-1].append("".join(child.content for child in token.children or ()))
+    return {tuple(row) for row in rows}
+
+
+def test_the_card_says_what_went_in_and_how_good_the_model_is(
+    evaluated: Path, shop: DataSet
+) -> None:
+    metrics = json.loads((evaluated / "metrics.json").read_text())
+    manifest = json.loads((shop.directory / "manifest.json").read_text())
+    held = manifest["splits"]["eval"]["rows"]
+    rows = _cells(card_of(evaluated))
+    assert {
+        ("sources", "shop.csv"),
+        ("rows read", "400"),
+        ("predicts", "rating (binary); positive 4, 5"),
+        ("transform, SHA-256", manifest["transform_sha256"]),
+        ("eval", f"{held}", f"{held / 400:.1%}"),
+    } <= rows
+    (auc,) = (row for row in rows if row[0] == "auc")
+    low, high = metrics["confidence"]["test"]["auc"]
+    assert auc[2] == f"{metrics['test']['auc']:.4g} ({low:.4g} to {high:.4g})"
+    evaluation = json.loads((evaluated / "evaluation-eval.json").read_text())
+    for entry in evaluation["slices"]["country"]:
+        (found,) = (row for row in rows if row[0] == entry["value"])
+        assert found[1] == f"{entry['rows']}"
+    assert any(row[0] == "other rows" and "later ones" in row[1] for row in rows)
+
+
+def test_a_card_shows_any_name_as_it_is(evaluated: Path, shop_model: Path) -> None:
+    (run_,) = open_directories([evaluated])[1]
+    odd = "a|b *c* <d> `e` [f](g) &amp; h\\"
+    evaluation = run_.evaluations["eval"]
+    evaluation["slices"] = {"x": [{"value": odd, "rows": 12345, "auc": 0.5}]}
+    assert (odd, "12,345", "0.5", "") in _cells(markdown(run_.records, run_))
+    # The one beside a model is of the same figures; no slice was evaluated of that run.
+    beside = (shop_model / "assets.extra" / "model-card.md").read_text(encoding="utf-8")
+    assert "None was evaluated." in beside
+    assert {row for row in _cells(beside) if row[0] == "rows read"} == {("rows read", "400")}
 
 
 def test_a_run_alone_brings_its_records(shop_run: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import shutil
 from collections.abc import Mapping
+from pathlib import Path
 
 from skewless.beam_pipelines.batch.accounted import Accounted, splits_of, tell_found
 from skewless.beam_pipelines.batch.pipelines import TEMPORARY, StagedJob
@@ -19,6 +20,8 @@ from skewless.schemas.records.layout import MANIFEST, STATISTICS
 from skewless.schemas.records.manifest import Manifest
 from skewless.schemas.records.transform_digest import transform_sha256
 from skewless.schemas.spec.splits import SPLITS
+from skewless.schemas.storage.known_as import as_known
+from skewless.schemas.storage.location import is_uri
 
 __all__ = ["described", "write_manifest"]
 
@@ -49,6 +52,7 @@ def described(job: StagedJob, outcome: Outcome, accounted: Accounted, clock: Lap
         identity="contents",
         seconds=clock.seconds(),
         runner=job.planned.runner,
+        sources=_sources(job),
         versions=_versions(),
     )
 
@@ -66,6 +70,12 @@ def _write_statistics(job: StagedJob, statistics: Mapping[str, SplitStatistics])
     first = summaries.get("train") or next(iter(summaries.values()))
     document = {"features": first["features"], "splits": summaries}
     (job.staging / STATISTICS).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def _sources(job: StagedJob) -> tuple[str, ...]:
+    """Returns the files of the input. Of those on this machine the name alone: records travel."""
+    known = (as_known(unit.file) for unit in job.planned.units)
+    return tuple(dict.fromkeys(file if is_uri(file) else Path(file).name for file in known))
 
 
 def _versions() -> dict[str, str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from importlib import resources
 
+from skewless.model.report.card.content import card_sections
 from skewless.model.report.data_sections import records_section
 from skewless.model.report.run_sections import comparison_section, run_section
+from skewless.model.report.sections import Section
 from skewless.model.report.sources import Records, Run
 from skewless.schemas.errors import UsageError
 
@@ -28,6 +31,7 @@ def render(records: Sequence[Records], runs: Sequence[Run]) -> str:
         ) from error
     sections = [records_section(entry, place, len(records)) for place, entry in enumerate(records)]
     sections += [run_section(run, place) for place, run in enumerate(runs)]
+    sections += [_card(run, place) for place, run in enumerate(runs)]
     if len(runs) > 1:
         sections.append(comparison_section(runs))
     todo = [(section, finding) for section in sections for finding in section.findings]
@@ -46,6 +50,15 @@ def render(records: Sequence[Records], runs: Sequence[Run]) -> str:
         sections=sections,
         todo=todo,
     )
+
+
+def _card(run: Run, place: int) -> Section:
+    parts = [
+        replace(part, anchor=f"card{place}-{part.anchor}")
+        for part in card_sections(run.records, run)
+    ]
+    intro = "What goes with the model where it goes; exported, it has it as Markdown."
+    return Section(f"card{place}", f"Model card: {run.name}", intro, parts=parts)
 
 
 def _about(records: Sequence[Records], runs: Sequence[Run]) -> str:

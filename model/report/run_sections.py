@@ -16,7 +16,7 @@ from skewless.model.report.run_charts import (
 from skewless.model.report.sections import Section, Table
 from skewless.model.report.sources import Run, classes_of
 
-__all__ = ["comparison_section", "run_section"]
+__all__ = ["comparison_section", "metrics_table", "run_section", "with_interval"]
 
 _INTERVAL_WIDTH = 4
 
@@ -44,7 +44,7 @@ def run_section(run: Run, place: int) -> Section:
         f"Run: {run.name}",
         intro,
         of_run(run),
-        [_metrics(run, splits)],
+        [metrics_table(run, splits)],
         history_charts(metrics.get("history", [])),
         [part for part in parts if part.charts or part.tables or part.intro],
     )
@@ -102,7 +102,8 @@ def _slices_part(run: Run, place: int, split: str) -> Section:
     )
 
 
-def _metrics(run: Run, splits: Sequence[str]) -> Table:
+def metrics_table(run: Run, splits: Sequence[str]) -> Table:
+    """Returns all metrics by split, with intervals where there are any."""
     names = dict.fromkeys(name for split in splits for name in run.metrics[split])
     rows = [
         (name, *(_with_interval(run, split, name) for split in splits))
@@ -113,8 +114,12 @@ def _metrics(run: Run, splits: Sequence[str]) -> Table:
 
 
 def _with_interval(run: Run, split: str, name: str) -> str:
-    value = run.metrics[split].get(name)
     interval = run.metrics.get("confidence", {}).get(split, {}).get(name)
+    return with_interval(run.metrics[split].get(name), interval)
+
+
+def with_interval(value: float | None, interval: Sequence[float] | None) -> str:
+    """Returns a figure as text, with its interval if it has one."""
     if value is None or interval is None:
         return number(value)
     return (

@@ -17,7 +17,7 @@ from skewless.schemas.records.records import LABEL
 from skewless.schemas.rows.reasons import kind_as_written
 from skewless.schemas.spec.spec import Spec, load
 
-__all__ = ["Reason", "Records", "Run", "classes_of", "open_directories"]
+__all__ = ["Reason", "Records", "Run", "classes_of", "open_directories", "open_records"]
 
 _MOST_REJECTED_LINES = 200_000
 
@@ -102,7 +102,7 @@ def open_directories(paths: Sequence[str | Path]) -> tuple[list[Records], list[R
         if (path / METRICS).is_file():
             runs.append(_run(path))
         elif (path / MANIFEST).is_file() and not (path / SOURCE).is_file():
-            records.append(_records(path))
+            records.append(open_records(path))
         else:
             raise UsageError(
                 f"{path}: is neither records (it has no {MANIFEST}) nor a finished run (it has no "
@@ -121,16 +121,22 @@ def _run(path: Path) -> Run:
     for file in sorted(path.glob("evaluation-*.json")):
         document = _json(file)
         evaluations[document["split"]] = document
-    own = _records(path, own=False)
+    own = open_records(path, own=False)
     origin = Path(_json(path / SOURCE)["directory"]) if (path / SOURCE).is_file() else path
     if (origin / MANIFEST).is_file():
         there = load_manifest(origin)
         if there.transform_sha256 == own.manifest.transform_sha256:
-            own = _records(origin)
+            own = open_records(origin)
     return Run(path, load(path / SPEC), _json(path / METRICS), own, evaluations)
 
 
-def _records(path: Path, own: bool = True) -> Records:
+def open_records(path: str | Path, own: bool = True) -> Records:
+    """Opens a records directory; or, not its `own`, the copy of a description that a run keeps.
+
+    Raises:
+      DatasetMismatchError: If one of its files is damaged.
+    """
+    path = Path(path)
     statistics = path / STATISTICS
     return Records(
         path,

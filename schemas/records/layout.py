@@ -11,6 +11,7 @@ from __future__ import annotations
 __all__ = [
     "ASSETS",
     "CANDIDATES",
+    "CARD",
     "DESCRIPTION",
     "EXTRA",
     "MANIFEST",
@@ -31,6 +32,9 @@ __all__ = [
 MANIFEST = "manifest.json"
 METRICS = "metrics.json"
 DESCRIPTION = "skewless.json"
+
+# Of an exported model, beside its description.
+CARD = "model-card.md"
 
 SPEC = "spec.yaml"
 SCHEMA = "schema.pbtxt"

@@ -87,6 +87,8 @@ class Manifest(_Entry):
     identity: Literal["columns", "contents"] = "columns"
     seconds: dict[str, float] = {}
     runner: str = ""
+    # The files that rows came from, in the order of the input: names, or URIs.
+    sources: tuple[str, ...] = ()
     versions: dict[str, str] = {}
 
     def to_json(self) -> str:
