@@ -21,6 +21,7 @@ setup(
         "skewless.beam_pipelines.rows",
         "skewless.beam_pipelines.running",
         "skewless.beam_pipelines.sources",
+        "skewless.beam_pipelines.sources.avro",
         "skewless.beam_pipelines.sources.cutting",
         "skewless.beam_pipelines.sources.formats",
         "skewless.beam_pipelines.sources.nested",

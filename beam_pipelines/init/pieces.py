@@ -1,7 +1,7 @@
 """Where a sample is read: pieces of whole records, spread evenly over all files.
 
-A piece is a work unit, so that the readers of `preprocess` read it. Delimited text, JSON lines and
-TFRecords are entered at any byte and followed to the next place where a record begins; of Parquet
+A piece is a work unit, so that the readers of `preprocess` read it. Delimited text, JSON lines,
+TFRecords and Avro are entered at any byte and followed to the next place where a record begins; of Parquet
 the beginning of a row group is read; a compressed file cannot be entered, so only its head is
 read, unpacked into a temporary file.
 """
@@ -18,6 +18,7 @@ from pathlib import Path
 import google_crc32c
 import numpy as np
 
+from skewless.beam_pipelines.sources.avro.container import read_header
 from skewless.beam_pipelines.sources.files import file_bytes
 from skewless.beam_pipelines.sources.formats.csv_blocks import blocks
 from skewless.beam_pipelines.sources.formats.encodings import as_utf8
@@ -160,6 +161,8 @@ def _piece(file: Text, offset: int, spec: Spec, size: int) -> WorkUnit | None:
         bounds = _lines_piece(data)
     elif file.unit.format == "tfrecord":
         bounds = _tfrecord_piece(data)
+    elif file.unit.format == "avro":
+        bounds = _avro_piece(data, file, offset)
     else:
         bounds = _delimited_piece(data, dataclasses.replace(file.unit, start=begin), spec)
     if bounds is None:
@@ -229,6 +232,15 @@ def _tfrecord_piece(data: bytes) -> tuple[int, int] | None:
         if len(places) > 1:
             return places[0], places[-1]
     return None
+
+
+def _avro_piece(data: bytes, file: Text, offset: int) -> tuple[int, int] | None:
+    """Returns the blocks from the first sync marker, or the first block, to the last marker."""
+    sync = read_header(file.unit.file).sync
+    first = data.find(sync)
+    start = 0 if not offset else first + len(sync)
+    end = data.rfind(sync) + len(sync)
+    return (start, end) if first >= 0 and start < end else None
 
 
 def _framed(data: bytes, place: int) -> Iterator[int]:

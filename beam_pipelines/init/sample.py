@@ -21,6 +21,7 @@ from skewless.beam_pipelines.init.pieces import (
     transcoded,
     unpacked,
 )
+from skewless.beam_pipelines.sources.avro.reader import open_avro
 from skewless.beam_pipelines.sources.files import file_bytes, whole_files
 from skewless.beam_pipelines.sources.formats.csv_header import read_header
 from skewless.beam_pipelines.sources.formats.jsonl_reader import parsed_object
@@ -98,7 +99,7 @@ def take_sample(inputs: Sequence[str]) -> Sample:
         pieces, times = pieces_of_text(plain, spec)
         groups, parquet_rows = pieces_of_parquet(parquet)
         names, unreadable = _columns([*plain, *map(_whole_parquet, parquet)], pieces)
-        for whole in parquet:
+        for whole in files:
             unreadable |= _not_read(whole)
         names = [name for name in names if name not in unreadable]
         text_rows = _read(pieces, names, spec)
@@ -158,6 +159,10 @@ def _text(whole: WorkUnit, spec: Spec, folder: str) -> Text:
         if whole.encoding:
             whole, more = transcoded(whole, folder)
             size, times = file_bytes(whole.file), times * more
+    if whole.format == "avro":
+        begun, records = open_avro(whole.file)
+        names = tuple(leaf_columns(records.schema))
+        whole = dataclasses.replace(whole, columns=names, start=begun.end)
     return Text(whole, size - whole.start, (size - whole.start) * times)
 
 
@@ -168,9 +173,17 @@ def _whole_parquet(whole: WorkUnit) -> Text:
 
 
 def _not_read(whole: WorkUnit) -> dict[str, str]:
-    with open_parquet(whole.file) as footer:
-        leaves = set(leaf_columns(footer.schema_arrow))
-        return {name: why for name, why in not_read(footer).items() if name in leaves}
+    """Returns why columns of a file with a schema have no form that a feature could read."""
+    if whole.format == "avro":
+        _, records = open_avro(whole.file)
+        schema, found = records.schema, records.not_read
+    elif whole.format == "parquet":
+        with open_parquet(whole.file) as footer:
+            schema, found = footer.schema_arrow, not_read(footer)
+    else:
+        return {}
+    leaves = set(leaf_columns(schema))
+    return {name: why for name, why in found.items() if name in leaves}
 
 
 def _columns(files: Sequence[Text], pieces: Sequence[WorkUnit]) -> tuple[list[str], dict[str, str]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Iterator
 
+from skewless.beam_pipelines.sources.avro.container import read_header
 from skewless.beam_pipelines.sources.formats.parquet_reader import open_parquet
 from skewless.beam_pipelines.sources.streams import chunks, open_raw
 from skewless.beam_pipelines.sources.units import WorkUnit
@@ -35,6 +37,9 @@ def _pieces(unit: WorkUnit) -> Iterator[bytes]:
         # As it lies on disk: to decompress it takes longer than to digest it.
         yield from chunks(unit.file)
     else:
+        if unit.format == "avro":
+            # The header says how the blocks are decoded.
+            yield repr(dataclasses.astuple(read_header(unit.file))).encode()
         yield from chunks(unit.file, "", unit.start, unit.end)
 
 

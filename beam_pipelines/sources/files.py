@@ -41,6 +41,7 @@ ENDINGS: dict[str, tuple[Format, str]] = {
     ".parquet": ("parquet", ""),
     ".tfrecord": ("tfrecord", ""),
     ".tfrecord.gz": ("tfrecord", "gz"),
+    ".avro": ("avro", ""),
 }
 # TFX and Beam put a shard's number behind the ending: data_tfrecord-00000-of-00002.gz.
 _SHARD = re.compile(r"[._-](?P<kind>[a-z]+)-\d+-of-\d+(?P<packed>\.gz|\.zst)?\Z")
@@ -54,7 +55,7 @@ _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
     (rb"PK\x03\x04", "a zip archive, as Excel's .xlsx is", ""),
     (rb"BZh[1-9]1AY&SY", "bzip2", ""),
     (rb"\xfd7zXZ\x00", "xz", ""),
-    (rb"Obj\x01", "Avro", ""),
+    (rb"Obj\x01", "Avro", ".avro"),
     (rb"ARROW1\x00\x00", "Arrow IPC", ""),
     (rb"\xff{4}[\x00-\xff]{2}\x00\x00", "an Arrow IPC stream", ""),
     (rb"ORC[\x00-\x1f]", "ORC", ""),
@@ -245,6 +246,11 @@ def _refuse_misnamed(path: str, format: Format, compression: str) -> None:
         raise DataError(
             f"{path}: expected {wanted}, as its ending says, but by its first bytes it is "
             f"{kind}{inside}; rename the file by what it holds, or convert it"
+        )
+    if format == "avro" and kind != "Avro":
+        raise DataError(
+            f"{path}: expected Avro, as its ending says, but by its first bytes it is "
+            f"{kind or 'none'}; rename the file by what it holds, or write it again"
         )
     if format == "tfrecord" and len(raw) >= _RECORD_HEADER.size and kind != "TFRecord":
         raise DataError(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pyarrow.parquet as pq
 
+from skewless.beam_pipelines.sources.avro.reader import open_avro
 from skewless.beam_pipelines.sources.cutting.cuts import UNIT_BYTES, Cut, UnitSize
 from skewless.beam_pipelines.sources.cutting.pieces import Piece, pieces_of
 from skewless.beam_pipelines.sources.files import file_bytes
@@ -100,6 +101,8 @@ def opened(whole: WorkUnit, rows: RowColumns, size: UnitSize) -> OpenedFile:
     held = file_bytes(whole.file)
     if whole.format == "parquet":
         return OpenedFile(whole, held, cuts=tuple(_row_groups(whole, rows, size)))
+    if whole.format == "avro":
+        whole = dataclasses.replace(whole, start=_avro_start(whole, rows))
     between = ""
     if whole.format in ("csv", "tsv"):
         between = delimiter(whole.format, rows.spec)
@@ -149,6 +152,19 @@ def _refuse_what_is_not_read(path: str, file: pq.ParquetFile, rows: RowColumns) 
         )
     if problems:
         raise DataError(f"{path}: {listed(problems, 5)}; {remedy}")
+
+
+def _avro_start(whole: WorkUnit, rows: RowColumns) -> int:
+    header, records = open_avro(whole.file)
+    _check(whole, [*records.schema.names, *inner_fields(records.schema)], rows)
+    problems = [
+        f"column {name!r} {why}" for name, why in records.not_read.items() if name in rows.wanted
+    ]
+    if problems:
+        raise DataError(
+            f"{whole.file}: {listed(problems, 5)}; take it out of the spec, or write it as plain values"
+        )
+    return header.end
 
 
 def _row_groups(whole: WorkUnit, rows: RowColumns, size: UnitSize) -> Iterator[Cut]:

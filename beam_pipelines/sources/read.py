@@ -6,6 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Iterator, Mapping
 
+from skewless.beam_pipelines.sources.avro.reader import names_in_avro, read_avro
 from skewless.beam_pipelines.sources.contents import row_contents
 from skewless.beam_pipelines.sources.formats.csv_reader import read_csv
 from skewless.beam_pipelines.sources.formats.jsonl_reader import read_jsonl
@@ -49,7 +50,7 @@ def read(
 def _batches(
     unit: WorkUnit, spec: Spec, wanted: Mapping[str, RawColumn], contents: bool
 ) -> Iterator[RawBatch]:
-    if contents and unit.format in ("csv", "tsv", "parquet"):
+    if contents and unit.format in ("csv", "tsv", "parquet", "avro"):
         return _whole(unit, spec, wanted)
     if unit.format in ("csv", "tsv"):
         return read_csv(unit, list(wanted), delimiter(unit.format, spec))
@@ -57,6 +58,8 @@ def _batches(
         return read_jsonl(unit, wanted)
     if unit.format == "parquet":
         return read_parquet(unit, list(wanted))
+    if unit.format == "avro":
+        return read_avro(unit, list(wanted))
     return read_tfrecord(unit, wanted)
 
 
@@ -65,6 +68,9 @@ def _whole(unit: WorkUnit, spec: Spec, wanted: Mapping[str, RawColumn]) -> Itera
         with open_parquet(unit.file) as file:
             names = list(dict.fromkeys(file.schema_arrow.names))
         batches = read_parquet(unit, list(dict.fromkeys([*names, *wanted])))
+    elif unit.format == "avro":
+        names = names_in_avro(unit.file)
+        batches = read_avro(unit, list(dict.fromkeys([*names, *wanted])))
     else:
         names = list(dict.fromkeys(unit.columns))
         batches = read_csv(unit, names, delimiter(unit.format, spec))

@@ -22,7 +22,7 @@ __all__ = [
     "clipped",
 ]
 
-Format = Literal["csv", "tsv", "jsonl", "parquet", "tfrecord"]
+Format = Literal["csv", "tsv", "jsonl", "parquet", "tfrecord", "avro"]
 MAX_RAW_CHARACTERS = 64 * 1024
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import google_crc32c
@@ -20,7 +20,7 @@ from skewless.beam_pipelines.sources.cutting.cuts import Cut
 from skewless.beam_pipelines.sources.cutting.pieces import Piece
 from skewless.beam_pipelines.sources.streams import chunks
 
-__all__ = ["FramedPiece", "joined_records", "scan_records"]
+__all__ = ["FramedPiece", "joined_by", "joined_records", "scan_records"]
 
 _HEADER = struct.Struct("<QI")
 _CHECKSUM_BYTES = 4
@@ -54,13 +54,30 @@ def scan_records(piece: Piece) -> FramedPiece:
 
 def joined_records(pieces: Sequence[Piece], scanned: Sequence[FramedPiece], held: int) -> list[Cut]:
     """Returns the cuts of a file; arguments are those of `joined`."""
+    return joined_by(_followed, pieces, scanned, held)
+
+
+def joined_by(
+    followed: Callable[[Piece, int], FramedPiece],
+    pieces: Sequence[Piece],
+    scanned: Sequence[FramedPiece],
+    held: int,
+) -> list[Cut]:
+    """Returns the cuts of a file.
+
+    Args:
+      followed: Gives what begins in a piece from a place on, where that is another than was scanned.
+      pieces: As in `joined`.
+      scanned: As in `joined`.
+      held: As in `joined`.
+    """
     cuts: list[Cut] = []
     place, row = pieces[0].begin, 1
     for piece, found in zip(pieces, scanned, strict=True):
         if place >= (held if piece.end is None else piece.end):
             continue
         if found.begin != place:
-            found = _followed(piece, place)
+            found = followed(piece, place)
         if not found.whole:
             return [*cuts, Cut(place, None, row)]
         cuts.append(Cut(place, found.end, row))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterator, Sequence
 
+from skewless.beam_pipelines.sources.cutting.avro_blocks import joined_blocks
 from skewless.beam_pipelines.sources.cutting.cuts import Cut, Stretch, cuts_of
 from skewless.beam_pipelines.sources.cutting.framed import FramedPiece, joined_records
 from skewless.beam_pipelines.sources.cutting.pieces import Piece
@@ -30,8 +31,11 @@ def joined(pieces: Sequence[Piece], found: Sequence[Scanned | FramedPiece], held
       held: The bytes of the file.
     """
     first = pieces[0]
+    framed = [it for it in found if isinstance(it, FramedPiece)]
     if first.whole.format == "tfrecord":
-        return joined_records(pieces, [it for it in found if isinstance(it, FramedPiece)], held)
+        return joined_records(pieces, framed, held)
+    if first.whole.format == "avro":
+        return joined_blocks(pieces, framed, held)
     scanned = [it for it in found if isinstance(it, Scanned)]
     if scanned[0].cuts is not None:
         return list(scanned[0].cuts)

@@ -16,7 +16,7 @@ from skewless.beam_pipelines.sources.units import WorkUnit
 __all__ = ["Piece", "pieces_of"]
 
 # Of which a line or a record can be found from any place.
-_BY_PIECES = frozenset({"csv", "tsv", "jsonl", "tfrecord"})
+_BY_PIECES = frozenset({"csv", "tsv", "jsonl", "tfrecord", "avro"})
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Piece:
 
     Attributes:
       whole: The file, without its columns, which a worker has no use for here.
-      delimiter: Between fields; empty for JSON lines and TFRecords.
+      delimiter: Between fields; empty for JSON lines, TFRecords and Avro.
       begin: First byte.
       end: Of the half-open range; None for the rest of the file.
       size: Of the units that are to come of it.

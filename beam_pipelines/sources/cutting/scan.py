@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from skewless.beam_pipelines.sources.cutting.avro_blocks import scan_blocks
 from skewless.beam_pipelines.sources.cutting.cuts import Cut, Stretch
 from skewless.beam_pipelines.sources.cutting.framed import FramedPiece, scan_records
 from skewless.beam_pipelines.sources.cutting.pieces import Piece
@@ -70,6 +71,8 @@ def scan(piece: Piece) -> Scanned | FramedPiece:
     """
     if piece.whole.format == "tfrecord":
         return scan_records(piece)
+    if piece.whole.format == "avro":
+        return scan_blocks(piece)
     if piece.whole.encoding:
         return Scanned(piece.begin, cuts=tuple(cuts_of_encoded(piece)))
     text = _Aligned(piece)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skewless.beam_pipelines.sources.formats.text_blocks import MAX_RECORD_BYTES
-from skewless.beam_pipelines.sources.nested.fields import inner_fields
+from skewless.beam_pipelines.sources.nested.fields import unfit_fields
 
 __all__ = ["not_read", "oversized", "row_bytes"]
 
@@ -24,14 +24,7 @@ def not_read(file: pq.ParquetFile) -> dict[str, str]:
     column whose values are longer than any record may be, one alone could take all memory. Fields
     within structs are told by their paths.
     """
-    fields = inner_fields(file.schema_arrow)
-    fields |= {field.name: field.type for field in file.schema_arrow}
-    found = {
-        name: f"holds {_named(kind)}; only plain values and lists of them are read"
-        for name, kind in fields.items()
-        if not _fits(kind)
-    }
-    return oversized(file) | found
+    return oversized(file) | unfit_fields(file.schema_arrow)
 
 
 def oversized(file: pq.ParquetFile) -> dict[str, str]:
@@ -90,18 +83,3 @@ def _chunks(kind: pa.DataType, owners: tuple[str, ...]) -> Iterator[tuple[str, .
             field = kind.field(place)
             within = (f"{owners[-1]}.{field.name}",) if pa.types.is_struct(kind) else ()
             yield from _chunks(field.type, (*owners, *within))
-
-
-def _fits(kind: pa.DataType) -> bool:
-    if isinstance(kind, pa.BaseExtensionType):
-        kind = kind.storage_type
-    if not pa.types.is_nested(kind):
-        return True
-    return hasattr(kind, "value_type") and not pa.types.is_nested(kind.value_type)
-
-
-def _named(kind: pa.DataType) -> str:
-    for name, is_one in (("maps", pa.types.is_map), ("objects", pa.types.is_struct)):
-        if is_one(kind):
-            return name
-    return f"lists of {_named(kind.value_type)}" if hasattr(kind, "value_type") else "lists"

@@ -18,7 +18,7 @@ from skewless.beam_pipelines.sources.streams import open_raw
 from skewless.beam_pipelines.sources.units import RawBatch, WorkUnit, clipped
 from skewless.schemas.errors import DataError, listed
 
-__all__ = ["open_parquet", "read_parquet", "undecodable"]
+__all__ = ["open_parquet", "read_parquet", "row_as_json", "undecodable"]
 
 # Larger batches cost more a row: their tensors no longer fit what malloc keeps for reuse.
 BATCH_ROWS = 8_192
@@ -109,7 +109,7 @@ def read_parquet(
                 break
             table = with_fields(table, present) if within else table
             numbers = np.arange(row, row + table.num_rows, dtype=np.int64)
-            yield RawBatch(unit, table, numbers, [], _row_as_json(table))
+            yield RawBatch(unit, table, numbers, [], row_as_json(table))
             row += table.num_rows
         said = sum(file.metadata.row_group(group).num_rows for group in groups)
         if present and row - unit.first_row != said:
@@ -151,7 +151,9 @@ def _type_of(schema: pa.Schema, path: str) -> pa.DataType:
     return kind
 
 
-def _row_as_json(table: pa.RecordBatch) -> Callable[[int], str]:
+def row_as_json(table: pa.RecordBatch) -> Callable[[int], str]:
+    """Returns what gives the row at a position as JSON, for rejections."""
+
     def text(at: int) -> str:
         row = {
             name: _shown(column.slice(at, 1))

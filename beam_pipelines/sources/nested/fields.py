@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from skewless.schemas.nested_paths import ways
 
-__all__ = ["column_at", "inner_fields", "leaf_columns", "place_of", "with_fields"]
+__all__ = ["column_at", "inner_fields", "leaf_columns", "place_of", "unfit_fields", "with_fields"]
 
 
 def place_of(schema: pa.Schema | pa.StructType, path: str) -> tuple[str, ...] | None:
@@ -35,6 +35,16 @@ def inner_fields(schema: pa.Schema) -> dict[str, pa.DataType]:
     for name in schema.names:
         found.pop(name, None)
     return found
+
+
+def unfit_fields(schema: pa.Schema) -> dict[str, str]:
+    """Returns why a column, or a field within structs by its path, has no form that a feature could read."""
+    fields = inner_fields(schema) | {field.name: field.type for field in schema}
+    return {
+        name: f"holds {_named(kind)}; only plain values and lists of them are read"
+        for name, kind in fields.items()
+        if not _fits(kind)
+    }
 
 
 def leaf_columns(schema: pa.Schema) -> list[str]:
@@ -81,3 +91,18 @@ def _within(schema: pa.Schema | pa.StructType, above: str) -> Iterator[tuple[str
             yield above + field.name, field.type
         if pa.types.is_struct(field.type):
             yield from _within(field.type, f"{above}{field.name}.")
+
+
+def _fits(kind: pa.DataType) -> bool:
+    if isinstance(kind, pa.BaseExtensionType):
+        kind = kind.storage_type
+    if not pa.types.is_nested(kind):
+        return True
+    return hasattr(kind, "value_type") and not pa.types.is_nested(kind.value_type)
+
+
+def _named(kind: pa.DataType) -> str:
+    for name, is_one in (("maps", pa.types.is_map), ("objects", pa.types.is_struct)):
+        if is_one(kind):
+            return name
+    return f"lists of {_named(kind.value_type)}" if hasattr(kind, "value_type") else "lists"

@@ -1,0 +1,1 @@
+"""Avro: container files of blocks, their schemas as types of Arrow, and rows."""
