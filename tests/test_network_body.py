@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import pytest
 
-from skewless.model.network.body.losses import SmoothedSparseCrossentropy
+from skewless.model.network.body.losses import FocalSparseCrossentropy, SmoothedSparseCrossentropy
+from skewless.model.network.body.recalibrated import Recalibrated
 from skewless.model.network.build import build
 from skewless.model.network.heads import compile_arguments
 from skewless.model.network.layers import BatchEnsembleDense, EnsembleDense, LinearOfIds
@@ -199,9 +200,75 @@ def test_smoothed_losses_are_those_of_smoothed_labels() -> None:
         SmoothedSparseCrossentropy(1)
 
 
+def test_the_focal_loss_is_its_closed_form() -> None:
+    draw = np.random.default_rng(5)
+    probabilities = np.array(keras.ops.softmax(draw.normal(size=(7, 5)).astype(np.float32)))
+    classes = draw.integers(0, 5, 7)
+    own = probabilities[np.arange(7), classes].astype(np.float64)
+    for gamma in (0.0, 0.5, 2.0):
+        expected = np.mean(-((1 - own) ** gamma) * np.log(own))
+        for truth in (classes, classes[:, None]):
+            found = FocalSparseCrossentropy(gamma)(truth, probabilities)
+            assert float(found) == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(ValueError, match="at least 0, got -1"):
+        FocalSparseCrossentropy(-1)
+    # As declared: of classes by number, and of a binary label by p or 1 - p.
+    own_loss = compile_arguments(_spec({}, {"focal": 2.0}, type="multiclass"))["loss"]
+    assert own_loss.get_config()["gamma"] == 2.0
+    truth, given = np.array([[1.0], [0.0]]), np.array([[0.9], [0.6]])
+    found = compile_arguments(_spec({}, {"focal": 1.5}))["loss"](truth, given)
+    expected = np.mean([-(0.1**1.5) * np.log(0.9), -(0.6**1.5) * np.log(0.4)])
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+def test_probabilities_are_put_back_on_the_true_scale_but_while_training() -> None:
+    layer = Recalibrated(0.1)
+    given = np.array([[0.0], [0.2], [0.5], [1.0]], np.float32)
+    # q = p / (p + (1 - p) / w), as the paper has it.
+    expected = given / (given + (1 - given) / 0.1)
+    np.testing.assert_allclose(layer(given, training=False), expected, rtol=1e-6)
+    np.testing.assert_allclose(layer(given), expected, rtol=1e-6)
+    np.testing.assert_array_equal(layer(given, training=True), given)
+    assert layer.get_config()["kept"] == 0.1
+    with pytest.raises(ValueError, match="at most 1, got 0"):
+        Recalibrated(0)
+
+
+def test_what_is_learned_from_a_share_of_negatives_is_predicted_for_all() -> None:
+    draw = np.random.default_rng(6)
+    x = draw.normal(size=20_000).astype(np.float32)
+    y = (draw.uniform(size=x.size) < 1 / (1 + np.exp(3 - 2 * x))).astype(np.float32)
+    kept = (y == 1) | (draw.uniform(size=x.size) < 0.1)
+    given = keras.Input((1,))
+    model = keras.Model(given, Recalibrated(0.1)(keras.layers.Dense(1, "sigmoid")(given)))
+    model.compile(keras.optimizers.Adam(0.05), "binary_crossentropy")
+    model.fit(x[kept, None], y[kept], batch_size=256, epochs=6, verbose=0)
+    predicted = np.array(model.predict(x[:, None], batch_size=20_000, verbose=0))[:, 0]
+    for low, high in ((-9, -0.5), (-0.5, 0.5), (0.5, 9)):
+        inside = (low < x) & (x < high)
+        assert predicted[inside].mean() == pytest.approx(y[inside].mean(), abs=0.02)
+    slope, intercept = (float(np.array(weight).item()) for weight in model.weights)
+    assert (slope, intercept) == (
+        pytest.approx(2, abs=0.2),
+        pytest.approx(-3 + np.log(10), abs=0.2),
+    )
+
+
 @pytest.mark.parametrize(
     ("label", "training", "message"),
     [
+        ("regression", {"focal": 2.0}, "focal: goes with classes"),
+        (
+            "binary",
+            {"focal": 2.0, "label_smoothing": 0.1},
+            "focal: does not go with label_smoothing",
+        ),
+        ("multiclass", {"keep_negatives": 0.1}, "keep_negatives: goes with a binary label, not"),
+        (
+            "binary",
+            {"keep_negatives": 0.1, "class_weights": "balanced"},
+            "keep_negatives: does not go with class_weights",
+        ),
         (
             "regression",
             {"best_by": "auc"},

@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 
-from skewless.model.network.body.losses import SmoothedSparseCrossentropy
+from skewless.model.network.body.losses import FocalSparseCrossentropy, SmoothedSparseCrossentropy
 from skewless.model.network.layer_names import layer_name
 from skewless.schemas.errors import SpecError
 from skewless.schemas.records.manifest import FeatureEntry
@@ -85,6 +85,14 @@ _SMOOTHED: dict[type, Callable[[float], keras.losses.Loss]] = {
 }
 
 
+# By the exponent: the focal losses of labels that may have one.
+_FOCAL: dict[type, Callable[[float], keras.losses.Loss]] = {
+    BinaryLabel: lambda gamma: keras.losses.BinaryFocalCrossentropy(gamma=gamma),
+    MulticlassLabel: FocalSparseCrossentropy,
+    MultilabelLabel: lambda gamma: keras.losses.BinaryFocalCrossentropy(gamma=gamma),
+}
+
+
 def head_of(spec: Spec) -> Head:
     """Returns the head of the spec's label.
 
@@ -110,6 +118,10 @@ def output_layer(spec: Spec, entry: FeatureEntry) -> keras.layers.Layer:
 def compile_arguments(spec: Spec) -> dict[str, Any]:
     """Returns `loss` and `weighted_metrics` for `keras.Model.compile`."""
     head = head_of(spec)
-    smoothing = spec.training.label_smoothing
-    loss = _SMOOTHED[type(spec.label)](smoothing) if smoothing else head.loss
+    smoothing, gamma = spec.training.label_smoothing, spec.training.focal
+    loss: Any = head.loss
+    if smoothing:
+        loss = _SMOOTHED[type(spec.label)](smoothing)
+    elif gamma is not None:
+        loss = _FOCAL[type(spec.label)](gamma)
     return {"loss": loss, "weighted_metrics": head.metrics()}

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from skewless.model.network.build import build, compile_arguments
+from skewless.model.training.epoch.negatives import thinned
 from skewless.model.training.records import Records
 from skewless.schemas.errors import UsageError
 from skewless.schemas.spec.network import TowersSpec, TrainingSpec
@@ -46,7 +47,7 @@ def compiled_model(spec: Spec, records: Records, *, ends: bool = True) -> keras.
         _check_endless(training)
     keras.utils.set_random_seed(training.seed)
     policy = keras.config.dtype_policy()
-    steps = training.epochs * records.steps("train", training.batch_size)
+    steps = training.epochs * thinned(spec, records).steps("train", training.batch_size)
     if training.mixed_precision:
         # float16 needs tensor cores to be worth its range; bfloat16 is safe everywhere else.
         gpu = bool(tf.config.list_logical_devices("GPU"))
@@ -65,8 +66,8 @@ def compiled_model(spec: Spec, records: Records, *, ends: bool = True) -> keras.
 
 
 def _check_endless(training: TrainingSpec) -> None:
-    for key, value in (("class_weights", training.class_weights), ("ema", training.ema)):
-        if value is not None:
+    for key in ("class_weights", "ema", "keep_negatives"):
+        if getattr(training, key) is not None:
             raise UsageError(
                 f"training.{key}: is not there with --follow, which does not know the rows to come; "
                 "remove it from the spec"

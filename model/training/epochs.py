@@ -19,6 +19,7 @@ from skewless.model.training.checkpoints import Progress
 from skewless.model.training.epoch.averaged import averaged, averaging
 from skewless.model.training.epoch.class_weights import balanced_weights, weighted_rows
 from skewless.model.training.epoch.kept import watched
+from skewless.model.training.epoch.negatives import thinned
 from skewless.model.training.own_unit import epoch_line
 from skewless.model.training.records import Records
 from skewless.model.training.start import Training
@@ -53,7 +54,7 @@ class Epochs:
           checkpoint_steps: Steps between checkpoints within an epoch.
         """
         self._training = training
-        self._records = records
+        self._records = records = thinned(training.run.spec, records)
         self._epochs = epochs
         self._seconds = math.inf if minutes is None else 60 * minutes
         self._declared = training.run.spec.training
@@ -100,7 +101,7 @@ class Epochs:
         check_weights(self._training.model, progress)
         progress.seconds += time.monotonic() - begun
         trained = progress.step * self._declared.batch_size
-        progress.examples += self._records.rows("train") - trained
+        progress.examples += self._records.trained_rows - trained
         entry = {name: float(values[-1]) for name, values in fitted.history.items()}
         progress.history.append({"epoch": progress.epoch + 1, **entry})
         _LOGGER.info(

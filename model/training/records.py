@@ -24,7 +24,7 @@ from skewless.schemas.records.records import KEY, LABEL, WEIGHT, parse_rows
 from skewless.schemas.records.transform_digest import is_of_transform
 from skewless.schemas.records.windows import load_pane, windows_directory
 
-__all__ = ["Records", "open_records"]
+__all__ = ["Records", "Thinning", "open_records"]
 
 # Rows among which a training row's place is drawn.
 SHUFFLE_BUFFER = 100_000
@@ -35,6 +35,19 @@ _BLOCK_ROWS = 64
 
 
 @dataclass(frozen=True)
+class Thinning:
+    """How training batches lose rows.
+
+    Attributes:
+      rows: Left of the training split, each epoch.
+      kept: From batches in an epoch's order to the same without those rows, of any sizes.
+    """
+
+    rows: int
+    kept: Callable[[tf.data.Dataset], tf.data.Dataset]
+
+
+@dataclass(frozen=True)
 class Records:
     """A checked records directory, or a finished pane of a window.
 
@@ -42,11 +55,13 @@ class Records:
       directory: Where.
       manifest: What it says it holds.
       prepared: From a batch of records to what a model is trained on; None where that is the same.
+      thinning: What training batches leave out; None where that is nothing.
     """
 
     directory: Path
     manifest: Manifest
     prepared: Callable[..., tuple[Any, ...]] | None = None
+    thinning: Thinning | None = None
 
     @property
     def root(self) -> Path:
@@ -58,9 +73,15 @@ class Records:
         entry = self.manifest.splits.get(split)
         return entry.rows if entry is not None else 0
 
+    @property
+    def trained_rows(self) -> int:
+        """The rows that an epoch trains on."""
+        return self.rows("train") if self.thinning is None else self.thinning.rows
+
     def steps(self, split: str, batch_size: int) -> int:
         """Returns the number of batches in one pass over a split, the last one maybe smaller."""
-        return -(-self.rows(split) // batch_size)
+        rows = self.trained_rows if split == "train" else self.rows(split)
+        return -(-rows // batch_size)
 
     def cached(self, cache: str) -> tf.data.Dataset:
         """Returns the serialized training records, read from the shards once and kept from then on.
@@ -111,7 +132,11 @@ class Records:
         raw = cached
         if raw is None:
             raw = tf.data.TFRecordDataset(names, compression_type=self._compression)
-        batches = self._shuffled(raw, order, batch_size, skip)
+        if self.thinning is None:
+            batches = self._shuffled(raw, order, batch_size, skip)
+        else:
+            batches = self.thinning.kept(self._shuffled(raw, order, batch_size, 0))
+            batches = batches.rebatch(batch_size).skip(skip)
         return self._ready(batches, self.steps("train", batch_size) - skip)
 
     def _shuffled(

@@ -175,6 +175,14 @@ class TrainingSpec(Declared):
     """
     label_smoothing: Rate = 0.0
     """The share of a label's mass that is spread over all classes, in the loss of train and eval."""
+    focal: Annotated[float, Field(gt=0, le=10)] | None = None
+    """The exponent of the focal loss (Lin et al. 2017): a row's loss times (1 - p)^focal, p being what
+    its own class is given, so that hard rows count for more. Probabilities are then no chances.
+    """
+    keep_negatives: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """The share of negative rows (of a binary label) that an epoch trains on, others each time.
+    Predictions, evaluated and served, are put back on the true scale (He et al. 2014).
+    """
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Keeps a moving average of the weights, of which a step leaves so much; it is what is evaluated
     and kept.

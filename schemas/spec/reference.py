@@ -86,6 +86,8 @@ _EXAMPLES = {
     "best_by": "loss",
     "class_weights": "balanced",
     "label_smoothing": "0.05",
+    "focal": "2.0",
+    "keep_negatives": "0.1",
     "ema": "0.999",
     "name": "reviews",
     "key": "review_id",

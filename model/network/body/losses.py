@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-__all__ = ["SmoothedSparseCrossentropy"]
+__all__ = ["FocalSparseCrossentropy", "SmoothedSparseCrossentropy"]
 
 
 @keras.saving.register_keras_serializable(package="skewless")
@@ -41,3 +41,33 @@ class SmoothedSparseCrossentropy(keras.losses.Loss):
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         return {**super().get_config(), "label_smoothing": self.label_smoothing}
+
+
+@keras.saving.register_keras_serializable(package="skewless")
+class FocalSparseCrossentropy(keras.losses.Loss):
+    """The focal loss (Lin et al. 2017) of classes given by number: -(1 - p)^gamma log p, p of the row's own.
+
+    Args:
+      gamma: The exponent, at least 0; with 0 it is the cross-entropy.
+
+    Raises:
+      ValueError: If it is below 0.
+    """
+
+    def __init__(self, gamma: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if gamma < 0:
+            raise ValueError(f"gamma: expected at least 0, got {gamma}")
+        self.gamma = gamma
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Returns each row's loss; of labels [batch] or [batch, 1] and probabilities."""
+        epsilon = keras.config.epsilon()
+        chosen = ops.cast(ops.reshape(y_true, (-1, 1)), "int64")
+        own = ops.squeeze(ops.take_along_axis(y_pred, chosen, axis=-1), axis=-1)
+        own = ops.clip(own, epsilon, 1 - epsilon)
+        return -ops.power(1 - own, self.gamma) * ops.log(own)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "gamma": self.gamma}

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from skewless.model.network.body.ensemble import MEMBERS
+from skewless.model.network.body.recalibrated import Recalibrated
 from skewless.model.network.body.wide import wide_part
 from skewless.model.network.heads import head_of, output_layer
 from skewless.model.network.layer_names import layer_name
@@ -39,7 +40,7 @@ def predictions_of(
     model, label = spec.model, entries[LABEL]
     assert isinstance(model, TowersSpec)
     if model.ensemble is None and not model.linear:
-        return output_layer(spec, label)(vector)
+        return _recalibrated(spec, output_layer(spec, label)(vector))
     units = label.cardinality or 1
     # What comes before the activation, so that the wide part can be added to it.
     if model.ensemble is None:
@@ -55,6 +56,15 @@ def predictions_of(
     activation = head_of(spec).activation
     if model.ensemble is None:
         name = layer_name("predictions")
-        return keras.layers.Activation(activation, dtype="float32", name=name)(logits)
+        predictions = keras.layers.Activation(activation, dtype="float32", name=name)(logits)
+        return _recalibrated(spec, predictions)
     members = keras.layers.Activation(activation, dtype="float32", name=MEMBERS)(logits)
-    return MeanOfMembers(dtype="float32", name=layer_name("predictions"))(members)
+    mean = MeanOfMembers(dtype="float32", name=layer_name("predictions"))(members)
+    return _recalibrated(spec, mean)
+
+
+def _recalibrated(spec: Spec, predictions: Tensor) -> Tensor:
+    kept = spec.training.keep_negatives
+    if kept is None:
+        return predictions
+    return Recalibrated(kept, dtype="float32", name=layer_name("recalibrated"))(predictions)

@@ -66,6 +66,12 @@ def _meant_by_probabilities(training: Any) -> Iterator[Finding]:
             "probabilities",
             "classes counted alike in training: right for ranking, wrong as chances",
         )
+    if training.focal is not None:
+        yield Finding(
+            "look",
+            "probabilities",
+            "the focal loss counts hard rows for more: right for ranking, not sure enough as chances",
+        )
     if training.label_smoothing:
         yield Finding(
             "look",

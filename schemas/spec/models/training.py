@@ -24,6 +24,14 @@ _MEASURED: dict[type, tuple[str, ...]] = {
     RegressionLabel: ("loss", "rmse", "mae"),
     SequenceLabel: ("loss", "accuracy"),
 }
+# What asks for a label that the model learns from, with the value that asks for nothing.
+_OF_LABELS = {
+    "best_by": "loss",
+    "class_weights": None,
+    "label_smoothing": 0,
+    "focal": None,
+    "keep_negatives": None,
+}
 _OF_CLASSES = (BinaryLabel, MulticlassLabel)
 _SMOOTHED = (*_OF_CLASSES, MultilabelLabel)
 
@@ -37,7 +45,7 @@ def training_problems(label: Label | None, training: Any, *, learns: bool) -> It
       learns: Whether the model learns from the label.
     """
     if label is None or not learns:
-        for key, default in (("best_by", "loss"), ("class_weights", None), ("label_smoothing", 0)):
+        for key, default in _OF_LABELS.items():
             if getattr(training, key) != default:
                 yield f"training.{key}: goes with a label that the model learns from; remove it"
         return
@@ -51,3 +59,13 @@ def training_problems(label: Label | None, training: Any, *, learns: bool) -> It
         yield f"training.class_weights: goes with a binary or multiclass label, not {label.type}"
     if training.label_smoothing and not isinstance(label, _SMOOTHED):
         yield f"training.label_smoothing: goes with classes, not with a {label.type} label"
+    if training.focal is not None:
+        if not isinstance(label, _SMOOTHED):
+            yield f"training.focal: goes with classes, not with a {label.type} label"
+        elif training.label_smoothing:
+            yield "training.focal: does not go with label_smoothing; remove one of them"
+    if training.keep_negatives is not None:
+        if not isinstance(label, BinaryLabel):
+            yield f"training.keep_negatives: goes with a binary label, not {label.type}"
+        elif training.class_weights is not None:
+            yield "training.keep_negatives: does not go with class_weights; remove one of them"
