@@ -25,6 +25,7 @@ setup(
         "skewless.beam_pipelines.sources.cutting",
         "skewless.beam_pipelines.sources.formats",
         "skewless.beam_pipelines.sources.nested",
+        "skewless.beam_pipelines.sources.tables",
         "skewless.beam_pipelines.statistics",
         "skewless.beam_pipelines.streaming",
         "skewless.beam_pipelines.transform",

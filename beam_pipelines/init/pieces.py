@@ -136,9 +136,12 @@ def pieces_of_parquet(files: Sequence[WorkUnit]) -> tuple[list[WorkUnit], int]:
     rows = 0
     for whole in files:
         with open_parquet(whole.file) as footer:
-            rows += footer.metadata.num_rows
-            count = footer.num_row_groups
-        groups += [dataclasses.replace(whole, start=index, end=index + 1) for index in range(count)]
+            first = 1
+            for index in range(footer.num_row_groups):
+                group = dataclasses.replace(whole, start=index, end=index + 1, first_row=first)
+                groups.append(group)
+                first += footer.metadata.row_group(index).num_rows
+        rows += first - 1 - (0 if whole.table is None else len(whole.table.deleted_rows))
     chosen = np.unique(np.linspace(0, max(0, len(groups) - 1), _PIECES).astype(int))
     return [groups[place] for place in chosen.tolist() if groups], rows
 

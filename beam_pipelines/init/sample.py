@@ -28,7 +28,6 @@ from skewless.beam_pipelines.sources.formats.jsonl_reader import parsed_object
 from skewless.beam_pipelines.sources.formats.parquet_footer import not_read
 from skewless.beam_pipelines.sources.formats.parquet_reader import (
     open_parquet,
-    read_parquet,
     undecodable,
 )
 from skewless.beam_pipelines.sources.formats.text_blocks import lines_of
@@ -37,6 +36,7 @@ from skewless.beam_pipelines.sources.nested.fields import leaf_columns
 from skewless.beam_pipelines.sources.nested.json_names import SeenObjects
 from skewless.beam_pipelines.sources.read import read
 from skewless.beam_pipelines.sources.streams import chunks
+from skewless.beam_pipelines.sources.tables.row_groups import read_row_groups, schema_of
 from skewless.beam_pipelines.sources.units import RawBatch, WorkUnit
 from skewless.schemas.errors import DataError
 from skewless.schemas.rows.csv_format import CsvFormat
@@ -168,7 +168,7 @@ def _text(whole: WorkUnit, spec: Spec, folder: str) -> Text:
 
 def _whole_parquet(whole: WorkUnit) -> Text:
     with open_parquet(whole.file) as footer:
-        names = tuple(leaf_columns(footer.schema_arrow))
+        names = tuple(leaf_columns(schema_of(whole, footer.schema_arrow)))
     return Text(dataclasses.replace(whole, columns=names), 0, 0.0)
 
 
@@ -179,7 +179,7 @@ def _not_read(whole: WorkUnit) -> dict[str, str]:
         schema, found = records.schema, records.not_read
     elif whole.format == "parquet":
         with open_parquet(whole.file) as footer:
-            schema, found = footer.schema_arrow, not_read(footer)
+            schema, found = schema_of(whole, footer.schema_arrow), not_read(footer)
     else:
         return {}
     leaves = set(leaf_columns(schema))
@@ -289,5 +289,5 @@ def _batches(
     size: int | None,
 ) -> Iterator[RawBatch]:
     if unit.format == "parquet":
-        return read_parquet(unit, names, most, size)
+        return read_row_groups(unit, names, most, size)
     return read(unit, spec, wanted)

@@ -25,6 +25,9 @@ def unit_sha256(unit: WorkUnit) -> str:
     """
     how = (unit.format, unit.compression, unit.first_row, unit.split, unit.columns, unit.encoding)
     digest = hashlib.sha256(repr(how).encode())
+    if unit.table is not None:
+        # Which snapshot plays no part, but what it says of the file.
+        digest.update(repr(dataclasses.replace(unit.table, snapshot="")).encode())
     for piece in _pieces(unit):
         digest.update(piece)
     return digest.hexdigest()

@@ -6,10 +6,11 @@ name is refused before any row is read, with what to do about it.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import google_crc32c
@@ -17,6 +18,7 @@ from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from skewless.beam_pipelines.sources.streams import BrokenStreamError, beginning
+from skewless.beam_pipelines.sources.tables.delta import delta_files, is_delta
 from skewless.beam_pipelines.sources.units import Format, WorkUnit
 from skewless.schemas.errors import DataError, UsageError, nearest
 from skewless.schemas.spec.splits import SPLITS, SplitName
@@ -84,16 +86,17 @@ def whole_files(inputs: Sequence[str], option: str = "--input") -> list[WorkUnit
     seen: dict[str, str] = {}
     for given in inputs:
         split, pattern = _split_and_glob(given, option)
-        for path in _paths(pattern, option):
+        for whole in _wholes(pattern, option):
+            path = whole.file
             if path in seen:
                 raise UsageError(
                     f"{option} {given}: {path} is already matched by {option} {seen[path]}; "
                     "its rows would be read twice; narrow one of the globs"
                 )
             seen[path] = given
-            format, compression = _format(path, option)
-            _refuse_misnamed(path, format, compression)
-            files.append(WorkUnit(path, format, compression, split=split))
+            if whole.table is None:
+                _refuse_misnamed(path, whole.format, whole.compression)
+            files.append(dataclasses.replace(whole, split=split))
     return files
 
 
@@ -149,6 +152,14 @@ def _split_and_glob(given: str, option: str) -> tuple[SplitName | None, str]:
     return None, given
 
 
+def _wholes(pattern: str, option: str) -> Iterator[WorkUnit]:
+    if is_delta(pattern):
+        yield from delta_files(pattern, option)
+        return
+    for path in _paths(pattern, option):
+        yield WorkUnit(path, *_format(path, option))
+
+
 def _paths(pattern: str, option: str) -> list[str]:
     try:
         found = matched(pattern)
@@ -159,6 +170,11 @@ def _paths(pattern: str, option: str) -> list[str]:
             f"{option} {pattern}: cannot be listed: {error}; check the path"
         ) from error
     folder = next((path for path in (pattern, *_local(found)) if os.path.isdir(path)), None)
+    if folder is not None and os.path.isdir(os.path.join(folder, "_delta_log")):
+        raise UsageError(
+            f"{option} {pattern}: {folder} is a Delta table; write delta://{folder} to read its latest "
+            "version, whose files are not all that lie there"
+        )
     if folder is not None:
         ending = next((end for end in ENDINGS if folder.lower().rstrip("/").endswith(end)), ".csv")
         raise UsageError(

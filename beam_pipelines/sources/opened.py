@@ -17,6 +17,7 @@ from skewless.beam_pipelines.sources.formats.csv_header import read_header
 from skewless.beam_pipelines.sources.formats.parquet_footer import not_read, oversized
 from skewless.beam_pipelines.sources.formats.parquet_reader import open_parquet
 from skewless.beam_pipelines.sources.nested.fields import inner_fields
+from skewless.beam_pipelines.sources.tables.row_groups import schema_of
 from skewless.beam_pipelines.sources.unchanged import state_of
 from skewless.beam_pipelines.sources.units import Format, WorkUnit
 from skewless.schemas.errors import DataError, listed, nearest
@@ -169,7 +170,8 @@ def _avro_start(whole: WorkUnit, rows: RowColumns) -> int:
 
 def _row_groups(whole: WorkUnit, rows: RowColumns, size: UnitSize) -> Iterator[Cut]:
     with open_parquet(whole.file) as file:
-        names = [*file.schema_arrow.names, *inner_fields(file.schema_arrow)]
+        schema = schema_of(whole, file.schema_arrow)
+        names = [*schema.names, *inner_fields(schema)]
         metadata = file.metadata
         _check(whole, names, rows)
         _refuse_what_is_not_read(whole.file, file, rows)

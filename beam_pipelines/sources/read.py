@@ -10,10 +10,11 @@ from skewless.beam_pipelines.sources.avro.reader import names_in_avro, read_avro
 from skewless.beam_pipelines.sources.contents import row_contents
 from skewless.beam_pipelines.sources.formats.csv_reader import read_csv
 from skewless.beam_pipelines.sources.formats.jsonl_reader import read_jsonl
-from skewless.beam_pipelines.sources.formats.parquet_reader import open_parquet, read_parquet
+from skewless.beam_pipelines.sources.formats.parquet_reader import open_parquet
 from skewless.beam_pipelines.sources.formats.tfrecord_reader import read_tfrecord
 from skewless.beam_pipelines.sources.opened import delimiter
 from skewless.beam_pipelines.sources.place import at_rows
+from skewless.beam_pipelines.sources.tables.row_groups import read_row_groups, schema_of
 from skewless.beam_pipelines.sources.unchanged import while_unchanged
 from skewless.beam_pipelines.sources.units import RawBatch, WorkUnit
 from skewless.schemas.rows.raw_columns import RawColumn, RowColumns
@@ -57,7 +58,7 @@ def _batches(
     if unit.format == "jsonl":
         return read_jsonl(unit, wanted)
     if unit.format == "parquet":
-        return read_parquet(unit, list(wanted))
+        return read_row_groups(unit, list(wanted))
     if unit.format == "avro":
         return read_avro(unit, list(wanted))
     return read_tfrecord(unit, wanted)
@@ -66,8 +67,8 @@ def _batches(
 def _whole(unit: WorkUnit, spec: Spec, wanted: Mapping[str, RawColumn]) -> Iterator[RawBatch]:
     if unit.format == "parquet":
         with open_parquet(unit.file) as file:
-            names = list(dict.fromkeys(file.schema_arrow.names))
-        batches = read_parquet(unit, list(dict.fromkeys([*names, *wanted])))
+            names = list(dict.fromkeys(schema_of(unit, file.schema_arrow).names))
+        batches = read_row_groups(unit, list(dict.fromkeys([*names, *wanted])))
     elif unit.format == "avro":
         names = names_in_avro(unit.file)
         batches = read_avro(unit, list(dict.fromkeys([*names, *wanted])))

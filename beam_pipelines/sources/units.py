@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -18,8 +19,10 @@ __all__ = [
     "Format",
     "RawBatch",
     "Rejected",
+    "TableFile",
     "WorkUnit",
     "clipped",
+    "packed_rows",
 ]
 
 Format = Literal["csv", "tsv", "jsonl", "parquet", "tfrecord", "avro"]
@@ -35,6 +38,33 @@ class FileState:
 
     bytes: int
     changed: float | str | None
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """What a table says of one of its data files.
+
+    Attributes:
+      snapshot: The table, and which snapshot of it.
+      columns: [(name, type)] of the table, in its order; the file may lack some.
+      constants: [(name, value)] of columns that are the same in all rows of the file.
+      deleted: The places of rows that are deleted, as `packed_rows` gives them.
+    """
+
+    snapshot: str
+    columns: tuple[tuple[str, pa.DataType], ...]
+    constants: tuple[tuple[str, Any], ...] = ()
+    deleted: bytes = b""
+
+    @property
+    def deleted_rows(self) -> np.ndarray:
+        """The places, from 0 on, of rows that are deleted: [deleted] int64, ascending."""
+        return np.frombuffer(zlib.decompress(self.deleted) if self.deleted else b"", np.int64)
+
+
+def packed_rows(places: np.ndarray) -> bytes:
+    """Returns places of rows, [deleted] int64 and ascending, as `TableFile.deleted`."""
+    return zlib.compress(places.astype(np.int64).tobytes(), 1) if len(places) else b""
 
 
 @dataclass(frozen=True)
@@ -57,6 +87,7 @@ class WorkUnit:
       encoding: The codec of a delimited file's text; empty for UTF-8.
       state: Of the file when it was planned; None where nobody looks whether it has changed.
       serving: Whether its rows are to be predicted for, without label, weight and split.
+      table: The table that the file is part of; None where it is of none.
     """
 
     file: str
@@ -72,6 +103,7 @@ class WorkUnit:
     encoding: str = ""
     state: FileState | None = field(default=None, compare=False)
     serving: bool = False
+    table: TableFile | None = None
 
 
 @dataclass(frozen=True)

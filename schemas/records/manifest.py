@@ -87,7 +87,7 @@ class Manifest(_Entry):
     identity: Literal["columns", "contents"] = "columns"
     seconds: dict[str, float] = {}
     runner: str = ""
-    # The files that rows came from, in the order of the input: names, or URIs.
+    # The files that rows came from, in the order of the input: names, or URIs; of a table its snapshot.
     sources: tuple[str, ...] = ()
     versions: dict[str, str] = {}
 
