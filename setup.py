@@ -17,6 +17,7 @@ setup(
         "skewless.beam_pipelines.init.delimited",
         "skewless.beam_pipelines.init.kinds",
         "skewless.beam_pipelines.init.training",
+        "skewless.beam_pipelines.nearest",
         "skewless.beam_pipelines.records",
         "skewless.beam_pipelines.rows",
         "skewless.beam_pipelines.running",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 __all__ = [
+    "index",
     "init",
     "inspect",
     "predict",
@@ -101,6 +102,48 @@ def predict(parser: argparse.ArgumentParser) -> None:
     )
     _max_rejected(parser)
     _overwrite(parser)
+
+
+def index(parser: argparse.ArgumentParser) -> None:
+    """Adds model, candidates and output, and how the index is searched; other options are Beam's."""
+    parser.add_argument("model", metavar="MODEL", help="what `skewless export` left, of two towers")
+    parser.add_argument(
+        "--input",
+        action="append",
+        required=True,
+        metavar="GLOB",
+        help="files of candidates; repeat for more",
+    )
+    parser.add_argument("--output", required=True, metavar="DIR", help="the directory to leave")
+    parser.add_argument(
+        "--id",
+        metavar="COLUMN",
+        help="the column of the candidates' IDs (default: that of the feature that names them)",
+    )
+    parser.add_argument(
+        "--queries",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="files of queries to measure recall on, a thousand of them; repeat for more (default: "
+        "candidates stand for queries)",
+    )
+    parser.add_argument(
+        "--search-width",
+        type=_positive,
+        default=64,
+        metavar="N",
+        help="how many candidates a search keeps in sight: more find more, and take longer "
+        "(default: %(default)s)",
+    )
+    _max_rejected(parser)
+    _overwrite(parser)
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check model, files and columns, write nothing",
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def stream(parser: argparse.ArgumentParser) -> None:

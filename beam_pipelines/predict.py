@@ -7,24 +7,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import apache_beam as beam
-
 from skewless.beam_pipelines import arguments
 from skewless.beam_pipelines.batch.accounted import accounted
 from skewless.beam_pipelines.batch.cut import cut
-from skewless.beam_pipelines.batch.plan import Planned, opened_input
-from skewless.beam_pipelines.batch.predictor import PLACES, PREDICTING, Predict
-from skewless.beam_pipelines.records.outcome import Outcome, leave_outcome, taken_outcome
-from skewless.beam_pipelines.records.sinks import make_sink_folders
-from skewless.beam_pipelines.records.write_rows import ACCOUNTS, PARTS
-from skewless.beam_pipelines.running.beam_internals import job_pipeline
-from skewless.beam_pipelines.running.job_progress import Tally, Watch
+from skewless.beam_pipelines.batch.plan import opened_input
+from skewless.beam_pipelines.batch.predictor import PLACES, predicted
 from skewless.beam_pipelines.running.local_runner import (
     BeamOptions,
     completed_options,
@@ -83,7 +75,7 @@ def predict(
     endings = {"records": f".{format}", "rejected": ".jsonl"}
     with OutputDirectory(output, overwrite=overwrite, marker=MARKER) as directory:
         job = cut(opened, directory.staging)
-        outcome = _predicted(job, Path(model).absolute(), directory.staging, format)
+        outcome = predicted(job, Path(model).absolute(), directory.staging, format)
         rows = accounted(job.units, outcome, directory, endings, max_rejected)
         seconds = time.monotonic() - begin
         summary = {
@@ -110,23 +102,6 @@ def _carrying(spec: Spec, carry: Sequence[str]) -> Spec:
                 "rename the input's"
             )
     return spec.model_copy(update={"keep": tuple(dict.fromkeys(carry))})
-
-
-def _predicted(job: Planned, model: Path, staging: Path, format: str) -> Outcome:
-    """Runs the pipeline: predictions lie in files that the outcome names."""
-    make_sink_folders(staging)
-    tally = Tally(str(staging / "progress"))
-    predict = Predict(job.spec, str(model), str(staging), format, tally)
-    with Watch(tally, job.units, [PREDICTING]), job_pipeline(job.options) as pipeline:
-        written = (
-            pipeline
-            | "WorkUnits" >> beam.Create(job.units)
-            | "Spread" >> beam.Reshuffle()
-            | "Predict" >> beam.ParDo(predict).with_outputs(PARTS, ACCOUNTS)
-        )
-        leave_outcome(pipeline, staging, **{tag: written[tag] for tag in (PARTS, ACCOUNTS)})
-    shutil.rmtree(tally.directory)
-    return taken_outcome(staging)
 
 
 def execute(known: argparse.Namespace, beam_arguments: Sequence[str]) -> int:

@@ -20,6 +20,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from skewless.beam_pipelines.nearest.opened import Index, open_index
     from skewless.first_spec import guess
     from skewless.frames import TableLike
     from skewless.from_table import Fitted, fit
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Fitted",
+    "Index",
     "Model",
     "Records",
     "Run",
@@ -43,6 +45,7 @@ __all__ = [
     "guess",
     "inputs",
     "load",
+    "open_index",
     "open_model",
     "open_records",
     "open_run",
@@ -53,6 +56,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "beam_pipelines.nearest.opened": ("Index", "open_index"),
     "first_spec": ("guess",),
     "from_table": ("Fitted", "fit"),
     "frames": ("TableLike",),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from skewless.environment import keras_as_it_was
-from skewless.frames import TableLike, reader_of
+from skewless.frames import TableLike, as_globs, reader_of
 from skewless.records import Records, directory_of
 from skewless.run import Run
 from skewless.schemas.errors import DataError, UsageError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import keras
     import pyarrow as pa
 
+    from skewless.beam_pipelines.nearest.opened import Index
     from skewless.model.explained.row import Explanation
     from skewless.model.exported.served_model import ServedModel
 
@@ -122,6 +123,72 @@ class Model:
         """
         return self._called("transform_features", data)
 
+    def vectors(self, data: TableLike, side: Literal["query", "candidate"] = "query") -> np.ndarray:
+        """Returns [rows, width] float32, of length 1, of the rows' one side; of two towers only.
+
+        Args:
+          data: As for `predict`; only columns of that side are read.
+          side: Whose tower.
+
+        Raises:
+          UsageError: If the model has no two towers.
+          DataError: If a value is not of its column's kind.
+        """
+        from skewless.beam_pipelines.nearest.side import side_of, towers_in
+
+        return self._called(side, data, side_of(towers_in(self.path), side))["vectors"]
+
+    def index(
+        self,
+        data: TableLike,
+        output: str | Path,
+        *,
+        id: str | None = None,
+        queries: Sequence[str] = (),
+        search_width: int = 64,
+        max_rejected: float = 0.01,
+        overwrite: bool = False,
+        options: Sequence[str] = (),
+    ) -> Index:
+        """Embeds a catalogue of candidates and leaves an index over it, as `skewless index` does.
+
+        Args:
+          data: Candidates: paths, globs or rows, as `preprocess` takes them.
+          output: The directory to leave, a path or a URI.
+          id: The column of IDs; by default that of the feature that names candidates.
+          queries: Paths or globs of queries that recall is measured on; without any, candidates
+            stand for them.
+          search_width: How many candidates a search keeps in sight.
+          max_rejected: The largest share of rejected rows that still counts as success.
+          overwrite: Replaces an index at `output`.
+          options: Beam's options, as on a command line.
+
+        Raises:
+          UsageError: If the model has no two towers, no column of IDs is known, usearch is not
+            installed, or the output is there.
+          DataError: If candidates of one ID differ, or the input cannot be used.
+
+        Example:
+          found, cosines = model.index(products, "index").find(model.vectors(users), 10)
+        """
+        with keras_as_it_was():
+            from skewless.beam_pipelines.index import index as job
+            from skewless.beam_pipelines.nearest.opened import open_index
+
+            with leaving(output, overwrite=overwrite) as path, as_globs(data, path) as globs:
+                job(
+                    self.path,
+                    globs,
+                    path,
+                    id=id,
+                    queries=queries,
+                    search_width=search_width,
+                    max_rejected=max_rejected,
+                    overwrite=overwrite,
+                    options=options,
+                )
+            return open_index(output)
+
     def explain(self, row: Mapping[str, Any]) -> Explanation:
         """Walks one raw row through the model: tokens, IDs, and the score without each feature.
 
@@ -132,9 +199,14 @@ class Model:
 
         return explain(self._served, dict(row))
 
-    def _called(self, signature: str, data: TableLike) -> dict[str, np.ndarray]:
+    def _called(
+        self, signature: str, data: TableLike, spec: Spec | None = None
+    ) -> dict[str, np.ndarray]:
         with keras_as_it_was():
-            parts = [self._served.call(signature, columns) for columns in _columns(data, self.spec)]
+            parts = [
+                self._served.call(signature, columns)
+                for columns in _columns(data, spec or self.spec)
+            ]
         if not parts:
             raise UsageError("expected at least one row, got none")
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

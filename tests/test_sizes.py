@@ -13,6 +13,7 @@ MOST_LINES = 60
 MOST_PARAMETERS = 7
 # What people call with named options; each hands them on as the fields of frozen types.
 PUBLIC = {
+    "beam_pipelines/index.py:index",
     "beam_pipelines/predict.py:predict",
     "beam_pipelines/preprocess.py:preprocess",
     "beam_pipelines/stream.py:stream",
@@ -21,6 +22,7 @@ PUBLIC = {
     "model/train.py:train",
     "skewless/records.py:preprocess",
     "skewless/run.py:train",
+    "skewless/served.py:index",
 }
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 import tensorflow as tf
 from sklearn.metrics import ndcg_score
 
+import skewless as sk
+from skewless.cli import main
 from skewless.model.baselines import baseline_metrics
 from skewless.model.evaluate import as_table, evaluate
 from skewless.model.explain import explain
@@ -19,6 +22,7 @@ from skewless.model.export import export
 from skewless.model.exported.recommender import EXCLUDE
 from skewless.model.network.in_batch_softmax import InBatchSoftmax, in_batch_accuracy
 from skewless.model.network.two_tower import tower_of
+from skewless.model.parity.report import Report
 from skewless.model.retrieval.distinct_rows import DistinctRows, digests_of, distinct_rows
 from skewless.model.retrieval.fed import fed
 from skewless.model.retrieval.found import find_in_split, most_popular, vectors_of
@@ -232,10 +236,75 @@ def test_a_run_finds_what_is_bought_and_says_how_well(bought: Path) -> None:
         evaluate(bought / "run", bought / "records", "test", importance=True)
 
 
-@pytest.mark.slow
-def test_the_exported_model_recommends_what_the_towers_find(bought: Path) -> None:
+@pytest.fixture(scope="module")
+def proved(bought: Path) -> Report:
+    """What the export of the run, in `served`, was proved by."""
     report = export(bought / "run", bought / "served")
-    assert report is not None and report.passed
+    assert report is not None
+    return report
+
+
+@pytest.mark.slow
+def test_a_catalogue_is_indexed_by_the_served_vectors(
+    bought: Path, proved: Report, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A product of no training row too, each once, and nothing of the query's side is asked for."""
+    sold = purchases.generate(ROWS).table.select(["product_id", "category"])
+    products = sold.group_by(["product_id", "category"]).aggregate([])
+    new = pa.table({"product_id": ["brand-new"], "category": ["k1"]})
+    catalogue = pa.concat_tables([products, new, products.slice(0, 3)])
+    write_table(catalogue, tmp_path / "products.parquet")
+    users = purchases.generate(300, seed=5).table.select(["user_id", "country"])
+    write_table(users, tmp_path / "users.parquet")
+    words = [
+        "index", str(bought / "served"), "--input", str(tmp_path / "products.parquet"),
+        "--queries", str(tmp_path / "users.parquet"), "--output", str(tmp_path / "index"), "--json",
+    ]  # fmt: skip
+    assert main([*words, "--dry-run"]) == 0 and not (tmp_path / "index").exists()
+    assert json.loads(capsys.readouterr().out)["features"] == ["product_id", "category"]
+    assert main(words) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["rows"] == {
+        "read": len(catalogue), "written": len(catalogue) - 3, "rejected": 0, "duplicate": 3,
+    }  # fmt: skip
+    assert summary["measured_on"] == {"queries": 300}
+    assert {path.name for path in (tmp_path / "index").iterdir()} == {
+        "vectors.parquet", "vectors.usearch", "rejected", "index.json",
+    }  # fmt: skip
+
+    model = sk.open_model(bought / "served")
+    index = sk.open_index(tmp_path / "index")
+    signature = tf.saved_model.load(str(bought / "served")).signatures["candidate"]
+    encoded = examples(catalogue.combine_chunks().to_batches()[0], model.spec)
+    vectors = signature(examples=tf.constant(encoded))["vectors"].numpy()[:-3]
+    assert index.catalogue.vectors.tobytes() == vectors.tobytes()
+    assert index.catalogue.ids.to_pylist() == catalogue["product_id"].to_pylist()[:-3]
+
+    # Recall once more, by sorting.
+    queries = model.vectors(users)
+    found, cosines = index.find(queries, 10)
+    scores = queries.astype(np.float64) @ vectors.T.astype(np.float64)
+    names = np.array(index.catalogue.ids.to_pylist())
+    shares = []
+    for row, order in enumerate(np.argsort(-scores, axis=1, kind="stable")[:, :10]):
+        shares.append(len({*names[order]} & {*found[row]}) / 10)
+        at = [index.catalogue.ids.index(name).as_py() for name in found[row]]
+        np.testing.assert_allclose(cosines[row], scores[row, at], atol=1e-6)
+    assert summary["recall"]["10"] == pytest.approx(np.mean(shares), abs=2e-3)
+    assert summary["recall"]["10"] > 0.95
+
+    assert main(words) == 2  # Finished already.
+    with pytest.raises(
+        DataError, match=r"products.parquet:row \d+: '.+' is the ID of .*:row 1 too"
+    ):
+        model.index(tmp_path / "products.parquet", tmp_path / "other", id="category")
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.slow
+def test_the_exported_model_recommends_what_the_towers_find(bought: Path, proved: Report) -> None:
+    report = proved
+    assert report.passed
     assert report.prediction_difference is not None and report.prediction_difference < 1e-5
     servable = Servable(bought / "served", 1)
     assert {"query", "candidate", "recommend", "predict_columns"} <= set(servable.signatures)

@@ -1,8 +1,7 @@
 """The predicting stage: each work unit is read, sent through the model and written in one place.
 
-Rows take the road of preprocessing (read, check, reject) and go through `serving_default` in the
-worker that read them: 1,024 at a time on several threads, since most of the graph's operations use
-one core each, while the next rows are read and encoded. Beam's RunInference took as long given
+Rows take the road of preprocessing (read, check, reject) and go through a signature in the worker
+that read them: 1,024 at a time on several threads, since most of the graph's operations use one core each, while the next rows are read and encoded. Beam's RunInference took as long given
 whole batches (3.4 against 3.3 s for 163,000 rows of 13 columns) and longer given rows to batch
 (4.1 s), and would part the predictions from the row account; so the signature is called directly.
 """
@@ -11,8 +10,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
@@ -20,11 +21,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+from skewless.beam_pipelines.batch.plan import Planned
 from skewless.beam_pipelines.records.accounting import UnitAccount
-from skewless.beam_pipelines.records.sinks import Part, RejectedSink, create, new_path
+from skewless.beam_pipelines.records.outcome import Outcome, leave_outcome, taken_outcome
+from skewless.beam_pipelines.records.sinks import (
+    Part,
+    RejectedSink,
+    create,
+    make_sink_folders,
+    new_path,
+)
 from skewless.beam_pipelines.records.write_rows import ACCOUNTS, PARTS
 from skewless.beam_pipelines.rows.read_rows import Rows, rows_of
-from skewless.beam_pipelines.running.job_progress import Tally, progress_of
+from skewless.beam_pipelines.running.beam_internals import job_pipeline
+from skewless.beam_pipelines.running.job_progress import Tally, Watch, progress_of
 from skewless.beam_pipelines.running.tagged import tagged
 from skewless.beam_pipelines.sources import WorkUnit
 from skewless.beam_pipelines.sources.place import at_rows, tells_its_place
@@ -33,9 +43,9 @@ from skewless.schemas.rows.reasons import kind_of
 from skewless.schemas.rows.row_encoding import examples
 from skewless.schemas.spec.spec import Spec
 
-__all__ = ["PLACES", "PREDICTING", "Predict"]
+__all__ = ["PLACES", "predicted"]
 
-PREDICTING = "predicting"
+_PREDICTING = "predicting"
 # The columns that say which row a prediction is of.
 PLACES = ("key", "file", "row")
 # Always cut alike, whatever the threads: float32 sums may round otherwise in another batch.
@@ -44,13 +54,42 @@ _THREADS = 4
 Outputs = dict[str, np.ndarray]
 
 
-class Predict(beam.DoFn):
+def predicted(
+    job: Planned, model: Path, staging: Path, format: str, signature: str = "serving_default"
+) -> Outcome:
+    """Runs the pipeline: predictions lie in files that the outcome names.
+
+    Args:
+      job: What to read; columns that its spec keeps stand beside the predictions.
+      model: What `skewless export` left.
+      staging: A directory that workers and command share.
+      format: `parquet` or `jsonl`.
+      signature: What rows go through, one of those that take `examples`.
+    """
+    make_sink_folders(staging)
+    tally = Tally(str(staging / "progress"))
+    predict = _Predict(job.spec, (str(model), signature), str(staging), format, tally)
+    with Watch(tally, job.units, [_PREDICTING]), job_pipeline(job.options) as pipeline:
+        written = (
+            pipeline
+            | "WorkUnits" >> beam.Create(job.units)
+            | "Spread" >> beam.Reshuffle()
+            | "Predict" >> beam.ParDo(predict).with_outputs(PARTS, ACCOUNTS)
+        )
+        leave_outcome(pipeline, staging, **{tag: written[tag] for tag in (PARTS, ACCOUNTS)})
+    shutil.rmtree(tally.directory)
+    return taken_outcome(staging)
+
+
+class _Predict(beam.DoFn):
     """Work units to files of predictions and accounts."""
 
-    def __init__(self, spec: Spec, model: str, directory: str, format: str, tally: Tally) -> None:
+    def __init__(
+        self, spec: Spec, called: tuple[str, str], directory: str, format: str, tally: Tally
+    ) -> None:
         self._spec = spec
         self._tally = tally
-        self._model = model
+        self._model, self._called = called
         self._directory = directory
         self._format = format
         self._signature: Any = None
@@ -63,7 +102,7 @@ class Predict(beam.DoFn):
             import tensorflow_text  # noqa: F401 - registers the graph's ops
 
         self._loaded = tf.saved_model.load(self._model)
-        self._signature = self._loaded.signatures["serving_default"]
+        self._signature = self._loaded.signatures[self._called]
         self._threads = ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1))
 
     def teardown(self) -> None:
@@ -75,7 +114,7 @@ class Predict(beam.DoFn):
         self._predictions = _PredictionSink(self._directory, self._format, self._spec.keep)
         self._rejected = RejectedSink(self._directory)
         self._accounts: list[UnitAccount] = []
-        self._progress = progress_of(PREDICTING, self._tally)
+        self._progress = progress_of(_PREDICTING, self._tally)
 
     @tells_its_place
     def process(self, unit: WorkUnit) -> Iterator[Any]:
@@ -174,4 +213,7 @@ def _column(values: np.ndarray) -> pa.Array:
         values = np.vectorize(lambda text: text.decode("utf-8", "replace"), otypes=[object])(values)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
-    return pa.array(values) if values.ndim == 1 else pa.array(values.tolist())
+    if values.ndim != 2 or values.dtype == object:
+        return pa.array(values if values.ndim == 1 else values.tolist())
+    ends = np.arange(len(values) + 1, dtype=np.int32) * np.int32(values.shape[1])
+    return pa.ListArray.from_arrays(pa.array(ends), pa.array(values.ravel()))

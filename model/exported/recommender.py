@@ -111,16 +111,7 @@ def _named(
     the commonest stands for all. None where no feature names them.
     """
     assert isinstance(spec.model, TwoTowerSpec)
-    naming = next(
-        (
-            name
-            for name in spec.model.candidate
-            if (feature := spec.features.get(name)) is not None
-            and feature.own_vocabulary is not None
-            and not feature.is_sequence
-        ),
-        None,
-    )
+    naming = spec.model.naming(spec.features)
     if naming is None:
         return None
     candidates = DistinctRows.load(run / CANDIDATES)

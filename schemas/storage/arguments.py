@@ -26,10 +26,12 @@ _DIRECTORIES = (
     "warm_start",
 )
 _FILES = ("spec",)
-_LEAVE_DIRECTORY = ("export", "predict", "preprocess", "run", "train")
+_LEAVE_DIRECTORY = ("export", "index", "predict", "preprocess", "run", "train")
 _LEAVE_FILE = ("init", "report")
 # What is read by rows (beam_pipelines/sources), or is a URI of something else.
-_OF_THEIR_OWN = frozenset({"command", "data", "drift_webhook", "input", "source", "track"})
+_OF_THEIR_OWN = frozenset(
+    {"command", "data", "drift_webhook", "input", "queries", "source", "track"}
+)
 
 
 @contextlib.contextmanager

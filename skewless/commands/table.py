@@ -115,6 +115,17 @@ COMMANDS = {
         beam=True,
         libraries=_BEAM,
     ),
+    "index": Command(
+        "vectors of a catalogue's candidates, and an index to find them by",
+        "skewless.beam_pipelines.arguments:index",
+        "skewless.beam_pipelines.index:execute",
+        (
+            "skewless index served --input products.parquet --output index",
+            "skewless index served --input 'products/*.csv' --queries users.csv --output index --overwrite",
+        ),
+        beam=True,
+        libraries=_BEAM,
+    ),
     "serve": Command(
         "TensorFlow Serving's REST and gRPC interfaces, and a page",
         "skewless.model.serve_arguments:serve",

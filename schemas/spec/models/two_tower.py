@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -10,7 +10,7 @@ from pydantic import Field
 from skewless.schemas.errors import nearest
 from skewless.schemas.spec.declared import Declared
 from skewless.schemas.spec.encoders import Rate
-from skewless.schemas.spec.features import columns_behind
+from skewless.schemas.spec.features import Feature, columns_behind
 from skewless.schemas.spec.sizes import Count, Width
 
 __all__ = ["TwoTowerSpec"]
@@ -50,6 +50,14 @@ class TwoTowerSpec(Declared):
     def needs_label(self) -> bool:
         """Whether it learns from a label; without one, every row is a query that met its candidate."""
         return False
+
+    def naming(self, features: Mapping[str, Feature]) -> str | None:
+        """Returns the feature that names candidates: the first of one value a row and a vocabulary."""
+        for name in self.candidate:
+            feature = features.get(name)
+            if feature is not None and feature.own_vocabulary and not feature.is_sequence:
+                return name
+        return None
 
     def problems(self, spec: Any) -> Iterator[str]:
         """Yields what is wrong between this and the rest of a spec."""
