@@ -25,6 +25,21 @@ def init(parser: argparse.ArgumentParser) -> None:
         help="the column to predict (default: one called label, target, class, outcome or rating)",
     )
     parser.add_argument(
+        "--task",
+        choices=("predict", "recommend"),
+        default="predict",
+        help="predict the label, or recommend: two towers that find candidates for queries "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--query", metavar="COLUMN", help="with recommend: who asks (default: by names, as user_id)"
+    )
+    parser.add_argument(
+        "--candidate",
+        metavar="COLUMN",
+        help="with recommend: what is to be found (default: by names, as product_id)",
+    )
+    parser.add_argument(
         "-o", "--output", metavar="SPEC", help="the spec file to write (default: standard output)"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the spec file")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from skewless.environment import keras_as_it_was
 from skewless.schemas.errors import UsageError
@@ -23,6 +23,9 @@ def guess(
     data: TableLike,
     label: str | None = None,
     *,
+    task: Literal["predict", "recommend"] = "predict",
+    query: str | None = None,
+    candidate: str | None = None,
     output: str | Path | None = None,
     overwrite: bool = False,
 ) -> Spec:
@@ -31,6 +34,9 @@ def guess(
     Args:
       data: Paths or globs, or rows as `preprocess` takes them.
       label: The column to predict; guessed too without it.
+      task: `recommend` proposes two towers, which find candidates for queries.
+      query: The column that names who asks; guessed too without it.
+      candidate: The column that names what is to be found; guessed too without it.
       output: Where to leave the spec as YAML, whose comments say what each choice rests on.
       overwrite: Replaces a file at `output`.
 
@@ -49,14 +55,19 @@ def guess(
     if output is not None and Path(output).exists() and not overwrite:
         raise UsageError(f"{output}: is there already; set overwrite, or choose another name")
     with tempfile.TemporaryDirectory() as beside, as_globs(data, f"{beside}/rows") as globs:
-        text = guessed(globs, label)
+        sides = (query, candidate) if task == "recommend" else None
+        text = guessed(globs, label, sides)
     if output is not None:
         write_whole(Path(output), text)
     return parse(read_yaml(text, "guess"), source="guess")
 
 
-def guessed(globs: Sequence[str], label: str | None) -> str:
-    """Returns the guess for files of rows as commented YAML.
+def guessed(
+    globs: Sequence[str],
+    label: str | None,
+    sides: tuple[str | None, str | None] | None = None,
+) -> str:
+    """Returns the guess for files of rows as commented YAML; given `sides`, of two towers.
 
     Raises:
       UsageError: If nothing matches, or there is no such label.
@@ -64,5 +75,6 @@ def guessed(globs: Sequence[str], label: str | None) -> str:
     """
     with keras_as_it_was():
         from skewless.beam_pipelines.init import guess_spec
+        from skewless.beam_pipelines.init.training.towers import Sides
 
-        return guess_spec(globs, label)[1]
+        return guess_spec(globs, label, None if sides is None else Sides(*sides))[1]

@@ -19,9 +19,10 @@ from skewless.beam_pipelines.init import guess_spec, pieces
 from skewless.beam_pipelines.init.proposal import Proposal
 from skewless.beam_pipelines.init.sample import take_sample
 from skewless.beam_pipelines.init.training.sizes import model_and_training
+from skewless.beam_pipelines.init.training.towers import Sides
 from skewless.schemas import load
 from skewless.schemas.errors import DataError, UsageError
-from skewless.schemas.examples import reviews
+from skewless.schemas.examples import purchases, reviews
 from tests.test_cli import run
 
 ROWS = 600
@@ -343,3 +344,76 @@ def test_the_guess_trains_on_generated_reviews_without_an_edit(tmp_path: Path) -
     metrics = train(tmp_path / "records", tmp_path / "run", epochs=1)
     assert np.isfinite(metrics["eval"]["loss"])
     assert not metrics["eval"]["constant_predictions"]
+
+
+def _met(rows: int = 3_000) -> pa.Table:
+    """Purchases, with a column that tells of each side, and some of the meeting."""
+    random = np.random.default_rng(4)
+    table = purchases.generate(rows).table
+    prices = {name: round(random.lognormal(3), 2) for name in table["product_id"].to_pylist()}
+    ages = {name: int(random.integers(18, 90)) for name in table["user_id"].to_pylist()}
+    more = {
+        "price": [prices[name] for name in table["product_id"].to_pylist()],
+        "userAge": [ages[name] for name in table["user_id"].to_pylist()],
+        "amount": random.integers(1, 9, rows),
+        "currency": random.choice(["EUR", "USD"], rows, p=[0.97, 0.03]),
+        "stars": random.integers(1, 6, rows),
+        "bought_at": [
+            f"2024-0{1 + day % 9}-1{day % 7}T10:{day % 60:02d}:00" for day in range(rows)
+        ],
+    }
+    for name, values in more.items():
+        table = table.append_column(name, pa.array(values))
+    return table
+
+
+def test_two_towers_are_proposed_from_interactions(tmp_path: Path) -> None:
+    path = write(tmp_path / "met.parquet", _met())
+    proposal, text = guess_spec([str(path)], sides=Sides())
+    model = proposal.document["model"]
+    assert model["query"] == ["user_id", "country", "userAge"]
+    assert model["candidate"] == ["product_id", "category", "price"]
+    assert {*proposal.features} == {*model["query"], *model["candidate"]}
+    met = {guess.column for guess in proposal.omitted if guess.kind == "meeting"}
+    assert met == {"amount", "currency", "stars", "bought_at"}
+    assert proposal.document["split"]["time"] == "bought_at"
+    assert "label" not in proposal.document and "Every row counts" in text
+    assert "goes with product_id; " in proposal.features["price"].why
+    assert not any("by chance" in warning for warning in proposal.warnings)
+    (tmp_path / "met.yaml").write_text(text)
+    assert load(tmp_path / "met.yaml").model.needs_label is False
+
+    # Of numbers the upper two fifths count; other labels tell no row from another.
+    proposal, _ = guess_spec([str(path)], "stars", Sides())
+    assert proposal.document["label"] == {"column": "stars", "type": "binary", "positive": [4, 5]}
+    proposal, _ = guess_spec([str(path)], "price", Sides("userAge", "category"))
+    assert "label" not in proposal.document and "every row counts" in proposal.warnings[-1]
+    assert proposal.document["model"]["candidate"][0] == "category"
+
+
+def test_what_is_met_once_is_met_no_more(tmp_path: Path) -> None:
+    pairs = np.random.default_rng(1).permutation(40 * 30)[:900]
+    table = pa.table({"userId": pairs // 30 + 100, "movieId": pairs % 30 + 500})
+    path = write(tmp_path / "seen.csv", table)
+    document = guess_spec([str(path)], sides=Sides())[0].document
+    assert document["model"]["repeats"] is False
+    again = write(tmp_path / "again.csv", pa.concat_tables([table, table.slice(0, 1)]))
+    assert "repeats" not in guess_spec([str(again)], sides=Sides())[0].document["model"]
+
+
+@pytest.mark.parametrize(
+    ("sides", "message"),
+    [
+        (Sides(), r"--query: expected the column that names the query, .*columns: who, what"),
+        (Sides("hwo", "what"), r"--query hwo: no such column; did you mean 'who'"),
+        (Sides("who", "who"), r"--candidate: 'who' is the query's column too"),
+    ],
+)
+def test_sides_that_cannot_be_are_refused(tmp_path: Path, sides: Sides, message: str) -> None:
+    rows = {
+        "who": [f"w{row % 9}" for row in range(90)],
+        "what": [f"x{row % 7}" for row in range(90)],
+    }
+    path = write(tmp_path / "rows.csv", pa.table(rows))
+    with pytest.raises(UsageError, match=message):
+        guess_spec([str(path)], sides=sides)

@@ -18,6 +18,7 @@ from skewless.beam_pipelines import arguments
 from skewless.beam_pipelines.init.document import as_json, as_table, as_yaml
 from skewless.beam_pipelines.init.proposal import Proposal, propose
 from skewless.beam_pipelines.init.sample import take_sample
+from skewless.beam_pipelines.init.training.towers import Sides, with_towers
 from skewless.schemas.ending import run_module
 from skewless.schemas.errors import DataError, UsageError
 from skewless.schemas.spec.spec import parse
@@ -29,23 +30,28 @@ __all__ = ["execute", "guess_spec", "run"]
 _READ_BACK_CHARACTERS = 200_000
 
 
-def guess_spec(inputs: Sequence[str], label: str | None = None) -> tuple[Proposal, str]:
+def guess_spec(
+    inputs: Sequence[str], label: str | None = None, sides: Sides | None = None
+) -> tuple[Proposal, str]:
     """Guesses a spec from files of rows.
 
     Args:
       inputs: Globs, as `preprocess` takes them.
-      label: The column to predict.
+      label: The column to predict; of two towers, the one that says which rows count.
+      sides: Proposes two towers, to find candidates for queries.
 
     Returns:
       The proposal, and the spec file's text.
 
     Raises:
-      UsageError: If a glob matches nothing, or there is no such label.
+      UsageError: If a glob matches nothing, there is no such label, or no column for a side.
       DataError: If a file cannot be read, or nothing can be learned from the rows.
     """
     sample = take_sample(inputs)
     try:
         proposal = propose(sample, label, inputs[0])
+        if sides is not None:
+            proposal = with_towers(proposal, sides)
     except DataError as problem:
         raise DataError(f"{', '.join(inputs)}: {problem}") from problem
     text = as_yaml(proposal, inputs)
@@ -60,7 +66,10 @@ def execute(known: argparse.Namespace) -> int:
     output = None if known.output is None else Path(known.output)
     if output is not None and output.exists() and not known.overwrite:
         raise UsageError(f"{output}: is there already; add --overwrite, or choose another name")
-    proposal, text = guess_spec(known.data, known.label)
+    sides = Sides(known.query, known.candidate) if known.task == "recommend" else None
+    if sides is None and (known.query or known.candidate):
+        raise UsageError("--query, --candidate: go with --task recommend; add it")
+    proposal, text = guess_spec(known.data, known.label, sides)
     if output is not None:
         write_whole(output, text)
     elif not known.json:

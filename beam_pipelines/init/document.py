@@ -45,7 +45,13 @@ def as_yaml(proposal: Proposal, inputs: Sequence[str]) -> str:
             lines.append(f"{key}: {_flow(value)}")
         if key == "name" and NO_KEY in proposal.warnings:
             lines += _comment(NO_KEY)
-    if "label" not in document:
+    if "label" not in document and document["model"].get("type") == "two_tower":
+        lines += [
+            "",
+            "# Every row counts: a query that met its candidate. Or only those that went well:",
+        ]
+        lines.append("# label: {column: NAME, type: binary}")
+    elif "label" not in document:
         lines += ["", "# There is no label yet; training needs one:"]
         lines.append("# label: {column: NAME, type: binary}")
     return "\n".join(lines) + "\n"

@@ -17,12 +17,12 @@ from skewless.beam_pipelines.init.vocabulary import (
     vocabulary,
 )
 
-__all__ = ["Guess", "Kind", "guess_feature", "is_identifier", "left_out"]
+__all__ = ["Guess", "Kind", "guess_category", "guess_feature", "is_identifier", "left_out"]
 
 Kind = Literal[
     "text", "category", "identifier", "categories", "number", "numbers", "time",
     "key", "label", "split", "near-unique", "constant", "empty", "date", "unreadable",
-    "leak", "duplicate", "unexamined",
+    "leak", "duplicate", "unexamined", "meeting",
 ]  # fmt: skip
 
 _IDENTIFIER = re.compile(r"(^|_)(id|ids|uuid|guid|key|code|sku|zip|isbn)$", re.IGNORECASE)
@@ -90,7 +90,7 @@ def guess_feature(profile: Profile) -> Guess:
         return left_out(
             name, "near-unique", f"a value occurs {profile.occurrences:.1f} times: nothing to learn"
         )
-    return _category(profile)
+    return guess_category(profile)
 
 
 def percent(share: float) -> str:
@@ -124,17 +124,23 @@ def _text(profile: Profile) -> Guess:
     return Guess(profile.name, "text", why, feature)
 
 
-def _category(profile: Profile) -> Guess:
+def guess_category(profile: Profile, *, whatever: bool = False) -> Guess:
+    """Returns the guess of a category.
+
+    Args:
+      profile: Of the column.
+      whatever: Makes an embedding of it, however few its values are or often new ones.
+    """
     entries = entries_of_values(profile)
     distinct = profile.estimated_distinct
     feature: dict[str, Any]
-    if distinct <= _ONE_HOT:
+    if distinct <= _ONE_HOT and not whatever:
         feature = {"type": "categorical", "embedding": "one_hot"}
         why = f"{distinct} values: {_shown(profile)}{_missing(profile)}"
         return Guess(profile.name, "category", why, feature)
     rare = _rare_share(profile)
     values = vocabulary(entries, profile.total, 2 if rare > 0.001 else 1)
-    if values.oov_share > 0.7:
+    if values.oov_share > 0.7 and not whatever:
         why = f"{percent(values.oov_share)} of its values are new ones: too little to learn"
         return left_out(profile.name, "near-unique", why)
     feature = {"type": "categorical", **_vocabulary(values), **_oov_buckets(values)}
@@ -188,7 +194,7 @@ def _number(profile: Profile) -> Guess:
     if profile.integral and is_identifier(name):
         if profile.occurrences < 1.25:
             return left_out(name, "near-unique", "a number that names each row anew")
-        return _category(profile)
+        return guess_category(profile)
     if _counts_rows(profile, numbers):
         return left_out(name, "near-unique", "counts the rows: nothing to learn")
     low, first, middle, last, high = np.quantile(numbers, (0, 0.05, 0.5, 0.95, 1))

@@ -20,7 +20,7 @@ from skewless.schemas.errors import DataError, UsageError, listed, nearest
 from skewless.schemas.rows.csv_format import CsvFormat
 from skewless.schemas.spec.splits import SPLITS
 
-__all__ = ["NO_KEY", "Proposal", "propose"]
+__all__ = ["AS_IN_USE", "NO_KEY", "Proposal", "propose"]
 
 # Columns that an error names.
 _MOST_TOLD = 20
@@ -32,7 +32,7 @@ NO_KEY = (
     "another, and rows given twice are counted twice. If a column names rows, declare it: `key: NAME`"
 )
 
-_AS_IN_USE = (
+AS_IN_USE = (
     "{0}: rows have times, and the split is by chance; split: {{time: {0}, train: 0.8, eval: 0.1, "
     "test: 0.1}} would test on the newest rows, as a model in use is"
 )
@@ -106,7 +106,7 @@ def propose(sample: Sample, label: str | None, source: str) -> Proposal:
         warnings.append(NO_KEY)
     times = [guess.column for guess in guesses if guess.kind == "time"]
     if times and split is None:
-        warnings.append(_AS_IN_USE.format(times[0]))
+        warnings.append(AS_IN_USE.format(times[0]))
     document = _document(features, decided, key, split, missing, sample, source)
     return Proposal(document, features, omitted, decided, sample, tuple(warnings))
 
