@@ -294,11 +294,6 @@ def test_a_catalogue_is_indexed_by_the_served_vectors(
     assert summary["recall"]["10"] > 0.95
 
     assert main(words) == 2  # Finished already.
-    with pytest.raises(
-        DataError, match=r"products.parquet:row \d+: '.+' is the ID of .*:row 1 too"
-    ):
-        model.index(tmp_path / "products.parquet", tmp_path / "other", id="category")
-    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.slow
