@@ -54,6 +54,7 @@ setup(
         "skewless.model.tracking",
         "skewless.model.training",
         "skewless.model.training.epoch",
+        "skewless.model.training.vectors",
         "skewless.model.tuning",
         "skewless.schemas",
         "skewless.schemas.examples",

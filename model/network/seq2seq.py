@@ -53,7 +53,10 @@ def build_seq2seq(spec: Spec, entries: Mapping[str, FeatureEntry]) -> keras.Mode
     target_ids = keras.Input(shape=target.shape, dtype="int64", name=DECODER_INPUT)
 
     steps = keras.layers.Embedding(
-        source.cardinality, feature.embedding, name=layer_name("embed", name)
+        source.cardinality,
+        feature.embedding,
+        trainable=feature.own_vectors is None or feature.own_vectors.trainable,
+        name=layer_name("embed", name),
     )(source_ids)
     mask = PaddingMask(name=layer_name("mask", name))(source_ids)
     _, *state = cell(

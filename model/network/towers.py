@@ -78,8 +78,12 @@ def _embedded(name: str, feature: Any, entry: FeatureEntry, ids: Tensor) -> Tens
         )
     if feature.embedding == "one_hot":
         return OneHot(entry.cardinality, name=layer_name("one_hot", name))(ids)
+    vectors = feature.own_vectors
     return keras.layers.Embedding(
-        entry.cardinality, feature.embedding, name=layer_name("embed", name)
+        entry.cardinality,
+        feature.embedding,
+        trainable=vectors is None or vectors.trainable,
+        name=layer_name("embed", name),
     )(ids)
 
 

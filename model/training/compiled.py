@@ -10,6 +10,7 @@ import tensorflow as tf
 from skewless.model.network.build import build, compile_arguments
 from skewless.model.training.epoch.negatives import thinned
 from skewless.model.training.records import Records
+from skewless.model.training.vectors.tables import begin_with_vectors
 from skewless.schemas.errors import UsageError
 from skewless.schemas.spec.network import TowersSpec, TrainingSpec
 from skewless.schemas.spec.spec import Spec
@@ -41,6 +42,7 @@ def compiled_model(spec: Spec, records: Records, *, ends: bool = True) -> keras.
 
     Raises:
       UsageError: If the training is endless and declares what needs all of its rows.
+      DataError: If a file of word vectors cannot be used.
     """
     training = spec.training
     if not ends:
@@ -55,6 +57,7 @@ def compiled_model(spec: Spec, records: Records, *, ends: bool = True) -> keras.
     try:
         with strategy().scope():
             model = build(spec, records.manifest.features)
+            begin_with_vectors(model, spec, records)
             model.compile(
                 optimizer=_optimizer(training, steps if ends else None),
                 jit_compile=ends and _worth_compiling(spec, records),

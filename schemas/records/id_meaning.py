@@ -10,7 +10,7 @@ from skewless.schemas.spec.spec import Spec
 __all__ = ["meaning_differences", "record_differences"]
 
 # What the model makes of IDs, and which rows are turned away: neither changes what an ID means.
-_READ_BY_THE_MODEL = ("embedding", "encoder")
+_READ_BY_THE_MODEL = ("embedding", "encoder", "vectors")
 _BESIDE_MEANING = (*_READ_BY_THE_MODEL, "required")
 # How many tokens get an ID of their own, which only grows; a file is compared by its lines.
 _GROWING = ("max_size", "min_count", "file")
@@ -27,7 +27,7 @@ def meaning_differences(earlier: Spec, later: Spec) -> list[str]:
 def record_differences(earlier: Spec, later: Spec) -> list[str]:
     """Returns what makes the records of `later` others than those of `earlier`.
 
-    How the model looks IDs up and reads them (`embedding`, `encoder`) changes no record.
+    How the model looks IDs up and reads them (`embedding`, `encoder`, `vectors`) changes no record.
     """
     return list(_differences("", _shaping(earlier), _shaping(later)))
 

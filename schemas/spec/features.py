@@ -19,6 +19,7 @@ from skewless.schemas.spec.kinds.number_embedding import (
     PiecewiseLinear,
 )
 from skewless.schemas.spec.kinds.timestamp import TimestampFeature
+from skewless.schemas.spec.kinds.vectors import Vectors
 from skewless.schemas.spec.kinds.vocabulary import Vocabulary
 from skewless.schemas.spec.sizes import Buckets, Grams, Ids, Steps, Width
 
@@ -34,6 +35,7 @@ __all__ = [
     "TextFeature",
     "TimestampFeature",
     "Tokenizer",
+    "Vectors",
     "Vocabulary",
     "columns_behind",
     "of_kind",
@@ -89,6 +91,8 @@ class TextFeature(Column):
     """IDs that tokens outside the vocabulary are hashed to."""
     embedding: Width = 64
     """The width of a token's vector."""
+    vectors: Vectors | None = None
+    """Vectors that rows of tokens begin with."""
     encoder: Encoder = Field(default="mean", validate_default=True)
     """How the tokens' vectors become one."""
 
@@ -101,6 +105,11 @@ class TextFeature(Column):
     def own_vocabulary(self) -> Vocabulary | None:
         """Of tokens."""
         return self.vocabulary
+
+    @property
+    def own_vectors(self) -> Vectors | None:
+        """As declared."""
+        return self.vectors
 
     @property
     def learns_pieces(self) -> bool:
@@ -146,6 +155,8 @@ class CategoricalFeature(Column):
     """Hashes every value to one of so many IDs, without a vocabulary."""
     embedding: Width | Literal["one_hot"] = 16
     """The width of a value's vector, or `one_hot`."""
+    vectors: Vectors | None = None
+    """Vectors that rows of values begin with."""
     encoder: Encoder | None = None
     """How the vectors of several values become one; `mean` if not given."""
 
@@ -176,6 +187,10 @@ class CategoricalFeature(Column):
             raise ValueError("'separator' splits strings; remove it or use dtype: string")
         if self.separator == "":
             raise ValueError("separator: expected at least one character, got an empty string")
+        if self.vectors is not None and self.hash_buckets:
+            raise ValueError("'vectors' needs a vocabulary; remove 'hash_buckets'")
+        if self.vectors is not None and self.embedding == "one_hot":
+            raise ValueError("'vectors' needs an embedding with a width; set embedding: WIDTH")
         return self
 
     @property
@@ -202,6 +217,11 @@ class CategoricalFeature(Column):
     def together(self) -> Hashable:
         """How single values become IDs."""
         return None if self.multivalued else (self.type, self.oov_buckets, self.hash_buckets)
+
+    @property
+    def own_vectors(self) -> Vectors | None:
+        """As declared."""
+        return self.vectors
 
     @property
     def own_vocabulary(self) -> Vocabulary | None:

@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from typing import Literal
 
 from skewless.schemas.spec.declared import Declared
+from skewless.schemas.spec.kinds.vectors import Vectors
 from skewless.schemas.spec.kinds.vocabulary import Vocabulary
 
 __all__ = ["Column", "FeatureKind", "HasIds", "Kind", "TimeUnit"]
@@ -45,6 +46,11 @@ class HasIds:
     @property
     def own_vocabulary(self) -> Vocabulary | None:
         """The vocabulary that it declares, whether its own or shared, if it is looked up in one."""
+        return None
+
+    @property
+    def own_vectors(self) -> Vectors | None:
+        """What rows of its embedding table begin with, if that is declared."""
         return None
 
     @property
