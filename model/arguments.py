@@ -229,8 +229,8 @@ def _cache(parser: argparse.ArgumentParser) -> None:
 def _track(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument(
         "--track",
-        metavar="mlflow:URI",
-        help=f"give {what} to MLflow (pip install 'skewless[mlflow]')",
+        metavar="TRACKER",
+        help=f"mlflow:URI, to give {what} to MLflow (pip install 'skewless[mlflow]')",
     )
 
 

@@ -37,6 +37,7 @@ def export(
     records: Records | str | Path | None = None,
     overwrite: bool = False,
     check: bool = True,
+    track: str | None = None,
 ) -> Model:
     """Leaves a self-contained SavedModel with the transform inside, and proves it.
 
@@ -48,6 +49,7 @@ def export(
         model those that it was trained on, without default.
       overwrite: Replaces what is at `output`.
       check: Whether to prove parity on the rows kept with the records.
+      track: `mlflow:URI`, to give a run's model to MLflow as well.
 
     Raises:
       UsageError: If the output is there, or an own model comes without records or with inputs that
@@ -64,7 +66,16 @@ def export(
     if isinstance(source, Run | str | Path):
         run = source.path if isinstance(source, Run) else fetched(source)
         with leaving(output, overwrite=overwrite) as path:
-            export_run(run, path, records_directory=directory, overwrite=overwrite, check=check)
+            export_run(
+                run,
+                path,
+                records_directory=directory,
+                overwrite=overwrite,
+                check=check,
+                track=track,
+            )
+    elif track is not None:
+        raise UsageError("track: goes with a run, whose training was told of; leave it out")
     elif directory is None:
         raise UsageError("records: expected those that the model was trained on, got none")
     else:
