@@ -126,6 +126,7 @@ def execute(known: argparse.Namespace) -> int:
         document = {
             "rows": manifest.rows.model_dump(),
             "splits": {name: entry.rows for name, entry in manifest.splits.items()},
+            "sources": list(manifest.sources),
             "problems": problems,
             "records": records,
         }
@@ -162,6 +163,9 @@ def _print(
         print(
             f"  {name:<6}{entry.rows:>12,} rows {entry.bytes:>16,} bytes in {len(entry.shards)} shards"
         )
+    for source in manifest.sources:
+        if source.startswith(("delta://", "iceberg://")):
+            print(f"snapshot: {source}")
     print(
         "checksums: " + ("; ".join(problems) if problems else "all shards are as the manifest says")
     )

@@ -19,6 +19,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from skewless.beam_pipelines.sources.streams import BrokenStreamError, beginning
 from skewless.beam_pipelines.sources.tables.delta import delta_files, is_delta
+from skewless.beam_pipelines.sources.tables.iceberg import iceberg_files, is_iceberg
 from skewless.beam_pipelines.sources.units import Format, WorkUnit
 from skewless.schemas.errors import DataError, UsageError, nearest
 from skewless.schemas.spec.splits import SPLITS, SplitName
@@ -155,6 +156,9 @@ def _split_and_glob(given: str, option: str) -> tuple[SplitName | None, str]:
 def _wholes(pattern: str, option: str) -> Iterator[WorkUnit]:
     if is_delta(pattern):
         yield from delta_files(pattern, option)
+        return
+    if is_iceberg(pattern):
+        yield from iceberg_files(pattern, option)
         return
     for path in _paths(pattern, option):
         yield WorkUnit(path, *_format(path, option))

@@ -47,14 +47,16 @@ class TableFile:
     Attributes:
       snapshot: The table, and which snapshot of it.
       columns: [(name, type)] of the table, in its order; the file may lack some.
-      constants: [(name, value)] of columns that are the same in all rows of the file.
+      constants: [(name, value)] of columns that are the same in all rows, where the file lacks them.
       deleted: The places of rows that are deleted, as `packed_rows` gives them.
+      ids: [(name, ID)] of columns that files know by IDs; empty where they know them by name.
     """
 
     snapshot: str
     columns: tuple[tuple[str, pa.DataType], ...]
     constants: tuple[tuple[str, Any], ...] = ()
     deleted: bytes = b""
+    ids: tuple[tuple[str, int], ...] = ()
 
     @property
     def deleted_rows(self) -> np.ndarray:

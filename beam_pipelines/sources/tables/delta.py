@@ -71,6 +71,8 @@ def delta_files(given: str, option: str = "--input") -> list[WorkUnit]:
         rows = packed_rows(deleted.pop(file, np.zeros(0, np.int64)))
         part = TableFile(snapshot, columns, tuple((held or {}).items()), rows)
         units.append(WorkUnit(file, "parquet", table=part))
+    if not units:
+        raise DataError(f"{given}: the table's snapshot holds no data files, and so no rows")
     if deleted:
         raise DataError(
             f"{given}: rows of {next(iter(deleted))} are deleted, which is no file of the snapshot; "
