@@ -159,7 +159,7 @@ def _asked(opened: Inputs, model: Path, staging: Path, catalogue: Catalogue) -> 
         outcome = predicted(cut(opened["query"], beside), model, beside, "parquet", "query")
         parts = [Path(part.path) for part in outcome.parts if part.kind == "records"]
         if not parts:
-            raise DataError("--queries: the files hold no query to measure recall on")
+            raise DataError("--queries: expected files with queries to measure recall on, got none")
         vectors = vectors_in(parts)
         shutil.rmtree(beside)
     count = min(_MEASURED, len(vectors))

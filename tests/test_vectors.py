@@ -74,7 +74,7 @@ def test_what_is_wrong_with_a_text_is_told_with_its_line(
         (np.zeros(4), r"expected numbers of shape \[words, 2\], got float64 of shape \[4\]"),
         (np.zeros((3, 2)), r"words\.txt: expected 3 lines, a word for each row of .*, got 2"),
         (np.full((2, 2), np.inf), r"v\.npy, row 1: expected finite numbers"),
-        (np.array([[None]]), "is no array of numbers"),
+        (np.array([[None]]), "expected an array of numbers"),
     ],
 )
 def test_what_is_wrong_with_an_array_is_told(

@@ -79,7 +79,7 @@ class Index:
             at = pc.index(shared, True).as_py()
             raise DataError(
                 f"{more.path}: {more.catalogue.ids[at].as_py()!r} is in {self.path} too; index each "
-                "candidate once"
+                "candidate once, remove it from one of the two"
             )
         first = len(self.catalogue.ids)
         ids = pa.concat_arrays([self.catalogue.ids, more.catalogue.ids])

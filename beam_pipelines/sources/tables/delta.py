@@ -76,7 +76,7 @@ def delta_files(given: str, option: str = "--input") -> list[WorkUnit]:
     if deleted:
         raise DataError(
             f"{given}: rows of {next(iter(deleted))} are deleted, which is no file of the snapshot; "
-            "the table's log is damaged"
+            "the table's log is damaged; write the table anew"
         )
     return sorted(units, key=lambda unit: unit.file)
 

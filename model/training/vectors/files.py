@@ -104,7 +104,7 @@ def _of_array(
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except ValueError as error:
         raise DataError(
-            f"{where}: {path}: is no array of numbers: {error}; save it anew"
+            f"{where}: {path}: expected an array of numbers: {error}; save it anew"
         ) from error
     if array.ndim != 2 or array.dtype.kind not in "fiu":
         raise DataError(
