@@ -20,8 +20,10 @@ from skewless.model.exported.transform import Transform, in_own_unit
 from skewless.model.metrics.compute import compute_metrics
 from skewless.model.metrics.confidence import confidence_intervals
 from skewless.model.metrics.curves import compute_curves
+from skewless.model.metrics.grouped import group_metrics
 from skewless.model.metrics.slices import check_column, slice_rows
 from skewless.model.network.seq2seq import DECODER_INPUT, Generator
+from skewless.model.retrieval.fed import first_group_id
 from skewless.model.retrieval.found import Found, find_in_split
 from skewless.model.training.records import Records, open_records
 from skewless.model.training.run_directory import RunDirectory, load_trained, write_json
@@ -58,6 +60,7 @@ class Predictions:
     weights: np.ndarray | None
     keys: np.ndarray
     loss: float | None = None
+    groups: np.ndarray | None = None
 
     @property
     def constant(self) -> bool | None:
@@ -73,6 +76,9 @@ class Predictions:
         chosen = slice(None) if rows is None else rows
         weights = None if self.weights is None else self.weights[chosen]
         result = compute_metrics(spec.label, self.truth[chosen], self.predicted[chosen], weights)
+        if self.groups is not None:
+            scores = self.predicted[chosen]
+            result |= group_metrics(self.groups[chosen], self.truth[chosen], scores, weights)
         if rows is None and self.loss is not None:
             result["loss"] = self.loss
         return result
@@ -169,15 +175,24 @@ def _predict_split(
     predicted: list[np.ndarray] = []
     weights: list[np.ndarray] = []
     keys: list[np.ndarray] = []
+    groups: list[np.ndarray] = []
+    group = spec.training.group
     for features, label, *weight in records.in_order(split, batch_size=_BATCH, with_key=True):
         keys.append(features.pop(KEY).numpy())
         predicted.append(call(features).numpy())
         truth.append(label.numpy())
+        if group is not None:
+            ids = features[group].numpy()
+            groups.append(np.where(ids >= first_group_id(spec), ids, -1))
         weights.extend(value.numpy() for value in weight)
     transform = Transform(spec, run_directory / TRANSFORM)
     labels, outputs = in_own_unit(spec, transform, np.concatenate(truth), np.concatenate(predicted))
     return Predictions(
-        labels, outputs, np.concatenate(weights) if weights else None, np.concatenate(keys)
+        labels,
+        outputs,
+        np.concatenate(weights) if weights else None,
+        np.concatenate(keys),
+        groups=np.concatenate(groups) if groups else None,
     )
 
 

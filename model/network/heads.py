@@ -14,6 +14,7 @@ from typing import Any
 import keras
 
 from skewless.model.network.body.losses import FocalSparseCrossentropy, SmoothedSparseCrossentropy
+from skewless.model.network.body.ranking_losses import RANKING_LOSSES
 from skewless.model.network.layer_names import layer_name
 from skewless.schemas.errors import SpecError
 from skewless.schemas.records.manifest import FeatureEntry
@@ -118,6 +119,8 @@ def output_layer(spec: Spec, entry: FeatureEntry) -> keras.layers.Layer:
 def compile_arguments(spec: Spec) -> dict[str, Any]:
     """Returns `loss` and `weighted_metrics` for `keras.Model.compile`."""
     head = head_of(spec)
+    if spec.training.loss is not None:
+        return {"loss": RANKING_LOSSES[spec.training.loss](), "weighted_metrics": []}
     smoothing, gamma = spec.training.label_smoothing, spec.training.focal
     loss: Any = head.loss
     if smoothing:

@@ -13,12 +13,13 @@ import tensorflow as tf
 from skewless.model.network.two_tower import entries_of
 from skewless.model.retrieval.distinct_rows import DistinctRows, digests_of, distinct_rows
 from skewless.model.training.records import Records
+from skewless.schemas.records.id_contract import FIRST_ID, first_vocabulary_id
 from skewless.schemas.records.layout import CANDIDATES
 from skewless.schemas.records.records import WEIGHT
-from skewless.schemas.spec.network import TwoTowerSpec
+from skewless.schemas.spec.network import TowersSpec, TwoTowerSpec
 from skewless.schemas.spec.spec import Spec
 
-__all__ = ["candidates_of_run", "fed", "weights_of"]
+__all__ = ["candidates_of_run", "fed", "first_group_id", "weights_of"]
 
 _PART = 1 << 24  # float32 holds whole numbers below it exactly
 
@@ -78,8 +79,7 @@ def _two_tower(spec: Spec, records: Records, run_directory: Path) -> Records:
         log_share = tf.where(
             tf.equal(tf.gather(known, places), digests), tf.gather(shares, places), unseen
         )
-        parts = [tf.math.floormod(digests, _PART), tf.math.floormod(digests // _PART, _PART)]
-        truth = tf.stack([*(tf.cast(part, tf.float32) for part in parts), log_share], axis=1)
+        truth = tf.stack([*_parts(digests), log_share], axis=1)
         weights = weights_of(features, label, weight)
         taken = {name: features[name] for name in (*query, *candidate)}
         return (taken, truth) if weights is None else (taken, truth, weights)
@@ -87,4 +87,35 @@ def _two_tower(spec: Spec, records: Records, run_directory: Path) -> Records:
     return replace(records, prepared=prepared)
 
 
-_PREPARED: dict[type, Callable[[Spec, Records, Path], Records]] = {TwoTowerSpec: _two_tower}
+def _towers(spec: Spec, records: Records, run_directory: Path) -> Records:
+    """Gives each row its label and its group, where the order in groups is learned; else leaves all."""
+    group = spec.training.group
+    if spec.training.loss is None or group is None:
+        return records
+    first = first_group_id(spec)
+
+    def prepared(features: dict[str, tf.Tensor], label: Any, weight: Any = None) -> tuple[Any, ...]:
+        digests = digests_of(features, [group])
+        truth = tf.stack([tf.cast(label[:, 0], tf.float32), *_parts(digests)], axis=1)
+        known = tf.cast(features[group] >= first, tf.float32)
+        return features, truth, known if weight is None else known * tf.reshape(weight, [-1])
+
+    return replace(records, prepared=prepared, grouped=group)
+
+
+def first_group_id(spec: Spec) -> int:
+    """Returns the least ID of the group's feature that names a group; those below mean missing or unknown."""
+    feature = spec.features[str(spec.training.group)]
+    return first_vocabulary_id(feature.unknown_ids) if feature.own_vocabulary else FIRST_ID
+
+
+def _parts(digests: tf.Tensor) -> list[tf.Tensor]:
+    """Returns two parts of each digest, [batch] float32 each, which hold its low 48 bits exactly."""
+    parts = (tf.math.floormod(digests, _PART), tf.math.floormod(digests // _PART, _PART))
+    return [tf.cast(part, tf.float32) for part in parts]
+
+
+_PREPARED: dict[type, Callable[[Spec, Records, Path], Records]] = {
+    TowersSpec: _towers,
+    TwoTowerSpec: _two_tower,
+}

@@ -69,7 +69,7 @@ def compiled_model(spec: Spec, records: Records, *, ends: bool = True) -> keras.
 
 
 def _check_endless(training: TrainingSpec) -> None:
-    for key in ("class_weights", "ema", "keep_negatives"):
+    for key in ("class_weights", "ema", "keep_negatives", "loss"):
         if getattr(training, key) is not None:
             raise UsageError(
                 f"training.{key}: is not there with --follow, which does not know the rows to come; "

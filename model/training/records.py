@@ -54,6 +54,8 @@ class Records:
     Attributes:
       directory: Where.
       manifest: What it says it holds.
+      grouped: The record entry whose rows of one value lie together in what is trained on, as far as
+        they lie in one pool; None where rows lie as it comes.
       prepared: From a batch of records to what a model is trained on; None where that is the same.
       thinning: What training batches leave out; None where that is nothing.
     """
@@ -61,6 +63,7 @@ class Records:
     directory: Path
     manifest: Manifest
     prepared: Callable[..., tuple[Any, ...]] | None = None
+    grouped: str | None = None
     thinning: Thinning | None = None
 
     @property
@@ -155,11 +158,14 @@ class Records:
             blocks = raw.batch(_BLOCK_ROWS)
             buffer = max(1, pool // _BLOCK_ROWS)
             pools = blocks.shuffle(buffer, seed=order, reshuffle_each_iteration=False).rebatch(pool)
+            if self.grouped is not None:
+                rows = _permuted(pools, order, self._parse, self.grouped)
+                return rows.rebatch(batch_size).skip(skip)
             return self._parsed(_permuted(pools, order).rebatch(batch_size).skip(skip))
         records = raw.shuffle(max(1, pool // each), seed=order, reshuffle_each_iteration=False)
         # The last record of a shard may hold fewer rows than the others.
         size = -(-pool // each) + len(self.manifest.splits["train"].shards)
-        rows = _permuted(records.batch(size), order, self._parse)
+        rows = _permuted(records.batch(size), order, self._parse, self.grouped)
         return rows.rebatch(batch_size).skip(skip)
 
     def _pool_rows(self) -> int:
@@ -180,8 +186,15 @@ class Records:
             )
         raw = tf.data.TFRecordDataset(self._files(split), compression_type=self._compression)
         each = self.manifest.rows_per_record
-        batches = self._parsed(raw.batch(-(-batch_size // each)), with_key=with_key)
-        if each > 1:
+        together = batch_size if self.grouped is None else max(batch_size, self._pool_rows())
+        batches = self._parsed(raw.batch(-(-together // each)), with_key=with_key)
+        if self.grouped is not None:
+            batches = batches.map(
+                lambda *rows: _by_group(rows, self.grouped, 0),
+                num_parallel_calls=1,
+                deterministic=True,
+            )
+        if each > 1 or together > batch_size:
             batches = batches.rebatch(batch_size)
         return self._ready(batches, self.steps(split, batch_size))
 
@@ -230,9 +243,12 @@ class Records:
 
 
 def _permuted(
-    pools: tf.data.Dataset, order: int, prepare: Callable[[tf.Tensor], Any] = tf.identity
+    pools: tf.data.Dataset,
+    order: int,
+    prepare: Callable[[tf.Tensor], Any] = tf.identity,
+    grouped: str | None = None,
 ) -> tf.data.Dataset:
-    """Returns pools of prepared rows, each in an order of its own.
+    """Returns pools of prepared rows, each in an order of its own, rows of one group together.
 
     The next pool is made in the background while the last one is consumed.
     """
@@ -243,9 +259,18 @@ def _permuted(
         places = tf.random.experimental.stateless_shuffle(
             tf.range(count), seed=tf.stack([tf.constant(order, tf.int64), number])
         )
-        return tf.nest.map_structure(lambda value: tf.gather(value, places), rows)
+        rows = tf.nest.map_structure(lambda value: tf.gather(value, places), rows)
+        return rows if grouped is None else _by_group(rows, grouped, order)
 
     return pools.enumerate().map(permuted, num_parallel_calls=1, deterministic=True)
+
+
+def _by_group(rows: tuple[Any, ...], grouped: str | None, order: int) -> tuple[Any, ...]:
+    """Returns rows with those of one value of an entry together, groups in an order of their own."""
+    mixed = (rows[0][grouped] + order) * -7046029254386353131
+    mixed = tf.bitwise.bitwise_xor(mixed, tf.bitwise.right_shift(mixed, 32)) * -4658895280553007687
+    places = tf.argsort(mixed, stable=True)
+    return tf.nest.map_structure(lambda value: tf.gather(value, places), rows)
 
 
 def _is_target(shape: tuple[int, ...], dtype: str) -> bool:

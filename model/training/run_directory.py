@@ -205,6 +205,7 @@ def load_trained(path: str | Path) -> keras.Model:
     # Keras knows what a model may hold of ours once that is imported, whatever command this is.
     import skewless.model.network.body.ensemble
     import skewless.model.network.body.losses
+    import skewless.model.network.body.ranking_losses
     import skewless.model.network.body.recalibrated
     import skewless.model.network.in_batch_softmax
     import skewless.model.network.layers

@@ -183,6 +183,14 @@ class TrainingSpec(Declared):
     """The share of negative rows (of a binary label) that an epoch trains on, others each time.
     Predictions, evaluated and served, are put back on the true scale (He et al. 2014).
     """
+    loss: Literal["pairwise", "listwise"] | None = None
+    """Learns the order of the rows of a `group` instead of each row's label: pairwise a positive row
+    above each negative one (BPR), listwise a softmax over the group. The label's own loss if not given.
+    """
+    group: str | None = None
+    """The feature whose values are the groups that a ranking loss orders: one value a row, such as the
+    user. Rows without one, or with one outside the vocabulary, teach nothing.
+    """
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Keeps a moving average of the weights, of which a step leaves so much; it is what is evaluated
     and kept.

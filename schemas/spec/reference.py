@@ -93,6 +93,8 @@ _EXAMPLES = {
     "trainable": "false",
     "focal": "2.0",
     "keep_negatives": "0.1",
+    "loss": "pairwise",
+    "group": "user_id",
     "ema": "0.999",
     "name": "reviews",
     "key": "review_id",

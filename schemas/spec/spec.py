@@ -22,7 +22,7 @@ from skewless.schemas.spec.declared import Declared
 from skewless.schemas.spec.encoders import Dense, Encoder, Flatten
 from skewless.schemas.spec.features import FEATURE_NAME, Feature
 from skewless.schemas.spec.label import Label, SequenceLabel
-from skewless.schemas.spec.models.training import training_problems
+from skewless.schemas.spec.models.training import group_problems, training_problems
 from skewless.schemas.spec.network import ModelSpec, TowersSpec, TrainingSpec
 from skewless.schemas.spec.refusals import in_words
 from skewless.schemas.spec.splits import Split
@@ -137,6 +137,8 @@ def _problems(spec: Spec) -> Iterator[str]:
     yield from _column_problems(spec)
     yield from _label_problems(spec)
     yield from training_problems(spec.label, spec.training, learns=spec.model.needs_label)
+    if spec.model.needs_label:
+        yield from group_problems(spec.training, spec.features, spec.model)
     yield from spec.model.problems(spec)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from skewless.schemas.errors import nearest
 from skewless.schemas.spec.label import (
     BinaryLabel,
     Label,
@@ -14,7 +15,7 @@ from skewless.schemas.spec.label import (
     SequenceLabel,
 )
 
-__all__ = ["training_problems"]
+__all__ = ["group_problems", "training_problems"]
 
 # What is measured of each kind of label while training, and which may have weights or be smoothed.
 _MEASURED: dict[type, tuple[str, ...]] = {
@@ -24,14 +25,16 @@ _MEASURED: dict[type, tuple[str, ...]] = {
     RegressionLabel: ("loss", "rmse", "mae"),
     SequenceLabel: ("loss", "accuracy"),
 }
-# What asks for a label that the model learns from, with the value that asks for nothing.
-_OF_LABELS = {
+# What goes by the probabilities of labels, with the value that asks for nothing; and, with ranking
+# losses, all that asks for a label that the model learns from.
+_OF_PROBABILITIES = {
     "best_by": "loss",
     "class_weights": None,
     "label_smoothing": 0,
     "focal": None,
     "keep_negatives": None,
 }
+_OF_LABELS = {**_OF_PROBABILITIES, "loss": None, "group": None}
 _OF_CLASSES = (BinaryLabel, MulticlassLabel)
 _SMOOTHED = (*_OF_CLASSES, MultilabelLabel)
 
@@ -59,6 +62,12 @@ def training_problems(label: Label | None, training: Any, *, learns: bool) -> It
         yield f"training.class_weights: goes with a binary or multiclass label, not {label.type}"
     if training.label_smoothing and not isinstance(label, _SMOOTHED):
         yield f"training.label_smoothing: goes with classes, not with a {label.type} label"
+    if training.loss is not None:
+        if not isinstance(label, BinaryLabel):
+            yield f"training.loss: {training.loss} orders rows of a binary label, not {label.type}"
+        for key, default in _OF_PROBABILITIES.items():
+            if getattr(training, key) != default:
+                yield f"training.{key}: does not go with training.loss {training.loss}; remove it"
     if training.focal is not None:
         if not isinstance(label, _SMOOTHED):
             yield f"training.focal: goes with classes, not with a {label.type} label"
@@ -69,3 +78,32 @@ def training_problems(label: Label | None, training: Any, *, learns: bool) -> It
             yield f"training.keep_negatives: goes with a binary label, not {label.type}"
         elif training.class_weights is not None:
             yield "training.keep_negatives: does not go with class_weights; remove one of them"
+
+
+def group_problems(training: Any, features: Mapping[str, Any], model: Any) -> Iterator[str]:
+    """Yields what is wrong between a ranking loss, its group and the model.
+
+    Args:
+      training: The section.
+      features: By name.
+      model: The section.
+    """
+    if training.loss is None:
+        if training.group is not None:
+            yield "training.group: goes with training.loss: pairwise or listwise; remove it, or add that"
+        return
+    if getattr(model, "ensemble", None) is not None:
+        yield f"training.loss: {training.loss} goes with no ensemble; remove one of them"
+    able = [
+        name
+        for name, feature in features.items()
+        if feature.kind == "string" and not feature.is_sequence and feature.type == "categorical"
+    ]
+    if training.group is None:
+        yield f"training.group: {training.loss} orders the rows of a group; name a feature"
+    elif training.group not in able:
+        yield (
+            f"training.group: expected a categorical feature of one value a row "
+            f"({', '.join(able) or 'there is none'}), got {training.group!r}"
+            f"{nearest(training.group, able)}"
+        )

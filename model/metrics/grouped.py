@@ -1,0 +1,53 @@
+"""Metrics within groups of rows, such as what one query was shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+__all__ = ["group_metrics"]
+
+_CUTOFF = 10
+
+
+def group_metrics(
+    groups: np.ndarray, truth: np.ndarray, scores: np.ndarray, weights: np.ndarray | None
+) -> dict[str, Any]:
+    """Returns means over the groups that hold a positive and a negative row; the others tell nothing.
+
+    A positive row stands behind the negative ones of its score: ties tell against a model. A group
+    weighs what its rows weigh on average; rows that weigh nothing are not there.
+
+    Args:
+      groups: [rows] int from 0 on, equal within a group; -1 where a row is of none.
+      truth: [rows] 0 or 1.
+      scores: [rows] float, the higher the earlier.
+      weights: [rows] float from 0 on, or None.
+
+    Returns:
+      `groups`, how many there are, and of any `ndcg@10` and `mrr`.
+    """
+    weights = np.ones(len(groups)) if weights is None else weights
+    there = (weights > 0) & (groups >= 0)
+    truth, scores = truth.reshape(-1)[there] > 0.5, scores.reshape(-1)[there]
+    _, places = np.unique(groups[there], return_inverse=True)
+    order = np.lexsort((truth, -scores, places))
+    places, truth, weights = places[order], truth[order], weights[there][order]
+    rows = np.bincount(places)
+    positives = np.bincount(places, truth, len(rows)).astype(np.int64)
+    told = (positives > 0) & (positives < rows)
+    found: dict[str, Any] = {"groups": int(told.sum())}
+    if not told.any():
+        return found
+    begins = np.cumsum(rows) - rows
+    ranks = np.arange(len(places)) - begins[places] + 1
+    gain = np.where(truth & (ranks <= _CUTOFF), 1 / np.log2(1 + ranks), 0.0)
+    best = np.cumsum(1 / np.log2(np.arange(2, _CUTOFF + 2)))[np.minimum(positives, _CUTOFF) - 1]
+    ndcg = np.bincount(places, gain, len(rows)) / best
+    first = np.full(len(rows), len(places) + 1)
+    np.minimum.at(first, places[truth], ranks[truth])
+    each = np.bincount(places, weights, len(rows)) / rows
+    for name, values in ((f"ndcg@{_CUTOFF}", ndcg), ("mrr", 1 / first)):
+        found[name] = float(np.average(values[told], weights=each[told]))
+    return found
