@@ -73,7 +73,11 @@ _PLACES = {name: f"skewless.{module}" for module, names in _MODULES.items() for 
 def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module 'skewless' has no attribute {name!r}")
-    return getattr(importlib.import_module(_PLACES[name]), name)
+    from skewless.environment import keras_as_it_was
+
+    # What lies among the jobs sets an environment variable when it is loaded.
+    with keras_as_it_was():
+        return getattr(importlib.import_module(_PLACES[name]), name)
 
 
 def __dir__() -> list[str]:
