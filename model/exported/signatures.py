@@ -21,6 +21,7 @@ import keras
 import tensorflow as tf
 
 from skewless.model.exported.recommender import EXCLUDE, Recommender
+from skewless.model.exported.traced import traced_once
 from skewless.model.exported.transform import Transform, empty_column, to_own_unit
 from skewless.model.network.seq2seq import DECODER_INPUT, Generator
 from skewless.schemas.records.id_contract import PADDING_ID, end_id, first_vocabulary_id
@@ -64,6 +65,7 @@ class ServingFunctions(tf.Module):
         self._spec = spec
         self._transform = transform
         self._model = model
+        self._outputs = None if recommender is not None else _model_of(model)
         self._recommender = recommender
         self._own_unit = to_own_unit(spec, transform)
         self._columns = served_columns(spec)
@@ -160,8 +162,8 @@ class ServingFunctions(tf.Module):
             return {"predictions": ids, "texts": self._join(ids)}
         if self._recommender is not None:
             return self._recommender.pair(features)
-        wanted = {name: features[name] for name in self._model.input}
-        predictions = tf.cast(self._model(wanted, training=False), tf.float32)
+        assert self._outputs is not None
+        predictions = self._outputs([features[name] for name in self._model.input])
         if self._own_unit is not None:
             predictions = self._own_unit(predictions)
         outputs = {"predictions": predictions}
@@ -234,10 +236,28 @@ class ServingFunctions(tf.Module):
 def _functions(
     found: Mapping[str, tuple[Callable[..., Outputs], Any]],
 ) -> dict[str, tf.types.experimental.GenericFunction]:
+    """Returns each function to be saved; saving traces it again, though not what it calls."""
     return {
-        name: tf.function(function, input_signature=signature, autograph=False)
+        name: tf.function(
+            traced_once(function, signature), input_signature=signature, autograph=False
+        )
         for name, (function, signature) in found.items()
     }
+
+
+def _model_of(model: keras.Model) -> Callable[[list[tf.Tensor]], tf.Tensor]:
+    """Returns a model as a function of its inputs, in their order, to float32 predictions."""
+
+    def outputs(inputs: list[tf.Tensor]) -> tf.Tensor:
+        named = dict(zip(model.input, inputs, strict=True))
+        return tf.cast(model(named, training=False), tf.float32)
+
+    # Names of features need not be ones that TensorFlow gives to operations.
+    specs = [
+        tf.TensorSpec(tensor.shape, tensor.dtype, name=f"input_{place}")
+        for place, tensor in enumerate(model.input.values())
+    ]
+    return traced_once(outputs, [specs])
 
 
 def _query_arguments(spec: Spec, arguments: Mapping[str, str]) -> list[str]:

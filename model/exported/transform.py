@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from skewless.model.exported.traced import traced_once
 from skewless.schemas.records.layout import TRANSFORM_FN
 from skewless.schemas.records.records import LABEL, LABEL_MEAN, LABEL_SCALE, WEIGHT, is_diagnostic
 from skewless.schemas.rows.raw_columns import raw_columns, raw_feature_spec, served_columns
@@ -31,13 +32,14 @@ class Transform(tf.Module):
             if name not in self._parsing
         }
         self.graph = load_graph(Path(directory) / TRANSFORM_FN)
+        self._of_examples = traced_once(self._parsed, [tf.TensorSpec([None], tf.string)])
 
     def of_examples(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the features of [batch] serialized tf.Examples."""
         if not self._parsing:
             raise ValueError("the spec reads no feature column")
-        raw = tf.io.parse_example(serialized, self._parsing)
-        return self.of_sparse(raw, tf.size(serialized, tf.int64))
+        features: dict[str, tf.Tensor] = self._of_examples(serialized)
+        return features
 
     def of_sparse(
         self, raw: Mapping[str, tf.SparseTensor], batch: tf.Tensor
@@ -49,6 +51,10 @@ class Transform(tf.Module):
             for name, value in outputs.items()
             if name not in (LABEL, WEIGHT) and not is_diagnostic(name)
         }
+
+    def _parsed(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        raw = tf.io.parse_example(serialized, self._parsing)
+        return self.of_sparse(raw, tf.size(serialized, tf.int64))
 
     def label_constants(self) -> tuple[float, float]:
         """Returns the mean and scale of a z-scored label."""
