@@ -56,13 +56,13 @@ def signature_of(exported: Path) -> Any:
 
     kinds = {"string": DataType.string, "int64": DataType.long, "float32": DataType.float}
     served = ServedModel.open(exported)
-    inputs = []
+    inputs: list[ColSpec | TensorSpec] = []
     for name, column in served_columns(served.spec).items():
         kind = kinds[column.kind]
         inputs.append(
             ColSpec(Array(kind) if column.multivalued else kind, name=name, required=False)
         )
-    outputs = [
+    outputs: list[ColSpec | TensorSpec] = [
         TensorSpec(
             np.dtype(output.dtype.as_numpy_dtype),
             tuple(-1 if size is None else size for size in output.shape),
