@@ -3,8 +3,9 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# A file's tests stay together: they share what is costly to make.
-PARALLEL := -n logical --maxprocesses 4 --dist loadfile
+# A file's tests stay together: they share what is costly to make. A worker that crashes ends the run, with
+# the test's name: by its own default, pytest-xdist would wait for that file's other tests for ever.
+PARALLEL := -n logical --maxprocesses 4 --dist loadfile --max-worker-restart=0
 
 # Tests start hundreds of commands, which share compiled modules; many images ask Python not to keep any.
 export PYTHONDONTWRITEBYTECODE =
