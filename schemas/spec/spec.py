@@ -90,7 +90,14 @@ class Spec(Declared):
         untold = set(CsvFormat.model_fields) - set(self.csv.told())
         # Where shares of time come to lie follows from the rows.
         declared = self.model_copy(update={"split": self.split.as_declared})
-        shaping = declared.model_dump_json(exclude={"model": True, "training": True, "csv": untold})
+        shaping = declared.model_dump_json(
+            exclude={
+                "model": True,
+                "training": True,
+                "csv": untold,
+                "features": {"__all__": {"vectors"}},
+            }
+        )
         return hashlib.sha256(shaping.encode()).hexdigest()
 
 

@@ -72,7 +72,10 @@ def delta_files(given: str, option: str = "--input") -> list[WorkUnit]:
         part = TableFile(snapshot, columns, tuple((held or {}).items()), rows)
         units.append(WorkUnit(file, "parquet", table=part))
     if not units:
-        raise DataError(f"{given}: the table's snapshot holds no data files, and so no rows")
+        raise DataError(
+            f"{given}: the table's snapshot holds no data files, and so no rows; name another version, "
+            "or write rows first"
+        )
     if deleted:
         raise DataError(
             f"{given}: rows of {next(iter(deleted))} are deleted, which is no file of the snapshot; "

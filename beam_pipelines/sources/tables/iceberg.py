@@ -59,7 +59,8 @@ def iceberg_files(given: str, option: str = "--input") -> list[WorkUnit]:
         file = _local(task.file.file_path)
         if task.file.file_format.value != "PARQUET":
             raise DataError(
-                f"{given}: {file} is {task.file.file_format.value}; only Parquet is read"
+                f"{given}: {file} is {task.file.file_format.value}, expected Parquet; write the table's "
+                "data files anew"
             )
         part = TableFile(
             name,
@@ -93,11 +94,11 @@ def _opened(given: str, catalog: str, name: str, option: str) -> Any:
 def _snapshot(given: str, table: Any, asked: str | None, option: str) -> int:
     found = table.current_snapshot() if asked is None else table.snapshot_by_id(int(asked))
     if found is None and asked is None:
-        raise DataError(f"{given}: the table holds no snapshot, and so no rows")
+        raise DataError(f"{given}: the table holds no snapshot, and so no rows; write some first")
     if found is None:
         known = ", ".join(str(each.snapshot_id) for each in table.snapshots()[-3:])
         raise UsageError(
-            f"{option} {given}: there is no snapshot {asked}; the newest are {known or 'none'}"
+            f"{option} {given}: there is no snapshot {asked}; name one of the newest: {known or 'none'}"
         )
     return int(found.snapshot_id)
 
@@ -108,7 +109,7 @@ def _tasks(given: str, scan: Any) -> list[Any]:
     except (NotImplementedError, ValueError) as error:
         # Equality deletes: the library reads none.
         raise DataError(
-            f"{given}: {error}; rewrite the table's data files without such deletes"
+            f"{given}: {error}; write the table's data files anew, without such deletes"
         ) from error
 
 
@@ -118,8 +119,8 @@ def _deleted(given: str, tasks: Iterable[Any]) -> dict[str, np.ndarray]:
     for delete in {each.file_path: each for task in tasks for each in task.delete_files}.values():
         if delete.file_format.value != "PARQUET":
             raise DataError(
-                f"{given}: deletes in {delete.file_format.value} files are not read; rewrite the table's "
-                "data files"
+                f"{given}: deletes in {delete.file_format.value} files are not read; write the table's "
+                "data files anew"
             )
         with open_raw(delete.file_path) as raw:
             rows = pq.read_table(pa.PythonFile(raw, mode="r"), columns=["file_path", "pos"])

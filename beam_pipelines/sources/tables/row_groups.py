@@ -80,7 +80,7 @@ def _called(unit: WorkUnit, part: TableFile, schema: pa.Schema, held: pa.Schema)
         if not _alike(schema.field(name).type, held.field(own).type):
             raise DataError(
                 f"{unit.file}: fields within column {name!r} were renamed or made anew since the file was "
-                "written, which is not read; rewrite the table's data files"
+                "written, which is not read; write the table's data files anew"
             )
     return called
 
