@@ -18,7 +18,6 @@ from typing import Any
 from skewless.model import arguments
 from skewless.model.evaluate import evaluate_model
 from skewless.model.option_rules import check_options
-from skewless.model.retrieval.fed import fed
 from skewless.model.tracking.tracking import Tracking, checked_tracker
 from skewless.model.training.checkpoints import Progress
 from skewless.model.training.epochs import Epochs
@@ -74,8 +73,9 @@ def train(
       DatasetMismatchError: If the records are incomplete, or of another spec or transform.
       TrainingError: If the loss, the eval loss or a weight is no longer finite.
       UsageError: If there is a run at `output` and neither resume nor overwrite is asked for, or
-        a number is not at least 1, `track` cannot be understood or MLflow is not installed, or a run is resumed with another spec or another `cache`; or if
-        what another run learned cannot be carried over, or a resumed run is to begin with it.
+        a number is not at least 1, `track` cannot be understood or MLflow is not installed, or a
+        run is resumed with another spec or another `cache`; or if what another run learned cannot
+        be carried over, or a resumed run is to begin with it.
     """
     for option, value in (("--epochs", epochs), ("--checkpoint-steps", checkpoint_steps)):
         if value is not None and value < 1:
@@ -98,7 +98,6 @@ def train(
         training = begun(Path(output), records, start, Progress(cached=cache is not None))
     loop = Epochs(
         training,
-        fed(training.run.spec, records, training.run.path),
         epochs=training.run.spec.training.epochs if epochs is None else epochs,
         minutes=minutes,
         cache=cache,

@@ -131,6 +131,18 @@ def test_a_trial_left_and_gone_on_with_scores_as_train_does(shop: DataSet, tmp_p
 
 
 @pytest.mark.slow
+def test_a_trial_is_fed_what_the_model_learns_from(shop: DataSet, tmp_path: Path) -> None:
+    """A ranking loss takes rows of a group together, each with its group."""
+    values = {"training.loss": "listwise", "training.group": "user", "training.epochs": 1}
+    spec = with_values(shop.spec, values)
+    records = open_records(shop.directory)
+    trials = Trials(records, tmp_path / "trials", "loss", None, time_is_over=lambda: False)
+    score = trials.score(_opened(tmp_path).next()[0], spec)
+    (entry,) = train(shop.directory, tmp_path / "run", spec=spec)["history"]
+    assert score == entry["val_loss"]
+
+
+@pytest.mark.slow
 def test_the_best_spec_is_written_and_compared(
     shop: DataSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

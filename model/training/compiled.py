@@ -8,7 +8,6 @@ import keras
 import tensorflow as tf
 
 from skewless.model.network.build import build, compile_arguments
-from skewless.model.training.epoch.negatives import thinned
 from skewless.model.training.records import Records
 from skewless.model.training.vectors.tables import begin_with_vectors
 from skewless.schemas.errors import UsageError
@@ -49,7 +48,7 @@ def compiled_model(spec: Spec, records: Records, *, ends: bool = True) -> keras.
         _check_endless(training)
     keras.utils.set_random_seed(training.seed)
     policy = keras.config.dtype_policy()
-    steps = training.epochs * thinned(spec, records).steps("train", training.batch_size)
+    steps = training.epochs * records.steps("train", training.batch_size)
     if training.mixed_precision:
         # float16 needs tensor cores to be worth its range; bfloat16 is safe everywhere else.
         gpu = bool(tf.config.list_logical_devices("GPU"))

@@ -19,9 +19,7 @@ from skewless.model.training.checkpoints import Progress
 from skewless.model.training.epoch.averaged import averaged, averaging
 from skewless.model.training.epoch.class_weights import balanced_weights, weighted_rows
 from skewless.model.training.epoch.kept import watched
-from skewless.model.training.epoch.negatives import thinned
 from skewless.model.training.own_unit import epoch_line
-from skewless.model.training.records import Records
 from skewless.model.training.start import Training
 from skewless.schemas.errors import TrainingError
 
@@ -36,7 +34,6 @@ class Epochs:
     def __init__(
         self,
         training: Training[Progress],
-        records: Records,
         *,
         epochs: int,
         minutes: float | None = None,
@@ -46,15 +43,14 @@ class Epochs:
         """Takes up a training where it stands.
 
         Args:
-          training: What is trained.
-          records: What is trained on.
+          training: What is trained, and on what.
           epochs: How many there are to be, those already done too.
           minutes: No epoch but the first begins that would end later, those before counted too.
           cache: `memory` or a file's path, to keep serialized records in after the first epoch.
           checkpoint_steps: Steps between checkpoints within an epoch.
         """
         self._training = training
-        self._records = records = thinned(training.run.spec, records)
+        self._records = records = training.records
         self._epochs = epochs
         self._seconds = math.inf if minutes is None else 60 * minutes
         self._declared = training.run.spec.training

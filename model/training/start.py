@@ -8,8 +8,10 @@ from typing import Generic
 
 import keras
 
+from skewless.model.retrieval.fed import fed
 from skewless.model.training.checkpoints import Checkpoints, State
 from skewless.model.training.compiled import strategy
+from skewless.model.training.epoch.negatives import thinned
 from skewless.model.training.records import Records
 from skewless.model.training.run_directory import RunDirectory
 from skewless.model.training.warm_start import initial_model
@@ -45,12 +47,14 @@ class Training(Generic[State]):
     Attributes:
       run: Its directory.
       model: With the weights of where it stands.
+      records: What it is trained on, as the model takes it; of one that does not end, as they are.
       progress: Where it stands.
       checkpoints: What it would be resumed from.
     """
 
     run: RunDirectory
     model: keras.Model
+    records: Records
     progress: State
     checkpoints: Checkpoints[State]
 
@@ -75,13 +79,17 @@ def begun(
         run that training begins with.
     """
     spec = _with_epochs(declared_spec(records, start.spec), start.epochs)
+    if ends:
+        records = thinned(spec, records)
     # Before the run is made, so that a refusal leaves what is at the output as it is.
     model = initial_model(spec, records, start.warm_start, ends=ends)
     warm_start = None if start.warm_start is None else Path(start.warm_start)
     run = RunDirectory.create(
         output, records, spec, overwrite=start.overwrite, warm_start=warm_start
     )
-    return Training(run, model, progress, Checkpoints(run.checkpoints, type(progress)))
+    if ends:
+        records = fed(spec, records, run.path)
+    return Training(run, model, records, progress, Checkpoints(run.checkpoints, type(progress)))
 
 
 def run_to_resume(path: Path, start: Start) -> RunDirectory:
@@ -117,13 +125,16 @@ def resumed(
     Raises:
       UsageError: If the run was trained in another way.
     """
+    if ends:
+        records = fed(run.spec, thinned(run.spec, records), run.path)
     checkpoints = Checkpoints(run.checkpoints, type(progress))
     with strategy().scope():
         restored = checkpoints.load()
     if restored is None:
         model = initial_model(run.spec, records, run.warm_start, ends=ends)
-        return Training(run, model, progress, checkpoints)
-    return Training(run, *restored, checkpoints)
+        return Training(run, model, records, progress, checkpoints)
+    model, progress = restored
+    return Training(run, model, records, progress, checkpoints)
 
 
 def declared_spec(records: Records, spec: Spec | None) -> Spec:

@@ -96,7 +96,6 @@ class Trials:
             training = begun(path, self.records, Start(spec), progress)
         loop = Epochs(
             training,
-            self.records,
             epochs=spec.training.epochs,
             cache=self.cache,
             checkpoint_steps=1_000_000,
