@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from skewless.model.metrics.gains import best_gains, discounted
+
 __all__ = ["group_metrics"]
 
 _CUTOFF = 10
@@ -42,9 +44,8 @@ def group_metrics(
         return found
     begins = np.cumsum(rows) - rows
     ranks = np.arange(len(places)) - begins[places] + 1
-    gain = np.where(truth & (ranks <= _CUTOFF), 1 / np.log2(1 + ranks), 0.0)
-    best = np.cumsum(1 / np.log2(np.arange(2, _CUTOFF + 2)))[np.minimum(positives, _CUTOFF) - 1]
-    ndcg = np.bincount(places, gain, len(rows)) / best
+    gain = np.bincount(places, np.where(truth, discounted(ranks, _CUTOFF), 0.0), len(rows))
+    ndcg = gain / best_gains(np.maximum(positives, 1), _CUTOFF)
     first = np.full(len(rows), len(places) + 1)
     np.minimum.at(first, places[truth], ranks[truth])
     each = np.bincount(places, weights, len(rows)) / rows

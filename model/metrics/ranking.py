@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from skewless.model.metrics.confidence import interval_of_mean, interval_of_share
+from skewless.model.metrics.gains import best_gains, discounted
 
 __all__ = ["Ranked", "rank_all"]
 
@@ -118,12 +119,10 @@ def _values(
     for cutoff in cutoffs:
         listed = ranks <= cutoff
         hits = np.bincount(places, listed, queries)
-        gain = np.bincount(places, np.where(listed, 1 / np.log2(1 + ranks), 0.0), queries)
-        # Of the best list, which begins with all that is wanted.
-        best = np.cumsum(1 / np.log2(np.arange(2, cutoff + 2)))
+        gain = np.bincount(places, discounted(ranks, cutoff), queries)
         found[f"recall@{cutoff}"] = hits / wanted
         found[f"hit_rate@{cutoff}"] = (hits > 0).astype(np.float64)
-        found[f"ndcg@{cutoff}"] = gain / best[np.minimum(wanted, cutoff) - 1]
+        found[f"ndcg@{cutoff}"] = gain / best_gains(wanted, cutoff)
     first = np.full(queries, np.iinfo(np.int64).max)
     np.minimum.at(first, places, ranks)
     found["mrr"] = 1 / first
