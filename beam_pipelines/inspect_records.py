@@ -20,6 +20,7 @@ from skewless.schemas.records.layout import ASSETS, SPEC, TRANSFORM, TRANSFORM_F
 from skewless.schemas.records.manifest import Manifest, file_sha256, load_manifest
 from skewless.schemas.records.records import KEY, LABEL, parse_rows
 from skewless.schemas.spec.spec import Spec, load
+from skewless.schemas.storage.tables import is_table
 
 __all__ = ["check_shards", "execute", "meaning", "records_in_words", "run"]
 
@@ -164,7 +165,7 @@ def _print(
             f"  {name:<6}{entry.rows:>12,} rows {entry.bytes:>16,} bytes in {len(entry.shards)} shards"
         )
     for source in manifest.sources:
-        if source.startswith(("delta://", "iceberg://")):
+        if is_table(source):
             print(f"snapshot: {source}")
     print(
         "checksums: " + ("; ".join(problems) if problems else "all shards are as the manifest says")

@@ -18,13 +18,14 @@ from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from skewless.beam_pipelines.sources.streams import BrokenStreamError, beginning
-from skewless.beam_pipelines.sources.tables.delta import delta_files, is_delta
-from skewless.beam_pipelines.sources.tables.iceberg import iceberg_files, is_iceberg
+from skewless.beam_pipelines.sources.tables.delta import delta_files
+from skewless.beam_pipelines.sources.tables.iceberg import iceberg_files
 from skewless.beam_pipelines.sources.units import Format, WorkUnit
 from skewless.schemas.errors import DataError, UsageError, nearest
 from skewless.schemas.spec.splits import SPLITS, SplitName
 from skewless.schemas.storage.location import Location
 from skewless.schemas.storage.rows import input_files, input_path, size_and_version
+from skewless.schemas.storage.tables import DELTA, ICEBERG
 
 __all__ = ["ENDINGS", "file_bytes", "matched", "whole_files"]
 
@@ -46,6 +47,7 @@ ENDINGS: dict[str, tuple[Format, str]] = {
     ".tfrecord.gz": ("tfrecord", "gz"),
     ".avro": ("avro", ""),
 }
+_TABLES = {DELTA: delta_files, ICEBERG: iceberg_files}
 # TFX and Beam put a shard's number behind the ending: data_tfrecord-00000-of-00002.gz.
 _SHARD = re.compile(r"[._-](?P<kind>[a-z]+)-\d+-of-\d+(?P<packed>\.gz|\.zst)?\Z")
 _PEEKED = 64
@@ -154,12 +156,10 @@ def _split_and_glob(given: str, option: str) -> tuple[SplitName | None, str]:
 
 
 def _wholes(pattern: str, option: str) -> Iterator[WorkUnit]:
-    if is_delta(pattern):
-        yield from delta_files(pattern, option)
-        return
-    if is_iceberg(pattern):
-        yield from iceberg_files(pattern, option)
-        return
+    for scheme, files in _TABLES.items():
+        if pattern.startswith(scheme):
+            yield from files(pattern, option)
+            return
     for path in _paths(pattern, option):
         yield WorkUnit(path, *_format(path, option))
 

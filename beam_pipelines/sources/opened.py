@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow.parquet as pq
@@ -28,6 +28,7 @@ __all__ = ["OpenedFile", "delimiter", "one_unit_each", "opened", "unit_count"]
 
 # Problems that one error names.
 _MOST_TOLD = 20
+_PLAIN = "take it out of the spec, or write it as plain values"
 
 
 @dataclass(frozen=True)
@@ -140,17 +141,18 @@ def _check(whole: WorkUnit, names: Sequence[str], rows: RowColumns) -> None:
 
 
 def _refuse_what_is_not_read(path: str, file: pq.ParquetFile, rows: RowColumns) -> None:
-    unread = {name: why for name, why in not_read(file).items() if name in rows.wanted}
-    problems = [f"column {name!r} {why}" for name, why in unread.items()]
-    remedy = "take it out of the spec, or write it as plain values"
-    if not problems and rows.spec.key is None and not rows.serving:
+    _refuse(path, not_read(file), rows.wanted, _PLAIN)
+    if rows.spec.key is None and not rows.serving:
         # Rows without a key are known by all that they hold.
-        tops = set(file.schema_arrow.names)
-        found = {name: why for name, why in oversized(file).items() if name in tops}
-        problems = [f"column {name!r} {why}" for name, why in found.items()]
         remedy = (
             "declare a `key`, so that rows are not known by all that they hold, or leave it out"
         )
+        _refuse(path, oversized(file), file.schema_arrow.names, remedy)
+
+
+def _refuse(path: str, found: Mapping[str, str], wanted: Collection[str], remedy: str) -> None:
+    """Refuses a file of which columns that are wanted are not read, with why of each."""
+    problems = [f"column {name!r} {why}" for name, why in found.items() if name in wanted]
     if problems:
         raise DataError(f"{path}: {listed(problems, 5)}; {remedy}")
 
@@ -158,13 +160,7 @@ def _refuse_what_is_not_read(path: str, file: pq.ParquetFile, rows: RowColumns) 
 def _avro_start(whole: WorkUnit, rows: RowColumns) -> int:
     header, records = open_avro(whole.file)
     _check(whole, [*records.schema.names, *inner_fields(records.schema)], rows)
-    problems = [
-        f"column {name!r} {why}" for name, why in records.not_read.items() if name in rows.wanted
-    ]
-    if problems:
-        raise DataError(
-            f"{whole.file}: {listed(problems, 5)}; take it out of the spec, or write it as plain values"
-        )
+    _refuse(whole.file, records.not_read, rows.wanted, _PLAIN)
     return header.end
 
 

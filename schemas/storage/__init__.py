@@ -9,6 +9,7 @@
     known_as.py      messages name a copy by its URI
     arguments.py     all this for the arguments of a command
     rows.py          input files, listed and opened where they lie
+    tables.py        inputs that name a table instead of files
 
 Nobody else opens, lists or names what is remote.
 """

@@ -10,15 +10,17 @@ import os
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
 
 from skewless.beam_pipelines.sources.units import TableFile, WorkUnit, packed_rows
 from skewless.schemas.errors import DataError, UsageError
+from skewless.schemas.storage.location import as_path
+from skewless.schemas.storage.tables import DELTA
 
-__all__ = ["delta_files", "is_delta"]
+__all__ = ["delta_files"]
 
 _TABLE = re.compile(r"delta://(?P<path>.+?)(?:@v(?P<version>\d+))?\Z", re.DOTALL)
 # What a table may ask of its readers; `columnMapping` only where it is switched off again.
@@ -31,11 +33,6 @@ _READ = {
     "v2Checkpoint",
     "vacuumProtocolCheck",
 }
-
-
-def is_delta(given: str) -> bool:
-    """Whether an input names a Delta table."""
-    return given.startswith("delta://")
 
 
 def delta_files(given: str, option: str = "--input") -> list[WorkUnit]:
@@ -57,7 +54,7 @@ def delta_files(given: str, option: str = "--input") -> list[WorkUnit]:
     schema = pa.schema(table.schema())
     columns = tuple((field.name, field.type) for field in schema)
     deleted = _deleted(table)
-    snapshot = f"delta://{_shown(match['path'])}@v{table.version()}"
+    snapshot = f"{DELTA}{_shown(match['path'])}@v{table.version()}"
     units: list[WorkUnit] = []
     actions = pa.table(table.get_add_actions(flatten=False))
     partitions = (
@@ -128,15 +125,13 @@ def _deleted(table: Any) -> dict[str, np.ndarray]:
 
 def _place(root: str, path: str) -> str:
     """Returns where a data file lies that the log names, in the letters of a URI."""
-    plain = unquote(path)
-    if "://" in path:
-        return _local(path)
-    return f"{root}/{plain}"
+    return _local(path) if "://" in path else f"{root}/{unquote(path)}"
 
 
 def _local(uri: str) -> str:
     """Returns the path that a `file://` URI names; other URIs as they are."""
-    return unquote(urlsplit(uri).path) if uri.startswith("file://") else uri
+    path = as_path(uri)
+    return uri if path is None else str(path)
 
 
 def _shown(path: str) -> str:

@@ -18,15 +18,11 @@ import pyarrow.parquet as pq
 from skewless.beam_pipelines.sources.streams import open_raw
 from skewless.beam_pipelines.sources.units import TableFile, WorkUnit, packed_rows
 from skewless.schemas.errors import DataError, UsageError
+from skewless.schemas.storage.tables import ICEBERG
 
-__all__ = ["iceberg_files", "is_iceberg"]
+__all__ = ["iceberg_files"]
 
 _TABLE = re.compile(r"iceberg://(?P<catalog>[^/]+)/(?P<table>[^@]+)(?:@(?P<snapshot>\d+))?\Z")
-
-
-def is_iceberg(given: str) -> bool:
-    """Whether an input names an Iceberg table."""
-    return given.startswith("iceberg://")
 
 
 def iceberg_files(given: str, option: str = "--input") -> list[WorkUnit]:
@@ -51,7 +47,7 @@ def iceberg_files(given: str, option: str = "--input") -> list[WorkUnit]:
     scan = table.scan(snapshot_id=snapshot if match["snapshot"] else None)
     fields = scan.projection().fields
     columns = tuple((field.name, field.type) for field in scan.projection().as_arrow())
-    name = f"iceberg://{match['catalog']}/{match['table']}@{snapshot}"
+    name = f"{ICEBERG}{match['catalog']}/{match['table']}@{snapshot}"
     tasks = _tasks(given, scan)
     deleted = _deleted(given, tasks)
     units: list[WorkUnit] = []
