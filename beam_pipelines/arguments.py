@@ -98,15 +98,7 @@ def preprocess(parser: argparse.ArgumentParser) -> None:
 
 def predict(parser: argparse.ArgumentParser) -> None:
     """Adds model, input and output; other options are Beam's."""
-    parser.add_argument("model", metavar="MODEL", help="what `skewless export` left")
-    parser.add_argument(
-        "--input",
-        action="append",
-        required=True,
-        metavar="GLOB",
-        help="files to read; repeat for more",
-    )
-    parser.add_argument("--output", required=True, metavar="DIR", help="the directory to leave")
+    _through_model(parser, "what `skewless export` left", "files to read")
     parser.add_argument("--format", choices=("parquet", "jsonl"), default="parquet")
     parser.add_argument(
         "--carry",
@@ -121,15 +113,7 @@ def predict(parser: argparse.ArgumentParser) -> None:
 
 def index(parser: argparse.ArgumentParser) -> None:
     """Adds model, candidates and output, and how the index is searched; other options are Beam's."""
-    parser.add_argument("model", metavar="MODEL", help="what `skewless export` left, of two towers")
-    parser.add_argument(
-        "--input",
-        action="append",
-        required=True,
-        metavar="GLOB",
-        help="files of candidates; repeat for more",
-    )
-    parser.add_argument("--output", required=True, metavar="DIR", help="the directory to leave")
+    _through_model(parser, "what `skewless export` left, of two towers", "files of candidates")
     parser.add_argument(
         "--id",
         metavar="COLUMN",
@@ -229,6 +213,14 @@ def inspect(parser: argparse.ArgumentParser) -> None:
 
 def _spec(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("spec", help="the spec, a YAML file")
+
+
+def _through_model(parser: argparse.ArgumentParser, model: str, files: str) -> None:
+    parser.add_argument("model", metavar="MODEL", help=model)
+    parser.add_argument(
+        "--input", action="append", required=True, metavar="GLOB", help=f"{files}; repeat for more"
+    )
+    parser.add_argument("--output", required=True, metavar="DIR", help="the directory to leave")
 
 
 def _max_rejected(parser: argparse.ArgumentParser) -> None:

@@ -73,7 +73,10 @@ def _write_statistics(job: StagedJob, statistics: Mapping[str, SplitStatistics])
 
 
 def _sources(job: StagedJob) -> tuple[str, ...]:
-    """Returns the files of the input, and tables with their snapshots. Of those on this machine the name alone: records travel."""
+    """Returns the files of the input, and tables with their snapshots.
+
+    Of those on this machine the name alone: records travel.
+    """
     known = (
         as_known(unit.file) if unit.table is None else unit.table.snapshot
         for unit in job.planned.units

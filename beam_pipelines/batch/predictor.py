@@ -1,9 +1,10 @@
 """The predicting stage: each work unit is read, sent through the model and written in one place.
 
 Rows take the road of preprocessing (read, check, reject) and go through a signature in the worker
-that read them: 1,024 at a time on several threads, since most of the graph's operations use one core each, while the next rows are read and encoded. Beam's RunInference took as long given
-whole batches (3.4 against 3.3 s for 163,000 rows of 13 columns) and longer given rows to batch
-(4.1 s), and would part the predictions from the row account; so the signature is called directly.
+that read them: 1,024 at a time on several threads, since most of the graph's operations use one
+core each, while the next rows are read and encoded. Beam's RunInference took as long given whole
+batches (3.4 against 3.3 s for 163,000 rows of 13 columns) and longer given rows to batch (4.1 s),
+and would part the predictions from the row account; so the signature is called directly.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def predicted(
     """
     make_sink_folders(staging)
     tally = Tally(str(staging / "progress"))
-    predict = _Predict(job.spec, (str(model), signature), str(staging), format, tally)
+    predict = _Predict(job.spec, str(model), signature, str(staging), format, tally)
     with Watch(tally, job.units, [_PREDICTING]), job_pipeline(job.options) as pipeline:
         written = (
             pipeline
@@ -85,11 +86,11 @@ class _Predict(beam.DoFn):
     """Work units to files of predictions and accounts."""
 
     def __init__(
-        self, spec: Spec, called: tuple[str, str], directory: str, format: str, tally: Tally
+        self, spec: Spec, model: str, called: str, directory: str, format: str, tally: Tally
     ) -> None:
         self._spec = spec
         self._tally = tally
-        self._model, self._called = called
+        self._model, self._called = model, called
         self._directory = directory
         self._format = format
         self._signature: Any = None

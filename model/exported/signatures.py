@@ -65,7 +65,7 @@ class ServingFunctions(tf.Module):
         self._spec = spec
         self._transform = transform
         self._model = model
-        self._outputs = None if recommender is not None else _model_of(model)
+        self._outputs = _model_of(model)
         self._recommender = recommender
         self._own_unit = to_own_unit(spec, transform)
         self._columns = served_columns(spec)
@@ -162,7 +162,6 @@ class ServingFunctions(tf.Module):
             return {"predictions": ids, "texts": self._join(ids)}
         if self._recommender is not None:
             return self._recommender.pair(features)
-        assert self._outputs is not None
         predictions = self._outputs([features[name] for name in self._model.input])
         if self._own_unit is not None:
             predictions = self._own_unit(predictions)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from typing import Any
 
 import keras
 
@@ -34,7 +32,7 @@ def begin_with_vectors(model: keras.Model, spec: Spec, records: Records) -> None
             continue
         assets = records.root / TRANSFORM / TRANSFORM_FN / ASSETS
         words = read_vocabulary(str(vocabulary_file(spec, name, assets)))
-        table = _table(model, name)
+        table = model.get_layer(layer_name("embed", name))
         rows = keras.ops.convert_to_numpy(table.embeddings).copy()
         known = read_vectors(f"features.{name}.vectors", vectors, words, rows.shape[1])
         first = first_vocabulary_id(feature.unknown_ids)
@@ -53,15 +51,3 @@ def begin_with_vectors(model: keras.Model, spec: Spec, records: Records) -> None
             vectors.file,
             "" if found else "; are words of the file in another case, or of another language?",
         )
-
-
-def _table(model: keras.Model, name: str) -> Any:
-    wanted = layer_name("embed", name)
-    return next(layer for layer in _layers(model) if layer.name == wanted)
-
-
-def _layers(model: Any) -> Iterator[Any]:
-    for layer in model.layers:
-        yield layer
-        if isinstance(layer, keras.Model):
-            yield from _layers(layer)
