@@ -22,6 +22,7 @@ from skewless.beam_pipelines.records.accounting import UnitAccount
 from skewless.beam_pipelines.records.outcome import CountedUnit, Outcome
 from skewless.beam_pipelines.records.sinks import Part
 from skewless.beam_pipelines.running.checked_file import read_checked, write_checked
+from skewless.beam_pipelines.running.left_behind import take
 from skewless.beam_pipelines.statistics.split_statistics import IdStatistics, SplitStatistics
 from skewless.beam_pipelines.streaming import leftovers
 from skewless.beam_pipelines.streaming.segments import read_records, read_segment
@@ -106,7 +107,7 @@ def test_a_planted_pickle_is_refused_and_not_run(
     assert mark.read_text() == "was run"
     mark.unlink()
     places: list[Callable[[], object]] = [
-        lambda: Outcome.read(bad),
+        lambda: take(bad),
         lambda: read_segment(str(bad)),
         lambda: read_records(str(bad)),
         lambda: read_checked(bad, "round", [0]),
@@ -156,7 +157,7 @@ def test_what_was_cut_or_changed_is_refused(
         read_checked(path, "test", places)
 
 
-def test_an_outcome_is_read_as_it_was_written(tmp_path: Path) -> None:
+def test_an_outcome_is_read_as_it_was_written() -> None:
     statistics = SplitStatistics(rows=3, label_counts=np.array([1, 2]))
     statistics.ids["text"] = IdStatistics()
     statistics.ids["text"].add(np.array([[2, 5, 0], [2, 0, 0]]), np.array([4, 1]))
@@ -172,8 +173,7 @@ def test_an_outcome_is_read_as_it_was_written(tmp_path: Path) -> None:
         {"train": statistics},
         Constants({"text": "v"}, {"age": numbers}, {"text": (1, 2)}),
     )
-    outcome.write(tmp_path / "outcome")
-    found = Outcome.read(tmp_path / "outcome")
+    found = Outcome.of(json.loads(json.dumps(outcome.document())))
     assert (found.parts, found.accounts, found.counted) == (
         outcome.parts, outcome.accounts, outcome.counted)  # fmt: skip
     assert json.dumps(found.statistics["train"].encoded()) == json.dumps(statistics.encoded())
@@ -182,5 +182,10 @@ def test_an_outcome_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert found.constants.numbers["age"].boundaries.shape == (2, 0)
     assert (found.constants.vocabularies, found.constants.growth) == (
         {"text": "v"}, {"text": (1, 2)})  # fmt: skip
-    with pytest.raises(DataError, match="left no outcome"):
-        Outcome.read(tmp_path / "none")
+
+
+def test_a_pipeline_that_left_nothing_is_told_of(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match="left no outcome; its workers must see the output's directory"
+    ):
+        take(tmp_path / "outcome")

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.pvalue import AsSingleton
 
 from skewless.beam_pipelines.analysis.time_counts import (
     EVERYTHING,
@@ -23,12 +23,7 @@ from skewless.beam_pipelines.analysis.time_counts import (
     counted,
 )
 from skewless.beam_pipelines.running.beam_internals import job_pipeline
-from skewless.beam_pipelines.running.checked_file import (
-    json_section,
-    read_json_section,
-    read_left,
-    write_checked,
-)
+from skewless.beam_pipelines.running.left_behind import leave, take
 from skewless.beam_pipelines.sources import WorkUnit, read, written_as
 from skewless.beam_pipelines.sources.place import at_column, tells_its_place
 from skewless.schemas.errors import DataError
@@ -42,7 +37,7 @@ from skewless.schemas.spec.splits import Split
 
 __all__ = ["with_time_edges"]
 
-_FILE, _KIND = "times", "skewless times"
+_FILE = "times"
 _Counts = list[TimeCounts]
 
 
@@ -112,16 +107,10 @@ def _count(
             | "CountTimes" >> beam.FlatMap(_counted, spec, stretches)
             | "MergeTimes" >> beam.CombineGlobally(_MergeTimes(len(stretches)))
         )
-        _ = (
-            pipeline
-            | "TimesFile" >> beam.Create([str(path)])
-            | "WriteTimes" >> beam.Map(_write, AsSingleton(counts))
-        )
-    section = read_left(path, _KIND, "times")
-    path.unlink()
+        leave(pipeline, path, _document, merged=counts)
     return [
         TimeCounts(most, dropped, np.array(begins, np.int64), np.array(counts, np.int64))
-        for most, dropped, begins, counts in read_json_section(section)
+        for most, dropped, begins, counts in take(path)
     ]
 
 
@@ -139,12 +128,12 @@ def _counted(unit: WorkUnit, spec: Spec, stretches: Sequence[Stretch]) -> Iterat
     at_column(None)
 
 
-def _write(path: str, counts: _Counts) -> None:
-    document = [
+def _document(merged: Sequence[_Counts]) -> list[Any]:
+    [counts] = merged
+    return [
         [entry.most, entry.dropped, entry.begins.tolist(), entry.counts.tolist()]
         for entry in counts
     ]
-    write_checked(path, _KIND, [json_section(document)])
 
 
 class _MergeTimes(beam.CombineFn):

@@ -11,19 +11,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
-from apache_beam.pvalue import AsSingleton
 
 from skewless.beam_pipelines.batch.plan import Opened, Planned
 from skewless.beam_pipelines.running.beam_internals import job_pipeline
-from skewless.beam_pipelines.running.checked_file import (
-    json_section,
-    read_json_section,
-    read_left,
-    write_checked,
-)
+from skewless.beam_pipelines.running.left_behind import leave, take
 from skewless.beam_pipelines.running.local_runner import runner_name
 from skewless.beam_pipelines.sources.cutting.cuts import Cut
 from skewless.beam_pipelines.sources.cutting.framed import FramedPiece
@@ -37,7 +32,7 @@ from skewless.beam_pipelines.sources.plan import cut_here, units_of
 __all__ = ["PIECES_WORTH_PROCESSES", "cut"]
 
 _LOGGER = logging.getLogger(__name__)
-_FILE, _KIND = "cuts", "cuts"
+_FILE = "cuts"
 # On one machine threads look through a gigabyte in two seconds; to start and stop worker processes
 # takes ten. This is 6 GiB.
 PIECES_WORTH_PROCESSES = 200
@@ -58,8 +53,12 @@ def cut(opened: Opened, staging: Path) -> Planned:
         units = units_of(files, _cut_by_workers(files, opened.options, staging))
     else:
         units = units_of(files, cut_here(files))
-    _LOGGER.info("planned: %d work units of %d files", len(units), len(files))
+    _LOGGER.info("planned: %s of %s", _counted(units, "work unit"), _counted(files, "file"))
     return Planned(opened.spec, units, opened.options)
+
+
+def _counted(things: Sequence[object], name: str) -> str:
+    return f"{len(things):,} {name}{'' if len(things) == 1 else 's'}"
 
 
 def _by_workers(options: PipelineOptions, pieces: int) -> bool:
@@ -86,15 +85,9 @@ def _cut_by_workers(
             | "FindWhereRecordsEnd" >> beam.MapTuple(_scanned)
             | "GatherPiecesOfFile" >> beam.GroupByKey()
             | "JoinPiecesOfFile" >> beam.MapTuple(_joined)
-            | "GatherCuts" >> beam.combiners.ToList()
         )
-        _ = (
-            pipeline
-            | "CutsFile" >> beam.Create([str(path)])
-            | "WriteCuts" >> beam.Map(_write, AsSingleton(cuts))
-        )
-    found = _read(path)
-    path.unlink()
+        leave(pipeline, path, _document, cuts=cuts)
+    found = _cuts(take(path))
     return [found.get(place, file.cuts) for place, file in enumerate(files)]
 
 
@@ -117,16 +110,15 @@ def _joined(place: int, scanned: Iterable[_Numbered]) -> tuple[int, list[Cut]]:
     return place, joined(pieces, found, numbered[0][2])
 
 
-def _write(path: str, cuts: Sequence[tuple[int, Sequence[Cut]]]) -> None:
-    write_checked(path, _KIND, [json_section(cuts)])
+def _document(cuts: Sequence[tuple[int, Sequence[Cut]]]) -> list[Any]:
+    return list(cuts)
 
 
-def _read(path: Path) -> dict[int, list[Cut]]:
-    section = read_left(path, _KIND, "cuts")
+def _cuts(document: Iterable[Any]) -> dict[int, list[Cut]]:
     return {
         place: [
             Cut(start, end, row, tuple((size, count, why) for size, count, why in stretches))
             for start, end, row, stretches in cuts
         ]
-        for place, cuts in read_json_section(section)
+        for place, cuts in document
     }

@@ -13,23 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.pvalue import AsSingleton
 
 from skewless.beam_pipelines.records.accounting import UnitAccount
 from skewless.beam_pipelines.records.sinks import Part
-from skewless.beam_pipelines.running.checked_file import (
-    json_section,
-    read_json_section,
-    read_left,
-    write_checked,
-)
+from skewless.beam_pipelines.running.left_behind import leave, take
 from skewless.beam_pipelines.statistics.split_statistics import SplitStatistics, merge_statistics
 from skewless.beam_pipelines.transform.constants import Constants
 from skewless.beam_pipelines.transform.numeric import constants_of, numbers_of
 
 __all__ = ["CountedUnit", "Outcome", "leave_outcome", "taken_outcome"]
 
-_KIND = "outcome"
 _FILE = "outcome"
 
 
@@ -66,26 +59,19 @@ class Outcome:
     statistics: Mapping[str, SplitStatistics] = field(default_factory=dict)
     constants: Constants | None = None
 
-    def write(self, path: str | Path) -> None:
-        """Writes the outcome."""
-        document = {
+    def document(self) -> dict[str, Any]:
+        """Returns what JSON can say of it."""
+        return {
             "parts": [asdict(part) for part in self.parts],
             "accounts": [_account(entry) for entry in self.accounts],
             "counted": [asdict(unit) for unit in self.counted],
             "statistics": {split: found.encoded() for split, found in self.statistics.items()},
             "constants": None if self.constants is None else _constants(self.constants),
         }
-        write_checked(path, _KIND, [json_section(document)])
 
     @classmethod
-    def read(cls, path: str | Path) -> Outcome:
-        """Reads what `write` wrote.
-
-        Raises:
-          DataError: If it is not as it was written, or nothing was.
-        """
-        section = read_left(path, _KIND, "outcome")
-        document: dict[str, Any] = read_json_section(section)
+    def of(cls, document: Mapping[str, Any]) -> Outcome:
+        """Returns what `document` told."""
         return cls(
             parts=[Part(**part) for part in document["parts"]],
             accounts=[_read_account(entry) for entry in document["accounts"]],
@@ -107,15 +93,7 @@ def leave_outcome(pipeline: beam.Pipeline, staging: Path, **collections: beam.PC
       collections: By what they hold: `parts`, `accounts`, `statistics` (each a dict by split),
         `counted` (units' order, records read, whether the cache had it), `constants` (one).
     """
-    gathered = {
-        tag: AsSingleton(collection | f"Gather[{tag}]" >> beam.combiners.ToList())
-        for tag, collection in collections.items()
-    }
-    _ = (
-        pipeline
-        | "Outcome" >> beam.Create([str(staging / _FILE)])
-        | "WriteOutcome" >> beam.Map(_write, **gathered)
-    )
+    leave(pipeline, staging / _FILE, _document, **collections)
 
 
 def taken_outcome(staging: Path) -> Outcome:
@@ -124,28 +102,25 @@ def taken_outcome(staging: Path) -> Outcome:
     Raises:
       DataError: If it is not as it was written, or nothing was.
     """
-    path = staging / _FILE
-    outcome = Outcome.read(path)
-    path.unlink()
-    return outcome
+    return Outcome.of(take(staging / _FILE))
 
 
-def _write(
-    path: str,
+def _document(
     *,
     parts: Sequence[Part] = (),
     accounts: Sequence[UnitAccount] = (),
     statistics: Sequence[dict[str, SplitStatistics]] = (),
     counted: Sequence[tuple[int, int, bool]] = (),
     constants: Sequence[Constants] = (),
-) -> None:
-    Outcome(
+) -> dict[str, Any]:
+    outcome = Outcome(
         parts,
         accounts,
         [CountedUnit(*unit) for unit in counted],
         merge_statistics(statistics),
         next(iter(constants), None),
-    ).write(path)
+    )
+    return outcome.document()
 
 
 def _account(entry: UnitAccount) -> dict[str, Any]:

@@ -27,7 +27,6 @@ __all__ = [
     "read_batch_section",
     "read_checked",
     "read_json_section",
-    "read_left",
     "write_checked",
 ]
 
@@ -71,22 +70,6 @@ def read_checked(path: str | Path, kind: str, places: Sequence[int]) -> list[byt
                 raise DataError(f"{path}: is cut off or damaged; remove it and run again")
             sections.append(section)
     return sections
-
-
-def read_left(path: str | Path, kind: str, what: str) -> bytes:
-    """Reads the one section of the file in which a pipeline left `what`.
-
-    Raises:
-      DataError: As `read_checked` does, or if there is no such file.
-    """
-    try:
-        [section] = read_checked(path, kind, [0])
-    except FileNotFoundError as error:
-        raise DataError(
-            f"{path}: the pipeline ended and left no {what}; its workers must see the output's "
-            "directory: give --output on a file system that they share"
-        ) from error
-    return section
 
 
 def json_section(document: Any) -> bytes:

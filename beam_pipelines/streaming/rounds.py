@@ -8,21 +8,14 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import apache_beam as beam
-from apache_beam.pvalue import AsSingleton
 
 from skewless.beam_pipelines.running.beam_internals import job_pipeline
-from skewless.beam_pipelines.running.checked_file import (
-    json_section,
-    read_checked,
-    read_json_section,
-    write_checked,
-)
+from skewless.beam_pipelines.running.left_behind import leave, take
 from skewless.beam_pipelines.running.local_runner import BeamOptions, completed_options
 from skewless.beam_pipelines.streaming.segments import PENDING, StreamJob
 
 __all__ = ["Done", "run_round"]
 
-_KIND = "round"
 # By file or partition, closed ranges of record numbers, sorted.
 Done: TypeAlias = dict[str, list[list[int]]]
 
@@ -44,24 +37,16 @@ def run_round(
     outcome = Path(job.directory) / PENDING / "round"
     outcome.parent.mkdir(parents=True, exist_ok=True)
     with job_pipeline(completed_options(options, units=len(work))) as pipeline:
-        found = (
+        done = (
             pipeline
             | "Work" >> beam.Create(work)
             | "Spread" >> beam.Reshuffle()
             | "Write" >> beam.ParDo(write)
-            | "Gather" >> beam.combiners.ToList()
         )
-        _ = (
-            pipeline
-            | "Outcome" >> beam.Create([str(outcome)])
-            | "WriteOutcome"
-            >> beam.Map(
-                lambda path, found: write_checked(
-                    path, _KIND, [json_section([asdict(entry) for entry in found])]
-                ),
-                found=AsSingleton(found),
-            )
-        )
-    [section] = read_checked(outcome, _KIND, [0])
-    documents: list[dict[str, Any]] = read_json_section(section)
+        leave(pipeline, outcome, _document, done=done)
+    documents: list[dict[str, Any]] = take(outcome)
     return documents
+
+
+def _document(done: Sequence[Any]) -> list[dict[str, Any]]:
+    return [asdict(entry) for entry in done]
