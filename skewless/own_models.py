@@ -47,4 +47,5 @@ def towers(
     from skewless.model.network.towers import towers_of
 
     chosen = records.spec if spec is None else declared(spec)
-    return towers_of(chosen, records.manifest.features, inputs)
+    # A layer each, so that a model may be built on some of them.
+    return towers_of(chosen, records.manifest.features, inputs, stacked=False)

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from skewless.model.network.alike import Alike, alike_of
 from skewless.model.network.encoders import encode_numbers, encode_steps
 from skewless.model.network.layer_names import layer_name
 from skewless.model.network.layers import AnyMask, ClearPadding, OneHot, PaddingMask
@@ -46,8 +47,16 @@ def inputs_of(entries: Entries) -> dict[str, Tensor]:
     }
 
 
-def towers_of(spec: Spec, entries: Entries, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def towers_of(
+    spec: Spec, entries: Entries, inputs: Mapping[str, Tensor], *, stacked: bool = True
+) -> dict[str, Tensor]:
     """Returns each feature's or group's vector, [batch, width], by name.
+
+    Args:
+      spec: The declaration.
+      entries: The manifest's features.
+      inputs: Keras inputs, by record entry.
+      stacked: Whether one layer may make the vectors of many features alike.
 
     Raises:
       DatasetMismatchError: If the data set has no entry for a declared feature.
@@ -60,15 +69,34 @@ def towers_of(spec: Spec, entries: Entries, inputs: Mapping[str, Tensor]) -> dic
         )
     groups: Mapping[str, Group] = getattr(spec.model, "groups", {})
     grouped = {name for group in groups.values() for name in group.features}
-    towers = {
-        name: _single(name, spec, entries, inputs) for name in spec.features if name not in grouped
-    }
+    alone = [name for name in spec.features if name not in grouped]
+    alike = alike_of(spec.features, entries, alone) if stacked else {}
+    towers = _towers(spec, entries, inputs, alone, alike)
     for name, group in groups.items():
         towers[name] = _grouped(name, group, spec, entries, inputs)
     for name in inputs:  # What an escape-hatch preprocessing function added.
         if name not in spec.features and not name.startswith("__"):
             towers[name] = _undeclared(name, entries[name], inputs[name])
     return towers
+
+
+def _towers(
+    spec: Spec,
+    entries: Entries,
+    inputs: Mapping[str, Tensor],
+    names: list[str],
+    alike: Mapping[str, Alike],
+) -> dict[str, Tensor]:
+    """Returns the vectors of features that are in no group, in their order."""
+    towers: dict[str, Tensor] = {}
+    for name in names:
+        if name in alike:
+            alike[name].take_turn()
+        else:
+            towers[name] = _single(name, spec, entries, inputs)
+    for together in {id(each): each for each in alike.values()}.values():
+        towers |= together.towers(spec.features, entries, inputs)
+    return {name: towers[name] for name in names}
 
 
 def _embedded(name: str, feature: Any, entry: FeatureEntry, ids: Tensor) -> Tensor:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable
+from dataclasses import dataclass
 from pathlib import Path
+from types import EllipsisType
 from typing import Any
 
 import keras
@@ -24,6 +26,10 @@ from skewless.model.network.layers import (
     MaskedMax,
     MaskedMean,
     OneHot,
+    Stacked,
+    StackedEmbedding,
+    StackedOneHot,
+    StackedTables,
 )
 from skewless.model.training.compiled import compiled_model, strategy
 from skewless.model.training.records import Records
@@ -139,14 +145,11 @@ def carry_over(model: keras.Model, run: RunDirectory) -> int:
       UsageError: If the model has other layers than the run's, or a layer's weights cannot be told
         to be the old ones and new rows.
     """
-    learned = {
-        layer.name: layer for layer in load_trained(run.path / MODEL).layers if layer.weights
-    }
-    wanted = {layer.name: layer for layer in model.layers if layer.weights}
+    learned, wanted = _parts(load_trained(run.path / MODEL)), _parts(model)
     if learned.keys() != wanted.keys():
         # A run of before called them otherwise; and so that two could be called alike today.
-        learned = {earlier_name(name): layer for name, layer in learned.items()}
-        wanted = {earlier_name(name): layer for name, layer in wanted.items()}
+        learned = {earlier_name(name): part for name, part in learned.items()}
+        wanted = {earlier_name(name): part for name, part in wanted.items()}
     if learned.keys() != wanted.keys():
         odd = sorted(learned.keys() ^ wanted.keys())
         raise UsageError(
@@ -154,32 +157,56 @@ def carry_over(model: keras.Model, run: RunDirectory) -> int:
             f"({', '.join(odd[:5])}); keep the run's `model` section, encoders and embeddings"
         )
     new_rows = 0
-    values: list[tuple[Any, np.ndarray]] = []
-    for name, layer in wanted.items():
+    values = [np.array(keras.ops.convert_to_numpy(weight)) for weight in model.weights]
+    target_of = {id(weight): value for weight, value in zip(model.weights, values, strict=True)}
+    for name, part in wanted.items():
         old = learned[name]
-        for target, source in zip(layer.weights, old.weights, strict=True):
-            value = keras.ops.convert_to_numpy(source)
-            if target.shape != source.shape:
-                places = _places(layer, old, target.shape, source.shape)
-                if places is None:
-                    raise UsageError(
-                        f"--warm-start {run.path}: {name} has weights {tuple(target.shape)}, where "
-                        f"the run has {tuple(source.shape)}, which cannot be carried over; keep the "
-                        "run's `model` section, and give features that grow an embedding width "
-                        "instead of one_hot, or their encoder its `units`"
-                    )
-                new_rows += sum(
-                    size - len(kept)
-                    for size, kept in zip(target.shape, places, strict=True)
-                    if size != len(kept)
+        for weight, source in zip(part.layer.weights, old.values(), strict=True):
+            target = target_of[id(weight)][part.rows]
+            if target.shape == source.shape:
+                target[...] = source
+                continue
+            places = _places(part.layer, old.layer, target.shape, source.shape)
+            if places is None:
+                raise UsageError(
+                    f"--warm-start {run.path}: {name} has weights {target.shape}, where "
+                    f"the run has {source.shape}, which cannot be carried over; keep the "
+                    "run's `model` section, and give features that grow an embedding width "
+                    "instead of one_hot, or their encoder its `units`"
                 )
-                grown = np.array(keras.ops.convert_to_numpy(target))
-                grown[np.ix_(*places)] = value
-                value = grown
-            values.append((target, value))
-    for target, value in values:
-        target.assign(value)
+            new_rows += sum(
+                size - len(kept)
+                for size, kept in zip(target.shape, places, strict=True)
+                if size != len(kept)
+            )
+            target[np.ix_(*places)] = source
+    for weight, value in zip(model.weights, values, strict=True):
+        weight.assign(value)
     return new_rows
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What was, or would be, a layer of its own: a whole one, or rows of one with many tables."""
+
+    layer: keras.Layer
+    rows: slice | EllipsisType = ...
+
+    def values(self) -> list[np.ndarray]:
+        """Returns its weights."""
+        return [keras.ops.convert_to_numpy(weight)[self.rows] for weight in self.layer.weights]
+
+
+def _parts(model: keras.Model) -> dict[str, _Part]:
+    """Returns what has weights, by the name of the layer that it is, or would be if alone."""
+    found: dict[str, _Part] = {}
+    for layer in model.layers:
+        if isinstance(layer, StackedTables):
+            if layer.weights:
+                found |= {name: _Part(layer, rows) for name, rows in layer.rows().items()}
+        elif layer.weights:
+            found[layer.name] = _Part(layer)
+    return found
 
 
 def _places(
@@ -188,7 +215,7 @@ def _places(
     """Returns, by axis, where the old weights' entries are in the new; None if that is not known."""
     axes = [axis for axis, size in enumerate(shape) if size != old_shape[axis]]
     places = [np.arange(size) for size in old_shape]
-    if isinstance(layer, layers.Embedding):
+    if isinstance(layer, layers.Embedding | StackedEmbedding):
         # IDs keep their places; a table never shrinks.
         return places if axes == [0] and shape[0] > old_shape[0] else None
     if not isinstance(layer, _READING) or (len(axes) > 1 and not isinstance(layer, Cross)):
@@ -217,6 +244,14 @@ def _entries(tensor: Any) -> list[Hashable]:
         return [(step, entry) for step in range(count) for entry in each]
     if isinstance(operation, _PASSING):
         return _entries(_first_input(operation))
+    if isinstance(operation, Stacked):
+        # As of the layers that it stands for.
+        kinds = isinstance(operation, StackedOneHot)
+        return [
+            (False, earlier_name(name), "one_hot" if kinds else width, place)
+            for name, width in operation.stands_for[tensor._keras_history.tensor_index]
+            for place in range(width)
+        ]
     width = tensor.shape[-1]
     # An entry is known by its layer, place and width. So where any other layer than a one-hot one
     # has grown, none of its entries is taken for one of before.

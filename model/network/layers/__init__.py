@@ -13,6 +13,14 @@ from skewless.model.network.layers.periodic import PeriodicEmbedding
 from skewless.model.network.layers.piecewise_linear import PiecewiseLinearEmbedding
 from skewless.model.network.layers.pooling import AttentionPooling, MaskedMax, MaskedMean
 from skewless.model.network.layers.positions import PositionEmbedding
+from skewless.model.network.layers.stacked import (
+    Stacked,
+    StackedColumns,
+    StackedEmbedding,
+    StackedLinearOfIds,
+    StackedOneHot,
+    StackedTables,
+)
 from skewless.model.network.layers.weighted_average import WeightedAverage
 
 __all__ = [
@@ -31,5 +39,11 @@ __all__ = [
     "PeriodicEmbedding",
     "PiecewiseLinearEmbedding",
     "PositionEmbedding",
+    "Stacked",
+    "StackedColumns",
+    "StackedEmbedding",
+    "StackedLinearOfIds",
+    "StackedOneHot",
+    "StackedTables",
     "WeightedAverage",
 ]
