@@ -15,7 +15,7 @@ import tensorflow as tf
 import zstandard
 
 from skewless.beam_pipelines import init
-from skewless.beam_pipelines.init import guess_spec, pieces
+from skewless.beam_pipelines.init import guess_spec, pieces, proposal
 from skewless.beam_pipelines.init.proposal import Proposal
 from skewless.beam_pipelines.init.sample import take_sample
 from skewless.beam_pipelines.init.training.sizes import model_and_training
@@ -417,3 +417,19 @@ def test_sides_that_cannot_be_are_refused(tmp_path: Path, sides: Sides, message:
     path = write(tmp_path / "rows.csv", pa.table(rows))
     with pytest.raises(UsageError, match=message):
         guess_spec([str(path)], sides=sides)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "name"),
+    [
+        (["shop/sales.csv.gz"], "sales"),
+        (["shop/*.csv"], "shop"),
+        (["shop/train.csv"], "shop"),
+        (["shop/test.csv", "shop/train.csv"], "shop"),
+        (["shop/may.csv", "shop/june.csv"], "shop"),
+        (["train.csv"], "train"),
+        (["s3://bucket/new-shop/train/*.parquet"], "new_shop"),
+    ],
+)
+def test_a_spec_is_named_after_its_data(inputs: list[str], name: str) -> None:
+    assert proposal._name(inputs) == name

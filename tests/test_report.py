@@ -89,7 +89,9 @@ def test_every_feature_and_figure_is_on_it(page: Path, shop: DataSet, evaluated:
     metrics = json.loads((evaluated / "metrics.json").read_text())
     assert f"{metrics['test']['auc']:.4g} (" in text
     assert "400 rows read = 400 written + 0 rejected + 0 duplicate." in text
-    assert re.search(r"Model shop\. Written on 20\d\d-\d\d-\d\d at ", text)
+    assert re.search(
+        r"<h1>shop: run</h1>\n<p class=\"about\">Written on 20\d\d-\d\d-\d\d at ", text
+    )
     assert "<h3>rating (label)</h3>" in text
     assert '<table class="sortable">\n<caption>Features</caption>' in text
     for title in (

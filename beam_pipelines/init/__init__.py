@@ -49,7 +49,7 @@ def guess_spec(
     """
     sample = take_sample(inputs)
     try:
-        proposal = propose(sample, label, inputs[0])
+        proposal = propose(sample, label, inputs)
         if sides is not None:
             proposal = with_towers(proposal, sides)
     except DataError as problem:

@@ -24,6 +24,8 @@ __all__ = ["AS_IN_USE", "NO_KEY", "Proposal", "propose"]
 
 # Columns that an error names.
 _MOST_TOLD = 20
+# What files of a split are called: they name no data set.
+_SPLITS = ("train", "training", "eval", "valid", "validation", "dev", "test", "data")
 
 _LEAST_IN_A_GROUP = 4
 NO_KEY = (
@@ -58,21 +60,21 @@ class Proposal:
     warnings: tuple[str, ...] = ()
 
 
-def propose(sample: Sample, label: str | None, source: str) -> Proposal:
+def propose(sample: Sample, label: str | None, inputs: Sequence[str]) -> Proposal:
     """Guesses a spec.
 
     Args:
       sample: Rows of the data.
       label: The column to predict; without one, a column called label, target or the like.
-      source: A path of the data, which names the spec.
+      inputs: The data's paths, which name the spec.
 
     Raises:
       UsageError: If there is no such label column.
       DataError: If nothing can be learned of the label, or no column is fit for a feature.
     """
     label = _label_column(sample, label)
-    inputs = [values for name, values in sample.columns.items() if name != label]
-    missing = missing_texts(inputs)
+    columns = [values for name, values in sample.columns.items() if name != label]
+    missing = missing_texts(columns)
 
     def profiled(name: str) -> Profile:
         unsaid = () if name == label else missing
@@ -107,7 +109,7 @@ def propose(sample: Sample, label: str | None, source: str) -> Proposal:
     times = [guess.column for guess in guesses if guess.kind == "time"]
     if times and split is None:
         warnings.append(AS_IN_USE.format(times[0]))
-    document = _document(features, decided, key, split, missing, sample, source)
+    document = _document(features, decided, key, split, missing, sample, inputs)
     return Proposal(document, features, omitted, decided, sample, tuple(warnings))
 
 
@@ -237,10 +239,13 @@ def _named(guesses: Sequence[tuple[str, Guess]]) -> dict[str, Guess]:
     return features
 
 
-def _name(source: str) -> str:
-    """Returns the name of the file, or of its folder where a glob names the files."""
-    path = PurePath(source)
-    stem = path.parent.name if any(sign in path.name for sign in "*?[") else path.name.split(".")[0]
+def _name(inputs: Sequence[str]) -> str:
+    """Returns the file's name; its folder's where there are several, or the name is a split's."""
+    path = PurePath(inputs[0])
+    several = len(inputs) > 1 or any(sign in path.name for sign in "*?[")
+    names = [] if several else [path.name.split(".")[0]]
+    names += [path.parent.name, path.parent.parent.name]
+    stem = next((name for name in names if name.lower() not in ("", *_SPLITS)), names[0])
     return re.sub(r"\W+", "_", stem).strip("_") or "data"
 
 
@@ -251,9 +256,9 @@ def _document(
     split: str | None,
     missing: Sequence[str],
     sample: Sample,
-    source: str,
+    inputs: Sequence[str],
 ) -> dict[str, Any]:
-    document: dict[str, Any] = {"name": _name(source)}
+    document: dict[str, Any] = {"name": _name(inputs)}
     if key is not None:
         document["key"] = key
     written = sample.written.told()

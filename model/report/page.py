@@ -41,10 +41,12 @@ def render(records: Sequence[Records], runs: Sequence[Run]) -> str:
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     page = environment.from_string((folder / "page.html").read_text(encoding="utf-8"))
-    names = dict.fromkeys([run.name for run in runs] or [entry.spec.name for entry in records])
+    names = dict.fromkeys(
+        [f"{run.spec.name}: {run.name}" for run in runs] or [entry.spec.name for entry in records]
+    )
     return page.render(
         title=", ".join(names),
-        about=_about(records, runs),
+        written=_written(),
         script=(folder / "page.js").read_text(encoding="utf-8"),
         style=(folder / "page.css").read_text(encoding="utf-8"),
         sections=sections,
@@ -61,8 +63,5 @@ def _card(run: Run, place: int) -> Section:
     return Section(f"card{place}", f"Model card: {run.name}", intro, parts=parts)
 
 
-def _about(records: Sequence[Records], runs: Sequence[Run]) -> str:
-    """Says which models and records the page is about, and when it was written."""
-    models = dict.fromkeys([run.spec.name for run in runs] + [its.spec.name for its in records])
-    what = f"{'Model' if len(models) == 1 else 'Models'} {', '.join(models)}"
-    return f"{what}. Written on {datetime.now(timezone.utc):%Y-%m-%d at %H:%M} UTC."
+def _written() -> str:
+    return f"Written on {datetime.now(timezone.utc):%Y-%m-%d at %H:%M} UTC."
