@@ -10,7 +10,7 @@ PARALLEL := -n logical --maxprocesses 4 --dist loadfile --max-worker-restart=0
 # Tests start hundreds of commands, which share compiled modules; many images ask Python not to keep any.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: setup demo docs test test-long test-pythons lint typecheck bench bench-quick clean flink-up flink-down kafka-up kafka-down
+.PHONY: setup demo docs test test-long test-slow test-servers test-pythons lint typecheck bench bench-quick clean flink-up flink-down kafka-up kafka-down
 
 setup: $(READY)
 
@@ -20,8 +20,14 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest $(PARALLEL)
 
+# Side by side: those that need servers wait for them most of the time, and share them in one process.
 test-long: $(READY)
+	$(MAKE) --jobs=2 --output-sync=target test-slow test-servers
+
+test-slow: $(READY)
 	$(BIN)/python -m pytest $(PARALLEL) -m "(slow or browser) and not (flink or kafka)"
+
+test-servers: $(READY)
 	$(BIN)/python -m pytest -m "flink or kafka"
 
 test-pythons:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# As commands set it: on processors where it is on by default, a process would round sums another way than
+# those that it starts.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import subprocess
 from collections.abc import Iterator

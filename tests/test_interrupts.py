@@ -15,6 +15,7 @@ import pytest
 
 from skewless.commands.table import COMMANDS
 from skewless.model.training.stopped_run import to_resume
+from tests.inherited import on_interrupt
 
 ROOT = Path(__file__).parent.parent
 # A command that stages a file and a folder, and does what its argument says.
@@ -67,12 +68,11 @@ class Job:
     """A running command."""
 
     def __init__(self, kind: str, out: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", COMMAND, kind, str(out)],
-            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            # The shell that runs the tests may have it ignored.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )  # fmt: skip
+        with on_interrupt(signal.default_int_handler):
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", COMMAND, kind, str(out)],
+                cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            )  # fmt: skip
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "working\n"
 
@@ -132,11 +132,11 @@ def test_what_is_being_put_in_place_gets_there_first(tmp_path: Path) -> None:
 
 
 def test_an_interruption_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
-    job = subprocess.Popen(
-        [sys.executable, "-c", COMMAND, "waits", str(tmp_path / "out")],
-        cwd=ROOT, stdout=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
-    )  # fmt: skip
+    with on_interrupt(signal.SIG_IGN):
+        job = subprocess.Popen(
+            [sys.executable, "-c", COMMAND, "waits", str(tmp_path / "out")],
+            cwd=ROOT, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
     assert job.stdout is not None
     job.stdout.readline()
     os.kill(job.pid, signal.SIGINT)

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -196,32 +191,3 @@ def test_a_transform_of_another_spec_is_refused(shop: DataSet, tmp_path: Path) -
         preprocess(
             spec, [str(shop.source)], tmp_path / "out", transform=shop.directory / "transform"
         )
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seconds", [7.0, 12.0])
-def test_killed_anywhere_then_rerun_leaves_the_same_records(
-    shop: DataSet, tmp_path: Path, seconds: float
-) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "skewless.beam_pipelines.preprocess",
-        str(shop.directory / "spec.yaml"),
-        "--input",
-        str(shop.source),
-        "--output",
-        str(tmp_path / "out"),
-    ]
-    job = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    time.sleep(seconds)
-    os.kill(job.pid, signal.SIGKILL)
-    job.wait()
-    finished = (tmp_path / "out").exists()
-    assert not finished or (tmp_path / "out" / "manifest.json").exists()
-    again = [*command, "--overwrite"] if finished else command
-    subprocess.run(
-        again, cwd=ROOT, check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
-    assert records_of(tmp_path / "out") == records_of(shop.directory)
-    assert not list(tmp_path.glob(".*partial*"))

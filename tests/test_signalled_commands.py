@@ -15,6 +15,7 @@ import pytest
 
 from skewless.model.train import train
 from tests.conftest import DataSet
+from tests.inherited import on_interrupt
 from tests.test_preprocess import records_of
 from tests.test_resume import _assert_same
 
@@ -28,20 +29,16 @@ _MOMENTS = [
 ]
 
 
-def _reset() -> None:
-    # The shell that runs the tests may have it ignored.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 class Command:
     """A running `skewless` command, in a session of its own."""
 
     def __init__(self, *arguments: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "skewless", *arguments],
-            cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-            start_new_session=True, preexec_fn=_reset,
-        )  # fmt: skip
+        with on_interrupt(signal.default_int_handler):
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "skewless", *arguments],
+                cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                start_new_session=True,
+            )  # fmt: skip
 
     def wait_for(self, seen: Callable[[], bool]) -> None:
         """Waits until something is there to be seen."""

@@ -51,7 +51,7 @@ def _arrived(mode: str, output: Path) -> int:
 
 # Processes take ten seconds a run to start and stop; they share the threads' channel.
 @pytest.mark.slow
-@pytest.mark.parametrize(("mode", "times"), [("multi_threading", 8), ("multi_processing", 2)])
+@pytest.mark.parametrize(("mode", "times"), [("multi_threading", 4), ("multi_processing", 1)])
 def test_no_element_of_a_plain_pipeline_is_lost(mode: str, times: int, tmp_path: Path) -> None:
     arrived = [_arrived(mode, tmp_path / "count") for _ in range(times)]
     assert arrived == [ELEMENTS * REPEATS] * times
@@ -68,7 +68,7 @@ def pieces(shop: DataSet, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("mode", "times"), [("multi_threading", 4), ("multi_processing", 1)])
+@pytest.mark.parametrize(("mode", "times"), [("multi_threading", 2), ("multi_processing", 1)])
 def test_no_row_of_the_job_is_lost(
     mode: str, times: int, shop: DataSet, pieces: str, tmp_path: Path
 ) -> None:
