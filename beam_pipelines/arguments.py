@@ -202,10 +202,15 @@ def inspect(parser: argparse.ArgumentParser) -> None:
         help="of a model: walk this row through it, from raw values to the score; - reads it from "
         "standard input",
     )
+    parser.add_argument(
+        "--label", metavar="NAME", help="with --row: of several labels, the one to explain"
+    )
     parser.add_argument("--split", choices=("train", "eval", "test"), default="train")
     parser.add_argument("-n", type=int, default=5, metavar="N", help="records to show (default: 5)")
     parser.add_argument(
-        "--feature", metavar="NAME", help="with --id: the feature; `label` for the label"
+        "--feature",
+        metavar="NAME",
+        help="with --id: the feature; `label` for the label, `labels.NAME` for one of several",
     )
     parser.add_argument("--id", type=int, metavar="ID", help="say what this ID of --feature means")
     parser.add_argument("--json", action="store_true", help="one JSON document")

@@ -18,7 +18,8 @@ from skewless.schemas.records.id_contract import PADDING_ID
 from skewless.schemas.records.id_words import IdWords
 from skewless.schemas.records.layout import ASSETS, SPEC, TRANSFORM, TRANSFORM_FN
 from skewless.schemas.records.manifest import Manifest, file_sha256, load_manifest
-from skewless.schemas.records.records import KEY, LABEL, parse_rows
+from skewless.schemas.records.records import KEY, parse_rows
+from skewless.schemas.spec.models.labels import label_path
 from skewless.schemas.spec.spec import Spec, load
 from skewless.schemas.storage.tables import is_table
 
@@ -46,7 +47,8 @@ def meaning(directory: str | Path, feature: str, value: int) -> str:
       UsageError: If there is no such feature, it has no IDs, or the ID is beyond its range.
     """
     words = _Words(Path(directory))
-    feature = LABEL if feature == "label" else feature
+    labels = {label_path(entry): entry for entry in words.spec.targets}
+    feature = labels.get(feature, feature)
     entry = words.manifest.features.get(feature)
     if entry is None or (entry.dtype != "int64" and entry.cardinality is None):
         with_ids = [
@@ -81,13 +83,15 @@ def records_in_words(directory: str | Path, split: str, count: int) -> Iterator[
 def _in_words(words: _Words, name: str, value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
-    label = words.spec.label
-    if name == LABEL and label and label.names_classes and label.multivalued:
+    label = words.spec.targets.get(name)
+    if label is not None and label.names_classes and label.multivalued:
         return [words.of(name, int(place)) for place in np.flatnonzero(value)]
     if value.dtype.kind == "i":
         if value.ndim == 0:
             return words.of(name, int(value))
         return [words.of(name, int(item)) for item in value if item != PADDING_ID]
+    if label is not None and np.isnan(value).all():
+        return None  # One of several labels, which this row lacks.
     return value.tolist()
 
 
@@ -113,6 +117,8 @@ def execute(known: argparse.Namespace) -> int:
             f"--row: goes with a model that `skewless export` left, and {known.records} has no "
             "saved_model.pb; leave --row out to see records"
         )
+    if known.label is not None:
+        raise UsageError("--label: goes with --row, of a model; leave it out to see records")
     if (known.feature is None) != (known.id is None):
         raise UsageError("--feature and --id go together; give both or neither")
     if known.feature is not None:
@@ -173,7 +179,8 @@ def _print(
     for number, record in enumerate(records):
         print(f"\n{split} record {number}")
         for name, value in record.items():
-            text = " | ".join(map(str, value)) if isinstance(value, list) else value
+            text = "(missing)" if value is None else value
+            text = " | ".join(map(str, value)) if isinstance(value, list) else text
             print(f"  {name:<20} {text}")
 
 

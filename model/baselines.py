@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from skewless.model.evaluate import Predictions
 from skewless.model.exported.transform import Transform, in_own_unit
+from skewless.model.metrics.predicted_split import Predictions
 from skewless.model.retrieval.found import most_popular
 from skewless.model.training.records import Records
 from skewless.schemas.records.id_contract import PADDING_ID
 from skewless.schemas.records.layout import TRANSFORM
-from skewless.schemas.records.records import LABEL, NOT_FEATURES
+from skewless.schemas.records.records import LABEL, is_feature
 from skewless.schemas.spec.network import TwoTowerSpec
 from skewless.schemas.spec.spec import Spec
 
@@ -68,7 +68,7 @@ def baseline_metrics(
     if width <= _MOST_CLASSES:
         found["linear"] = _linear(spec, width, features, truth, weights, held_out)
     labels, *predictions = in_own_unit(
-        spec, Transform(spec, records.root / TRANSFORM), held_truth, *found.values()
+        spec.label, Transform(spec, records.root / TRANSFORM), held_truth, *found.values()
     )
     keys = np.empty(0, object)
     return {
@@ -93,9 +93,7 @@ class _Inputs:
     def __init__(self, records: Records) -> None:
         self._records = records
         self._entries = {
-            name: entry
-            for name, entry in records.manifest.features.items()
-            if name not in NOT_FEATURES
+            name: entry for name, entry in records.manifest.features.items() if is_feature(name)
         }
         self._scale: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 

@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 
 from skewless.model.explained.row import Explanation, FeatureExplanation, Step
+from skewless.model.exported.served_label import output_name
 from skewless.model.exported.served_model import ServedModel
 from skewless.schemas.errors import UsageError, nearest
 from skewless.schemas.records.id_contract import MISSING_ID, PADDING_ID
-from skewless.schemas.records.records import LABEL, missing_name, numbers_name
+from skewless.schemas.records.records import label_entry, missing_name, numbers_name
 from skewless.schemas.records.vocabulary_file import file_table
 from skewless.schemas.rows.json_rows import by_column, canonical_rows
 from skewless.schemas.rows.prepare import prepare
@@ -46,16 +47,18 @@ Row = Mapping[str, Any]
 _BESIDE = " & "
 
 
-def explain(model: str | Path | ServedModel, row: Row) -> Explanation:
+def explain(model: str | Path | ServedModel, row: Row, *, label: str | None = None) -> Explanation:
     """Walks one row through an exported model.
 
     Args:
       model: What `skewless export` left, or `ServedModel.open` of it, to explain many rows.
       row: Values by raw column, or objects that its dotted path leads into; an absent column, or
         None, is missing.
+      label: Of several, the one whose score is told of; by default the first.
 
     Raises:
-      UsageError: If the directory is no exported model, or no feature reads any of the columns.
+      UsageError: If the directory is no exported model, no feature reads any of the columns, or there
+        is no such label.
       DataError: If a value is not of its column's kind.
     """
     served = model if isinstance(model, ServedModel) else ServedModel.open(model)
@@ -68,9 +71,11 @@ def explain(model: str | Path | ServedModel, row: Row) -> Explanation:
         )
     seen = {name: values[0] for name, values in served.features([row]).items()}
     outputs = served.predict([row])
-    score_of, place = _scored(served, outputs)
-    without = _scores_without(served, row, place)
-    score = None if place is None else float(outputs["predictions"][0, place])
+    name = _label_name(served, label)
+    output = output_name("predictions", name)
+    score_of, place = _scored(served, name, outputs)
+    without = {} if place is None else _scores_without(served, row, output, place)
+    score = None if place is None else float(outputs[output][0, place])
     tokens = _tokens(served, row)
     features = tuple(
         _explained(served, name, row, seen, tokens.get(name), score, without.get(name))
@@ -92,9 +97,27 @@ def explain(model: str | Path | ServedModel, row: Row) -> Explanation:
     )
 
 
-def _scored(served: ServedModel, outputs: Mapping[str, np.ndarray]) -> tuple[str, int | None]:
+def _label_name(served: ServedModel, asked: str | None) -> str:
+    """Returns which of several labels is asked for; "" of a single one."""
+    labels = served.spec.labels or {}
+    if asked is None:
+        return next(iter(labels), "")
+    if asked not in labels:
+        told = (
+            f"expected one of {', '.join(labels)}" if labels else "the model has no several labels"
+        )
+        raise UsageError(
+            f"--label {asked}: {told}{nearest(asked, labels)}; leave it out, or name one"
+        )
+    return asked
+
+
+def _scored(
+    served: ServedModel, name: str, outputs: Mapping[str, np.ndarray]
+) -> tuple[str, int | None]:
     """Returns what the score is, and its place among the predictions; None if there is no one."""
-    label = served.spec.label
+    entry = label_entry(name)
+    label = served.spec.targets.get(entry)
     if isinstance(served.spec.model, TwoTowerSpec):
         return "the cosine of the query's vector and the candidate's", 0
     if label is None or label.is_sequence:
@@ -103,26 +126,24 @@ def _scored(served: ServedModel, outputs: Mapping[str, np.ndarray]) -> tuple[str
         return f"the probability that {label.column} is positive", 0
     if label.is_number:
         return f"{label.column}, in its own unit", 0
-    place = int(outputs["predictions"][0].argmax())
-    name = served.words.of(LABEL, place).text
-    return f"the probability of {label.column} {name!r}, the highest", place
+    place = int(outputs[output_name("predictions", name)][0].argmax())
+    chosen = served.words.of(entry, place).text
+    return f"the probability of {label.column} {chosen!r}, the highest", place
 
 
-def _scores_without(served: ServedModel, row: Row, place: int | None) -> dict[str, float]:
-    """Returns the score with each feature's columns missing, by feature."""
-    if place is None:
-        return {}
+def _scores_without(served: ServedModel, row: Row, output: str, place: int) -> dict[str, float]:
+    """Returns the score, at a place of an output, with each feature's columns missing, by feature."""
     rows = []
     for name in served.spec.features:
         own = columns_behind(served.spec.features, name)
         rows.append({column: value for column, value in row.items() if column not in own})
-    scores = served.predict(rows)["predictions"][:, place]
+    scores = served.predict(rows)[output][:, place]
     return dict(zip(served.spec.features, scores.astype(float).tolist(), strict=True))
 
 
 def _tokens(served: ServedModel, row: Row) -> dict[str, np.ndarray]:
     """Returns each feature's tokens or value: [tokens] bytes, or [width] numbers."""
-    spec = served.spec.model_copy(update={"label": None, "weight": None})
+    spec = served.spec.model_copy(update={"label": None, "labels": None, "weight": None})
     raw = sparse_tensors(canonical_rows([row], spec), served_columns(spec))
     found = {}
     for name, values in prepare(spec, raw).items():
@@ -248,7 +269,7 @@ def _plain(value: Any) -> Any:
 def execute(known: argparse.Namespace) -> int:
     """Does what parsed arguments ask for; returns the exit code."""
     served = ServedModel.open(known.records)
-    explanation = explain(served, _row(known.row, served))
+    explanation = explain(served, _row(known.row, served), label=known.label)
     if known.json:
         print(json.dumps(explanation.as_json(), ensure_ascii=False, indent=2))
     else:

@@ -42,7 +42,7 @@ from skewless.schemas.records.layout import (
     TRANSFORM,
     TRANSFORM_FN,
 )
-from skewless.schemas.records.records import LABEL, NOT_FEATURES
+from skewless.schemas.records.records import is_feature
 from skewless.schemas.records.vocabulary_file import read_vocabulary
 from skewless.schemas.spec.network import Seq2SeqSpec, TowersSpec, TwoTowerSpec
 from skewless.schemas.spec.spec import load
@@ -150,9 +150,14 @@ def _check_inputs(model: keras.Model, records: Records) -> None:
     if not isinstance(declared, TowersSpec):
         what = "for sequence labels" if isinstance(declared, Seq2SeqSpec) else "that finds"
         raise UsageError(f"an own model {what} cannot be exported; train the declared one")
-    entries = {
-        name: entry for name, entry in records.manifest.features.items() if name not in NOT_FEATURES
-    }
+    labels = load(records.root / SPEC).labels
+    given = set(model.output) if isinstance(model.output, dict) else None
+    if labels is not None and given != set(labels):
+        raise UsageError(
+            f"the model: expected outputs as a dict by label ({', '.join(labels)}); build it with "
+            "keras.Model(inputs, {name: output, …})"
+        )
+    entries = {name: entry for name, entry in records.manifest.features.items() if is_feature(name)}
     taken = model.input if isinstance(model.input, dict) else None
     if taken is None:
         raise UsageError(
@@ -253,7 +258,8 @@ def _finish_signatures(directory: Path) -> None:
     saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     for graph in saved.meta_graphs:
         for name, signature in graph.signature_def.items():
-            signature.method_name = _METHODS.get(name, signature.method_name)
+            method = name.split("_")[0]
+            signature.method_name = _METHODS.get(method, signature.method_name)
             if name in ("predict_columns", "recommend"):
                 for argument, tensor in signature.inputs.items():
                     shape = [0] * len(tensor.tensor_shape.dim)
@@ -267,11 +273,10 @@ def _needs_text(directory: Path) -> bool:
     return b"NormalizeUTF8" in graph or b"WordpieceTokenize" in graph
 
 
-def _classes(run: RunDirectory) -> list[bytes]:
-    path = run.path / TRANSFORM / TRANSFORM_FN / ASSETS / LABEL
-    if not path.is_file():
-        return []
-    return read_vocabulary(str(path))
+def _classes(run: RunDirectory) -> dict[str, list[bytes]]:
+    assets = run.path / TRANSFORM / TRANSFORM_FN / ASSETS
+    paths = {entry: assets / entry for entry in run.spec.targets}
+    return {entry: read_vocabulary(str(path)) for entry, path in paths.items() if path.is_file()}
 
 
 def _prove(directory: Path, records: Path, functions: ServingFunctions) -> Report:

@@ -145,12 +145,13 @@ def _finish(training: Training[Progress], records: Records) -> dict[str, Any]:
             metrics[split], confidence[split], curves[split] = evaluate_model(
                 model, run.spec, records, split, run.path
             )
-            if metrics[split].get("constant_predictions"):
-                _LOGGER.warning(
-                    "every prediction on %s is the same: the model has learned nothing; look at the "
-                    "label, at missing features and at training.learning_rate",
-                    split,
-                )
+            for figures in (metrics[split], *metrics[split].get("labels", {}).values()):
+                if figures.get("constant_predictions"):
+                    _LOGGER.warning(
+                        "every prediction on %s is the same: the model has learned nothing; look at "
+                        "the label, at missing features and at training.learning_rate",
+                        split,
+                    )
     metrics |= {"confidence": confidence, "curves": curves, "history": progress.history}
     metrics["seconds"] = round(progress.seconds, 3)
     metrics["examples_per_second"] = round(progress.examples / max(progress.seconds, 1e-9), 1)

@@ -28,7 +28,7 @@ from skewless.schemas.errors import DataError, DatasetMismatchError, UsageError
 from skewless.schemas.records.exported_files import differing_files, load_description
 from skewless.schemas.records.layout import DESCRIPTION, EXTRA, MANIFEST, REJECTED, SPEC, TRANSFORM
 from skewless.schemas.records.manifest import load_manifest
-from skewless.schemas.records.records import KEY, NOT_FEATURES
+from skewless.schemas.records.records import KEY, is_feature
 from skewless.schemas.records.transform_digest import is_of_transform
 from skewless.schemas.rows.row_encoding import examples
 from skewless.schemas.rows.saved_graph import load_graph
@@ -49,7 +49,7 @@ __all__ = [
 _BATCH = 1024
 _PREDICTED = 4096
 Predict = Callable[[Mapping[str, tf.Tensor]], Mapping[str, tf.Tensor]]
-# Outputs that are compared: of two towers both vectors, too.
+# Outputs that are compared, by how their names end: of two towers both vectors, too.
 _COMPARED = ("predictions", "query_vector", "candidate_vector")
 
 
@@ -99,7 +99,7 @@ def verify(
     altered = list(differing_files(root, description))
     spec = load(root / EXTRA / SPEC)
     transform = _loaded(root, altered).signatures["transform_features"]
-    names = sorted(set(records.manifest.features) - NOT_FEATURES)
+    names = sorted(filter(is_feature, records.manifest.features))
     source = rows if rows is not None else lambda: sample_rows(records_directory)
 
     def served() -> Iterator[tuple[Sequence[bytes], dict[str, np.ndarray]]]:
@@ -189,7 +189,7 @@ def _served_predictions(
 
 def _compared(outputs: Mapping[str, tf.Tensor]) -> np.ndarray:
     """Returns [rows, numbers] float64 of all outputs that are compared."""
-    parts = [outputs[name].numpy() for name in _COMPARED if name in outputs]
+    parts = [outputs[name].numpy() for name in sorted(outputs) if name.endswith(_COMPARED)]
     return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1).astype(float)
 
 

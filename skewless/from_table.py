@@ -110,6 +110,11 @@ def _fitted(
     begin = time.monotonic()
     root.mkdir(parents=True, exist_ok=True)
     declaration = _declaration(globs, label, root, spec, tell)
+    if declaration.labels is not None:
+        raise UsageError(
+            "labels: `skewless run` does not go with several labels yet; use preprocess, train, "
+            "evaluate and export, or one `label`"
+        )
     if declaration.label is None and declaration.model.needs_label:
         raise UsageError("--label: expected a column to predict; the spec has no label")
     tell("preprocess", "rows to records")

@@ -29,10 +29,12 @@ def run_charts(directory: str | Path) -> str:
 
     try:
         _, (run,) = open_directories([directory])
-        curves = run.metrics.get("curves", {})
-        shown = next((split for split in ("eval", "test") if split in curves), "eval")
-        charts = history_charts(run.metrics.get("history", []))
-        charts += curve_charts(curves.get(shown, {}), classes_of(run.records))
+        charts = []
+        for own in run.by_label:
+            curves = own.metrics.get("curves", {})
+            shown = next((split for split in ("eval", "test") if split in curves), "eval")
+            charts += history_charts(own.metrics.get("history", []))
+            charts += curve_charts(curves.get(shown, {}), classes_of(own.records))
     except SkewlessError:
         return ""
     return _figures(charts)
@@ -40,17 +42,16 @@ def run_charts(directory: str | Path) -> str:
 
 def records_charts(directory: str | Path) -> str:
     """Returns the label's classes and how far the splits are apart, as HTML; or ""."""
-    from skewless.model.report.data_charts import difference_chart, label_chart
+    from skewless.model.report.data_charts import difference_chart
+    from skewless.model.report.data_sections import label_charts
     from skewless.model.report.divergence import divergences
-    from skewless.model.report.sources import classes_of, open_directories
+    from skewless.model.report.sources import open_directories
 
     try:
         (records,), _ = open_directories([directory])
         splits = records.splits
         compared = {name: splits[name] for name in list(splits)[:2]}
-        charts = []
-        if splits and next(iter(splits.values())).get("label_counts"):
-            charts.append(label_chart(compared, classes_of(records), records.label))
+        charts = label_charts(records)
         if len(compared) == 2:
             one, two = compared.values()
             found = divergences(one, two, records.label)

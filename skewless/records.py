@@ -8,14 +8,12 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from skewless.environment import keras_as_it_was
 from skewless.frames import TableLike, as_globs
 from skewless.schemas.errors import UsageError, nearest
 from skewless.schemas.records.layout import SPEC
 from skewless.schemas.records.manifest import Manifest
-from skewless.schemas.records.records import NOT_FEATURES
+from skewless.schemas.records.records import is_feature
 from skewless.schemas.spec.spec import Spec, load, parse
 from skewless.schemas.storage.fetched import fetched, fetched_file
 from skewless.schemas.storage.leaving import leaving
@@ -162,7 +160,8 @@ class Records:
         Returns:
           (features, label) or (features, label, weight): features is a dict by record entry,
           [batch, …] int64 IDs or float32 numbers; label [batch, 1] float32, [batch] int64 or
-          [batch, classes] float32; weight [batch] float32.
+          [batch, classes] float32; weight [batch] float32. Of several labels both are dicts by label,
+          a weight 0 where a row lacks it.
 
         Raises:
           UsageError: If another split than `train` is to be shuffled, `epochs` is below 1, or an
@@ -198,14 +197,15 @@ class Records:
         shuffle: bool | None = None,
         seed: int = 1,
         epochs: int = 1,
-    ) -> Iterator[dict[str, np.ndarray]]:
+    ) -> Iterator[dict[str, Any]]:
         """Yields batches as dicts of arrays, for PyTorch, JAX or scikit-learn.
 
         Args:
           split, batch_size, entries, shuffle, seed, epochs: As for `dataset`.
 
         Yields:
-          [batch, …] arrays by record entry, and `label` and `weight` where there are any; entries
+          [batch, …] arrays by record entry, and `label` and `weight` where there are any (of several
+          labels dicts by label, a weight 0 where a row lacks it); entries
           of features come first, so a feature named `label` is under its own name, and the label
           then under `__label__`, as in the records.
 
@@ -222,7 +222,7 @@ class Records:
             epochs=epochs,
         )
         for features, *rest in batches.as_numpy_iterator():
-            batch: dict[str, np.ndarray] = dict(features)
+            batch: dict[str, Any] = dict(features)
             for name, values in zip(("label", "weight"), rest, strict=False):
                 batch[name if name not in batch else f"__{name}__"] = values
             yield batch
@@ -255,7 +255,7 @@ class Records:
 
     def _only(self, entries: Sequence[str]) -> Callable[..., tuple[Any, ...]]:
         """Returns what leaves the named entries of a batch's features."""
-        known = [name for name in self.manifest.features if name not in NOT_FEATURES]
+        known = [name for name in self.manifest.features if is_feature(name)]
         for name in entries:
             if name not in known:
                 hint = nearest(name, known) or f"; there are {', '.join(known)}"

@@ -147,14 +147,16 @@ class Run:
 
     def _repr_html_(self) -> str:
         """Returns the metrics as a table, and the report's charts, for notebooks."""
+        from skewless.model.metrics.names import flat_metrics
         from skewless.notebook import run_charts
 
         splits = [split for split in ("eval", "test") if self.metrics.get(split)]
-        names = list(dict.fromkeys(name for split in splits for name in self.metrics[split]))
+        found = {split: flat_metrics(self.metrics[split]) for split in splits}
+        names = list(dict.fromkeys(name for split in splits for name in found[split]))
         head = "".join(f"<th>{split}</th>" for split in splits)
         rows = "".join(
             f"<tr><td>{html.escape(name)}</td>"
-            + "".join(f"<td>{_figure(self.metrics[split].get(name))}</td>" for split in splits)
+            + "".join(f"<td>{_figure(found[split].get(name))}</td>" for split in splits)
             + "</tr>"
             for name in names
         )
@@ -164,7 +166,9 @@ class Run:
         )
 
     def _figures(self, split: str) -> str:
-        found = self.metrics.get(split) or {}
+        from skewless.model.metrics.names import flat_metrics
+
+        found = flat_metrics(self.metrics.get(split) or {})
         return ", ".join(f"{split} {name} {_figure(value)}" for name, value in found.items())
 
 

@@ -43,7 +43,8 @@ def export(
 
     Args:
       source: A run or its directory; or a Keras model of your own, whose inputs are a dict by
-        record entry (any of them) and whose output has the shape of the label's predictions.
+        record entry (any of them) and whose output has the shape of the label's predictions; of several
+        labels a dict of such by label.
       output: The SavedModel's directory, a path or a URI.
       records: The records that the proof is on: of a run by default those trained on; of your own
         model those that it was trained on, without default.
@@ -200,15 +201,19 @@ class Model:
                 )
             return open_index(output)
 
-    def explain(self, row: Mapping[str, Any]) -> Explanation:
+    def explain(self, row: Mapping[str, Any], *, label: str | None = None) -> Explanation:
         """Walks one raw row through the model: tokens, IDs, and the score without each feature.
+
+        Args:
+          row: Values by raw column.
+          label: Of several, the one whose score is told of; by default the first.
 
         Example:
           print(model.explain({"title": "Great thing", "price": 12.5}))
         """
         from skewless.model.explain import explain
 
-        return explain(self._served, dict(row))
+        return explain(self._served, dict(row), label=label)
 
     def _called(
         self, signature: str, data: TableLike, spec: Spec | None = None

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from skewless.beam_pipelines.rows.read_rows import rows_of
 from skewless.beam_pipelines.sources import plan
 from skewless.beam_pipelines.transform.constants import Constants
-from skewless.beam_pipelines.transform.labels import transform_label
+from skewless.beam_pipelines.transform.labels import LearnedLabels, transform_label
 from skewless.beam_pipelines.transform.vocabulary_files import VocabularyFiles
 from skewless.schemas import Spec, SpecError, load, parse
 from skewless.schemas.rows.label_values import label_text, label_texts
@@ -200,9 +200,8 @@ def test_what_a_spec_file_names_is_found_in_rows(
     assert load(again) == spec
     assert isinstance(spec.label, BinaryLabel)
     texts = _column(spec, _write(tmp_path / f"rows.{kind}", kind, values))
-    outputs = transform_label(
-        spec.label, tf.constant(texts), VocabularyFiles(spec, Constants()), constants=None
-    )
+    learned = LearnedLabels(VocabularyFiles(spec, Constants()), {})
+    outputs = transform_label("__label__", spec.label, tf.constant(texts), learned)
     assert outputs["__label__"].numpy().tolist() == expected
 
 

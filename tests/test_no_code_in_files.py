@@ -158,7 +158,7 @@ def test_what_was_cut_or_changed_is_refused(
 
 
 def test_an_outcome_is_read_as_it_was_written() -> None:
-    statistics = SplitStatistics(rows=3, label_counts=np.array([1, 2]))
+    statistics = SplitStatistics(rows=3, label_counts={"__label__": np.array([1, 2])})
     statistics.ids["text"] = IdStatistics()
     statistics.ids["text"].add(np.array([[2, 5, 0], [2, 0, 0]]), np.array([4, 1]))
     statistics._add_numbers("age", pa.array([1.5, None, -0.1, 2e-45], pa.float32()))

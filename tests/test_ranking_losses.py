@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import ndcg_score
 
-from skewless.model.evaluate import predict_split
 from skewless.model.metrics.grouped import group_metrics
+from skewless.model.metrics.predicted_split import predict_split
 from skewless.model.network.body.ranking_losses import ListwiseSoftmax, PairwiseRanking
 from skewless.model.retrieval.fed import fed
 from skewless.model.training.compiled import compiled_model

@@ -24,7 +24,6 @@ from skewless.beam_pipelines.analysis.spilled.runs import Run
 from skewless.beam_pipelines.analysis.spilled.values import merged_values
 from skewless.beam_pipelines.statistics.numeric_summary import NumericSummary
 from skewless.beam_pipelines.transform.constants import Constants
-from skewless.schemas.records.records import LABEL
 from skewless.schemas.records.vocabulary_file import write_vocabulary
 from skewless.schemas.records.vocabulary_names import vocabulary_asset
 from skewless.schemas.spec.spec import Spec
@@ -83,7 +82,7 @@ def chosen_constants(
         constants.vocabularies[name] = path
     for name, width in measured_numbers(spec).items():
         summaries = numbers.get(name) or [NumericSummary() for _ in range(width)]
-        feature = None if name == LABEL else spec.features[name]
+        feature = spec.features.get(name)
         constants.numbers[name] = numeric_constants(
             summaries,
             buckets=1 if feature is None else feature.quantile_buckets,

@@ -24,7 +24,6 @@ from skewless.beam_pipelines.analysis.token_counts import (
 )
 from skewless.beam_pipelines.statistics.numeric_summary import NumericSummary
 from skewless.beam_pipelines.statistics.pattern_counts import bins_allowed
-from skewless.schemas.records.records import LABEL
 from skewless.schemas.records.vocabulary_file import joint_keys, of_joint_key
 from skewless.schemas.rows.prepare import Together
 from skewless.schemas.rows.times.entries import measured_times
@@ -43,7 +42,7 @@ __all__ = [
     "merge_numbers",
 ]
 
-# [width] summaries, by feature; the label's under its own name.
+# [width] summaries, by feature; a label's under its record entry.
 Numbers = dict[str, list[NumericSummary]]
 _KNOWN, _PIECES, _COUNTS, _VALUES = "known", "pieces", "counts", "values"
 _NOT_COUNTED = -1
@@ -107,7 +106,7 @@ class AnalysisTotals:
         # In the order of the columns that `Reduction` gives under the first one's name.
         self._together = [
             (names[0], [summary for name in names for summary in self._numbers[name]])
-            for names in (*alike(spec.features), (LABEL,))
+            for names in (*alike(spec.features), *((entry,) for entry in spec.targets))
             if names[0] in self._numbers
         ]
 
@@ -220,13 +219,13 @@ def counted_vocabularies(spec: Spec) -> dict[str, CountedVocabulary]:
         found[owner] = CountedVocabulary(
             tuple(names), select(vocabulary.max_size, vocabulary.min_count)
         )
-    label = spec.label
-    targets = label and label.own_vocabulary
-    if label and label.names_classes and label.declared_classes is None:
-        found[LABEL] = CountedVocabulary((LABEL,), MostFrequent())
-    elif targets and targets.file is None:
-        select_targets = MostFrequent(targets.max_size, targets.min_count)
-        found[LABEL] = CountedVocabulary((LABEL,), select_targets)
+    for entry, label in spec.targets.items():
+        tokens = label.own_vocabulary
+        if label.names_classes and label.declared_classes is None:
+            found[entry] = CountedVocabulary((entry,), MostFrequent())
+        elif tokens is not None and tokens.file is None:
+            select_tokens = MostFrequent(tokens.max_size, tokens.min_count)
+            found[entry] = CountedVocabulary((entry,), select_tokens)
     return found
 
 
@@ -243,9 +242,7 @@ def measured_numbers(spec: Spec) -> dict[str, int]:
     widths = {
         name: feature.measured for name, feature in spec.features.items() if feature.needs_constants
     }
-    if spec.label is not None and spec.label.needs_constants:
-        widths[LABEL] = 1
-    return widths
+    return widths | {entry: 1 for entry, label in spec.targets.items() if label.needs_constants}
 
 
 def _tokens_of(spec: Spec, members: Sequence[str]) -> Callable[[tf.Tensor], tf.RaggedTensor] | None:

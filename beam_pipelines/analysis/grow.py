@@ -27,9 +27,10 @@ from skewless.schemas.errors import DataError, DatasetMismatchError, UsageError
 from skewless.schemas.records.constants import load_numbers
 from skewless.schemas.records.id_meaning import meaning_differences
 from skewless.schemas.records.layout import SPEC, TRANSFORM_FN
-from skewless.schemas.records.records import LABEL
+from skewless.schemas.records.records import is_label
 from skewless.schemas.records.vocabulary_file import read_vocabulary, write_vocabulary
 from skewless.schemas.records.vocabulary_names import vocabulary_asset
+from skewless.schemas.spec.models.labels import label_path
 from skewless.schemas.spec.spec import Spec, load
 
 __all__ = ["check_growable", "grown_constants", "tell_growth", "wanted_to_grow"]
@@ -76,14 +77,14 @@ def check_growable(spec: Spec, transform: str) -> None:
 
 def _longer_files(spec: Spec, transform: str) -> Iterator[str]:
     """Yields the owners whose vocabulary file has new lines at its end."""
-    for name, declared in (*spec.features.items(), (LABEL, spec.label)):
-        vocabulary = None if declared is None else declared.own_vocabulary
-        if declared is None or vocabulary is None or vocabulary.file is None:
+    for name, declared in (*spec.features.items(), *spec.targets.items()):
+        vocabulary = declared.own_vocabulary
+        if vocabulary is None or vocabulary.file is None:
             continue
         file = vocabulary.file
         earlier, now = vocabulary_of(spec, name, transform), read_vocabulary(file)
-        where = "label" if name == LABEL else f"features.{name}"
-        may_grow = name != LABEL and not declared.learns_pieces
+        where = label_path(name) if is_label(name) else f"features.{name}"
+        may_grow = not is_label(name) and not declared.learns_pieces
         if now[: len(earlier)] != earlier or (len(now) > len(earlier) and not may_grow):
             raise DatasetMismatchError(
                 f"{where}.vocabulary.file: {file} must {'begin with' if may_grow else 'keep'} the "
@@ -181,5 +182,5 @@ def _growing(spec: Spec) -> dict[str, MostFrequent]:
     return {
         owner: vocabulary.select
         for owner, vocabulary in counted_vocabularies(spec).items()
-        if owner != LABEL and isinstance(vocabulary.select, MostFrequent)
+        if not is_label(owner) and isinstance(vocabulary.select, MostFrequent)
     }

@@ -116,4 +116,4 @@ def _tell_labels(spec: Spec, outcome: Outcome) -> None:
     seen: Counter[str] = Counter()
     for entry in outcome.accounts:
         seen.update(entry.labels)
-    tell_labels(spec.label, outcome.statistics["train"].label_counts, seen, "the training split")
+    tell_labels(spec, outcome.statistics["train"].label_counts, seen, "the training split")

@@ -30,7 +30,7 @@ def tell_dry_run(spec: Spec, inputs: Sequence[str], *, as_json: bool = False) ->
     units, about = unit_count(opened), any(file.pieces for file in opened)
     said = one_unit_each(opened)
     columns = RowColumns(spec).wanted
-    read, labels = _first_labels(spec, opened[0].beginning) if spec.label else (0, Counter())
+    read, labels = _first_labels(spec, opened[0].beginning) if spec.targets else (0, Counter())
     if as_json:
         document = {
             "spec": spec.name,

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from skewless.beam_pipelines.sources import Rejected
+from skewless.schemas.records.records import label_name
 from skewless.schemas.rows.reasons import Reason, shown
 from skewless.schemas.spec.label import BinaryLabel, Label
+from skewless.schemas.spec.models.labels import label_path
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["count_labels", "label_problems", "most_seen", "tell_labels"]
@@ -27,12 +29,29 @@ def count_labels(
 ) -> None:
     """Counts the label values of [rows] canonical columns, and of rows rejected for theirs.
 
+    Those of several labels as `label=value`.
+
     After a thousand different values no new one is taken up: these are for a message.
     """
-    label = spec.label
-    if label is None or not label.has_classes:
-        return
-    values = columns.column(label.column)
+    for entry, label in spec.targets.items():
+        if label.has_classes:
+            _count(seen, _prefix(entry), label.column, columns, rejected)
+
+
+def _prefix(entry: str) -> str:
+    """Returns what stands before the values of one of several labels."""
+    name = label_name(entry)
+    return f"{name}=" if name else ""
+
+
+def _count(
+    seen: Counter[str],
+    prefix: str,
+    column: str,
+    columns: pa.RecordBatch,
+    rejected: Iterable[Rejected],
+) -> None:
+    values = columns.column(column)
     if pa.types.is_list(values.type):
         values = values.flatten()
     counted = pc.value_counts(values)
@@ -48,9 +67,10 @@ def count_labels(
     found.update(
         entry.reason.got
         for entry in rejected
-        if entry.column == label.column and isinstance(entry.reason, Reason)
+        if entry.column == column and isinstance(entry.reason, Reason)
     )
     for value, count in found.items():
+        value = f"{prefix}{value}"
         if value in seen or len(seen) < _MOST_DISTINCT:
             seen[value] += count
 
@@ -62,7 +82,7 @@ def most_seen(seen: Counter[str]) -> str:
     return ", ".join(f"{value} {count:,} times" for value, count in ranked[:_SHOWN]) + rest
 
 
-def label_problems(label: Label | None, counts: np.ndarray) -> Iterator[str]:
+def label_problems(label: Label, counts: np.ndarray) -> Iterator[str]:
     """Yields what a model cannot learn from the training rows.
 
     Args:
@@ -79,7 +99,7 @@ def label_problems(label: Label | None, counts: np.ndarray) -> Iterator[str]:
             if place >= len(counts) or not counts[place]:
                 named = ", ".join(map(repr, declared) if declared else texts or ["any other value"])
                 yield f"no row is {side} ({named})"
-    elif label is not None and label.names_classes:
+    elif label.names_classes:
         classes = label.declared_classes or ()
         padded = np.pad(counts, (0, max(0, len(classes) - len(counts))))
         absent = [name for name, rows in zip(classes, padded, strict=False) if not rows]
@@ -90,12 +110,24 @@ def label_problems(label: Label | None, counts: np.ndarray) -> Iterator[str]:
             yield "all rows have one class"
 
 
-def tell_labels(label: Label | None, counts: np.ndarray, seen: Counter[str], where: str) -> None:
+def tell_labels(
+    spec: Spec, counts: Mapping[str, np.ndarray], seen: Counter[str], where: str
+) -> None:
     """Warns of what a model cannot learn, with the values that were seen instead."""
-    for problem in label_problems(label, counts):
-        _LOGGER.warning(
-            "label: %s in %s; seen: %s; name values as rows hold them (docs/labels.md)",
-            problem,
-            where,
-            most_seen(seen) or "no value",
+    for entry, label in spec.targets.items():
+        prefix = _prefix(entry)
+        own = Counter(
+            {
+                value.removeprefix(prefix): count
+                for value, count in seen.items()
+                if value.startswith(prefix)
+            }
         )
+        for problem in label_problems(label, counts.get(entry, np.zeros(0, np.int64))):
+            _LOGGER.warning(
+                "%s: %s in %s; seen: %s; name values as rows hold them (docs/labels.md)",
+                label_path(entry),
+                problem,
+                where,
+                most_seen(own) or "no value",
+            )

@@ -6,7 +6,6 @@ import numpy as np
 
 from skewless.beam_pipelines.rows.read_rows import Rows
 from skewless.beam_pipelines.sources import Rejected
-from skewless.schemas.records.records import LABEL
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["reject_unknown_classes"]
@@ -16,23 +15,26 @@ def reject_unknown_classes(
     spec: Spec, rows: Rows, outputs: dict[str, np.ndarray]
 ) -> tuple[Rows, dict[str, np.ndarray], list[Rejected]]:
     """Turns away rows whose class the transform does not know; returns what is left, and those."""
-    label = outputs.get(LABEL)
-    declared = spec.label
-    if declared is None or declared.type != "multiclass" or label is None:
+    unknown_in: dict[int, str] = {}
+    for entry, declared in spec.targets.items():
+        if declared.one_of_classes and entry in outputs:
+            held = rows.columns.column(declared.column).is_valid()
+            unknown = (outputs[entry] < 0) & held.to_numpy(zero_copy_only=False)
+            for position in np.flatnonzero(unknown).tolist():
+                unknown_in.setdefault(position, declared.column)
+    if not unknown_in:
         return rows, outputs, []
-    unknown = label < 0
-    if not unknown.any():
-        return rows, outputs, []
-    values = rows.columns.column(declared.column)
     rejected = [
         Rejected(
             rows.unit.file,
             int(rows.numbers[position]),
             rows.keys[position].as_py(),
-            declared.column,
+            column,
             "the class does not occur in the training split",
-            str(values[position].as_py()),
+            str(rows.columns.column(column)[position].as_py()),
         )
-        for position in np.flatnonzero(unknown).tolist()
+        for position, column in sorted(unknown_in.items())
     ]
-    return rows.take(~unknown), {name: out[~unknown] for name, out in outputs.items()}, rejected
+    known = np.ones(len(rows.numbers), bool)
+    known[list(unknown_in)] = False
+    return rows.take(known), {name: out[known] for name, out in outputs.items()}, rejected

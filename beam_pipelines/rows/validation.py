@@ -8,7 +8,7 @@ column; only a column in which some value fails is looked at value by value.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,6 +65,7 @@ def validate(batch: RawBatch, rows: RowColumns) -> ValidBatch:
     spec = rows.spec
     count = len(batch.rows)
     names = set(batch.table.schema.names)
+    labels = {label.column: label for label in spec.targets.values()}
     arrays: list[pa.Array] = []
     faults: dict[int, tuple[str, str]] = {}
     written = written_as(batch.unit, spec)
@@ -72,11 +73,14 @@ def validate(batch: RawBatch, rows: RowColumns) -> ValidBatch:
         at_column(name)
         raw = batch.table.column(name) if name in names else pa.nulls(count)
         array, bad = canonical(raw, column, spec, written)
-        label = spec.label if column.role == "label" else None
+        label = labels.get(name) if column.role == "label" else None
         if label is not None and label.has_classes and not label.multivalued:
             if written is not None and not written.plain_numbers:
                 array = plain_where_number(array, written)
             array = label_texts(array)
+        if label is not None and not column.required and column.kind == "string":
+            missing = (*spec.missing_values, *map(label_text, spec.missing_values))
+            array = without_missing(array, missing)
         bad = {**_row_faults(array, name, column, rows, batch), **bad}
         if isinstance(label, BinaryLabel):
             bad = {**_binary_faults(array, label), **bad}
@@ -86,6 +90,9 @@ def validate(batch: RawBatch, rows: RowColumns) -> ValidBatch:
         for position, reason in bad.items():
             faults.setdefault(position, (name, reason))
     at_column(None)
+    if spec.labels is not None and not rows.serving:
+        for position in _without_label(arrays, rows):
+            faults.setdefault(position, (next(iter(labels)), "every label is missing"))
     table = pa.RecordBatch.from_arrays(arrays, schema=canonical_schema(rows))
     if not faults:
         return ValidBatch(table, batch.rows, list(batch.rejected))
@@ -107,6 +114,16 @@ def validate(batch: RawBatch, rows: RowColumns) -> ValidBatch:
     keep = np.ones(count, bool)
     keep[list(faults)] = False
     return ValidBatch(table.filter(pa.array(keep)), batch.rows[keep], rejected)
+
+
+def _without_label(arrays: Sequence[pa.Array], rows: RowColumns) -> list[int]:
+    """Returns the positions of rows that lack all of several labels."""
+    held = [
+        array.is_valid().to_numpy(zero_copy_only=False)
+        for array, column in zip(arrays, rows.wanted.values(), strict=True)
+        if column.role == "label"
+    ]
+    return np.flatnonzero(~np.any(held, axis=0)).tolist()
 
 
 def _row_faults(

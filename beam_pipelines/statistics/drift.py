@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 
 from skewless.beam_pipelines.statistics.distribution import id_cells, number_cells
-from skewless.beam_pipelines.statistics.split_statistics import SplitStatistics
+from skewless.beam_pipelines.statistics.split_statistics import SplitStatistics, label_summary
 from skewless.schemas.divergence import jensen_shannon_bits
 from skewless.schemas.errors import DatasetMismatchError
 from skewless.schemas.records.layout import STATISTICS
+from skewless.schemas.spec.models.labels import label_path
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["drift_of", "jensen_shannon", "load_reference", "worst"]
@@ -73,12 +74,14 @@ def drift_of(
             measures["oov_share"] = _pair(trained["oov_share"], here["oov_share"])
         measures["missing_share"] = _pair(_missing(trained), _missing(here))
         features[name] = measures
-    labels = reference.get("label_counts")
-    if labels and len(statistics.label_counts):
-        size = max(len(labels), len(statistics.label_counts))
-        before = np.pad(np.array(labels, np.float64), (0, size - len(labels)))
-        now = np.pad(statistics.label_counts, (0, size - len(statistics.label_counts)))
-        features["label"] = {"jensen_shannon": jensen_shannon(before / before.sum(), now)}
+    for entry, counts in statistics.label_counts.items():
+        labels = label_summary(dict(reference), entry).get("label_counts")
+        if labels and len(counts):
+            size = max(len(labels), len(counts))
+            before = np.pad(np.array(labels, np.float64), (0, size - len(labels)))
+            now = np.pad(counts, (0, size - len(counts)))
+            moved = jensen_shannon(before / before.sum(), now)
+            features[label_path(entry)] = {"jensen_shannon": moved}
     return {"worst": worst(features), "features": features}
 
 

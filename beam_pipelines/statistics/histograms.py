@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 
 from skewless.beam_pipelines.statistics.numeric_summary import NumericSummary
-from skewless.beam_pipelines.statistics.split_statistics import IdStatistics, SplitStatistics
+from skewless.beam_pipelines.statistics.split_statistics import (
+    IdStatistics,
+    SplitStatistics,
+    label_summary,
+)
 from skewless.beam_pipelines.transform.record_entries import vocabulary_of
 from skewless.schemas.records.id_contract import FIRST_ID
-from skewless.schemas.records.records import LABEL
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["add_histograms"]
@@ -36,7 +39,7 @@ def add_histograms(
     `histogram` {"edges", "counts"} of numbers, the outermost bins open; `frequent` [{"value",
     "count"}] of IDs, the training split's most frequent, the same in each split, with `others` and
     `out_of_vocabulary` beside; `lengths` {"edges", "counts"} of sequences, the last bin open; and
-    to the split `label_values`, the classes that `label_counts` counts.
+    to the split `label_values`, the classes that `label_counts` counts, of each label.
 
     Args:
       summaries: By split, what `SplitStatistics.summary` gives.
@@ -57,11 +60,13 @@ def add_histograms(
                 }
     for name, ids in first.ids.items():
         _add_ids(name, ids, summaries, statistics, spec, transform_directory)
-    if spec.label is not None and spec.label.names_classes:
-        classes = _words(vocabulary_of(spec, LABEL, transform_directory))
-        for summary in summaries.values():
-            if "label_counts" in summary:
-                summary["label_values"] = classes[: len(summary["label_counts"])]
+    for entry, label in spec.targets.items():
+        if label.names_classes:
+            classes = _words(vocabulary_of(spec, entry, transform_directory))
+            for whole in summaries.values():
+                summary = label_summary(whole, entry)
+                if "label_counts" in summary:
+                    summary["label_values"] = classes[: len(summary["label_counts"])]
 
 
 def _add_ids(
@@ -72,7 +77,7 @@ def _add_ids(
     spec: Spec,
     transform_directory: str,
 ) -> None:
-    declared: Any = spec.label if name == LABEL else spec.features[name]
+    declared = spec.declared(name)
     hashed = declared.fixed_ids is not None
     begin = FIRST_ID + declared.unknown_ids
     known = first.ids[begin:]

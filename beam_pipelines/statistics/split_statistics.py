@@ -13,12 +13,18 @@ from skewless.beam_pipelines.statistics.distribution import id_distribution, num
 from skewless.beam_pipelines.statistics.numeric_summary import NumericSummary, SummaryCoder
 from skewless.beam_pipelines.statistics.pattern_counts import MOST_BINS, bins_allowed
 from skewless.schemas.records.id_contract import FIRST_ID, MISSING_ID, PADDING_ID
-from skewless.schemas.records.records import LABEL, time_name, tokens_name
+from skewless.schemas.records.records import LABEL, label_name, time_name, tokens_name
 from skewless.schemas.rows.times.calendar import DAY
 from skewless.schemas.rows.times.parsing import NO_TIME
 from skewless.schemas.spec.spec import Spec
 
-__all__ = ["IdStatistics", "SplitStatistics", "merge_statistics", "number_columns"]
+__all__ = [
+    "IdStatistics",
+    "SplitStatistics",
+    "label_summary",
+    "merge_statistics",
+    "number_columns",
+]
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _LONGEST = 10_000
@@ -91,12 +97,12 @@ class IdStatistics:
 
 @dataclass
 class SplitStatistics:
-    """Everything counted of one split."""
+    """Everything counted of one split; `label_counts` are rows by class, by record entry."""
 
     rows: int = 0
     ids: dict[str, IdStatistics] = field(default_factory=dict)
     numbers: dict[str, NumericSummary] = field(default_factory=dict)
-    label_counts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    label_counts: dict[str, np.ndarray] = field(default_factory=dict)
 
     def add(self, spec: Spec, columns: pa.RecordBatch, outputs: Mapping[str, np.ndarray]) -> None:
         """Adds [rows] raw columns and the transform's outputs for them."""
@@ -112,8 +118,14 @@ class SplitStatistics:
             else:
                 tokens = outputs.get(tokens_name(name)) if feature.is_sequence else None
                 self.ids.setdefault(name, IdStatistics()).add(outputs[name], tokens)
-        if spec.label is not None:
-            self._add_label(spec, columns, outputs)
+        for entry, label in spec.targets.items():
+            if label.is_number:
+                self._add_numbers(entry, columns.column(label.column), most)
+            elif tokens_name(entry) in outputs:
+                lengths = outputs[tokens_name(entry)]
+                self.ids.setdefault(entry, IdStatistics()).add(outputs[entry], lengths)
+            else:
+                self._add_classes(entry, outputs[entry])
 
     def _add_numbers(self, name: str, column: pa.Array, most_bins: int = MOST_BINS) -> None:
         if pa.types.is_list(column.type):
@@ -127,19 +139,19 @@ class SplitStatistics:
         days = np.where(times == NO_TIME, np.nan, times / DAY).astype(np.float32)
         self.numbers.setdefault(name, NumericSummary.bounded(most_bins)).add(days)
 
-    def _add_label(
-        self, spec: Spec, columns: pa.RecordBatch, outputs: Mapping[str, np.ndarray]
-    ) -> None:
-        label = outputs[LABEL]
-        assert spec.label is not None
-        if spec.label.is_number:
-            self._add_numbers(LABEL, columns.column(spec.label.column), bins_allowed(spec))
-        elif tokens_name(LABEL) in outputs:
-            self.ids.setdefault(LABEL, IdStatistics()).add(label, outputs[tokens_name(LABEL)])
-        elif label.ndim == 1:
-            self.label_counts = _add(self.label_counts, np.bincount(label.astype(np.int64)))
+    def _add_classes(self, entry: str, label: np.ndarray) -> None:
+        """Adds [rows] classes, those that are missing left out, or [rows, classes] of 0 and 1."""
+        if label.ndim == 1:
+            counts = np.bincount(label[label >= 0].astype(np.int64))
         else:
-            self.label_counts = _add(self.label_counts, label.sum(axis=0).astype(np.int64))
+            counts = label.sum(axis=0).astype(np.int64)
+        self._add_counts({entry: counts})
+
+    def _add_counts(self, counts: Mapping[str, np.ndarray]) -> None:
+        for entry, more in counts.items():
+            self.label_counts[entry] = _add(
+                self.label_counts.get(entry, np.zeros(0, np.int64)), more
+            )
 
     def merge(self, other: SplitStatistics) -> None:
         """Adds what another worker has counted."""
@@ -148,7 +160,7 @@ class SplitStatistics:
             self.ids.setdefault(name, IdStatistics()).merge(ids)
         for name, numbers in other.numbers.items():
             self.numbers.setdefault(name, NumericSummary()).merge(numbers)
-        self.label_counts = _add(self.label_counts, other.label_counts)
+        self._add_counts(other.label_counts)
 
     def encoded(self) -> dict[str, Any]:
         """Returns everything counted as JSON has it."""
@@ -161,7 +173,7 @@ class SplitStatistics:
                 for name, ids in self.ids.items()
             },
             "numbers": {"names": names, "summaries": numbers.decode()},
-            "label_counts": self.label_counts.tolist(),
+            "label_counts": {name: counts.tolist() for name, counts in self.label_counts.items()},
         }
 
     @classmethod
@@ -182,16 +194,17 @@ class SplitStatistics:
                 for name, ids in encoded["ids"].items()
             },
             numbers=dict(zip(numbers["names"], summaries, strict=True)),
-            label_counts=np.array(encoded["label_counts"], np.int64),
+            label_counts={
+                name: np.array(counts, np.int64)
+                for name, counts in _by_entry(encoded["label_counts"]).items()
+            },
         )
 
     def summary(self, spec: Spec) -> dict[str, Any]:
         """Returns the split's entry of `statistics.json`."""
         features: dict[str, Any] = {}
         for name, ids in self.ids.items():
-            declared = spec.label if name == LABEL else spec.features[name]
-            assert declared is not None
-            features[name] = ids.summary(declared.unknown_ids)
+            features[name] = ids.summary(spec.declared(name).unknown_ids)
         for name, numbers in self.numbers.items():
             features[name] = {
                 "rows": numbers.rows,
@@ -212,9 +225,25 @@ class SplitStatistics:
                 del features[name]["distribution"]
                 features[name] |= {"unit": DAYS, **_first_and_last(numbers)}
         entry: dict[str, Any] = {"rows": self.rows, "features": features}
-        if len(self.label_counts):
-            entry["label_counts"] = self.label_counts.tolist()
+        for name, counts in self.label_counts.items():
+            if len(counts):
+                label_summary(entry, name)["label_counts"] = counts.tolist()
         return entry
+
+
+def label_summary(split: dict[str, Any], entry: str) -> dict[str, Any]:
+    """Returns where a split's summary tells of a label: in itself, of several under `labels`."""
+    if entry == LABEL:
+        return split
+    of_label: dict[str, Any] = split.setdefault("labels", {}).setdefault(label_name(entry), {})
+    return of_label
+
+
+def _by_entry(counts: Mapping[str, Any] | list[int]) -> Mapping[str, Any]:
+    """Returns label counts as now, of ones that were left when there could be one label only."""
+    if isinstance(counts, Mapping):
+        return counts
+    return {LABEL: counts} if counts else {}
 
 
 def _first_and_last(days: NumericSummary) -> dict[str, Any]:
@@ -233,8 +262,7 @@ def number_columns(spec: Spec) -> list[str]:
         if feature.is_number
         for column in feature.columns_read(name)
     ]
-    if spec.label is not None and spec.label.is_number:
-        columns.append(spec.label.column)
+    columns += [label.column for label in spec.targets.values() if label.is_number]
     return list(dict.fromkeys(columns))
 
 

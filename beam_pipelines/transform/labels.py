@@ -1,8 +1,13 @@
-"""Labels in the transform graph; shapes and dtypes as in schemas/spec/label.py."""
+"""Labels in the transform graph; shapes and dtypes as in schemas/spec/label.py.
+
+One of several labels may be missing from a row: its number, or its binary label, is NaN then, its
+class `NO_CLASS`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
@@ -11,7 +16,7 @@ from skewless.beam_pipelines.transform.lookup import padded, places, vocabulary_
 from skewless.beam_pipelines.transform.numeric import NumericConstants, standardized
 from skewless.beam_pipelines.transform.vocabulary_files import VocabularyFiles
 from skewless.schemas.records.id_contract import first_vocabulary_id
-from skewless.schemas.records.records import LABEL, LABEL_MEAN, LABEL_SCALE, tokens_name
+from skewless.schemas.records.records import label_mean_name, label_scale_name, tokens_name
 from skewless.schemas.spec.label import (
     BinaryLabel,
     Label,
@@ -21,77 +26,92 @@ from skewless.schemas.spec.label import (
     SequenceLabel,
 )
 
-__all__ = ["transform_label"]
+__all__ = ["LearnedLabels", "transform_label"]
 
 Outputs = dict[str, tf.Tensor]
 
 
+@dataclass(frozen=True)
+class LearnedLabels:
+    """What labels are looked up in and scaled by.
+
+    Attributes:
+      files: Where classes and tokens are looked up.
+      constants: By record entry, of regression labels that are scaled by them.
+      may_lack: Whether rows may lack labels, as those of several may.
+    """
+
+    files: VocabularyFiles
+    constants: Mapping[str, NumericConstants]
+    may_lack: bool = False
+
+
 def transform_label(
-    label: Label,
-    prepared: tf.RaggedTensor | tf.Tensor,
-    files: VocabularyFiles,
-    constants: NumericConstants | None,
+    entry: str, label: Label, prepared: tf.RaggedTensor | tf.Tensor, learned: LearnedLabels
 ) -> Outputs:
     """Returns the label's record entry, and for a scaled regression what undoes the scale.
 
     Args:
+      entry: Its name.
       label: The declaration.
       prepared: The label as `prepare` gives it.
-      files: Where classes and tokens are looked up.
-      constants: Of a regression label that is scaled by them.
+      learned: Of all labels.
     """
-    return _TRANSFORMS[type(label)](label, prepared, files, constants)
+    return _TRANSFORMS[type(label)](entry, label, prepared, learned)
 
 
-def _binary(label: BinaryLabel, values: tf.Tensor, *_: object) -> Outputs:
-    if label.any_case:
-        values = tf.strings.lower(values)
+def _binary(entry: str, label: BinaryLabel, values: tf.Tensor, learned: LearnedLabels) -> Outputs:
+    texts = tf.strings.lower(values) if label.any_case else values
     positive = tf.constant(label.positive_texts)
-    matches = tf.reduce_any(tf.equal(values[:, None], positive[None, :]), axis=1)
-    return {LABEL: tf.cast(matches, tf.float32)}
+    matches = tf.reduce_any(tf.equal(texts[:, None], positive[None, :]), axis=1)
+    sides = tf.cast(matches, tf.float32)
+    if learned.may_lack:
+        sides = tf.where(tf.equal(values, ""), float("nan"), sides)
+    return {entry: sides}
 
 
 def _multiclass(
-    _: MulticlassLabel, values: tf.Tensor, files: VocabularyFiles, *__: object
+    entry: str, _: MulticlassLabel, values: tf.Tensor, learned: LearnedLabels
 ) -> Outputs:
-    return {LABEL: places(values, files.path(LABEL))[0]}
+    return {entry: places(values, learned.files.path(entry))[0]}
 
 
 def _multilabel(
-    _: MultilabelLabel, values: tf.RaggedTensor, files: VocabularyFiles, *__: object
+    entry: str, _: MultilabelLabel, values: tf.RaggedTensor, learned: LearnedLabels
 ) -> Outputs:
-    found, size = places(values.flat_values, files.path(LABEL))
+    found, size = places(values.flat_values, learned.files.path(entry))
     # One more place takes what no class stands for, and is cut off again.
     ids = values.with_flat_values(tf.where(found < 0, tf.constant(size, tf.int64), found))
     hot = tf.reduce_max(tf.one_hot(ids.to_tensor(size), size + 1), axis=1)
-    return {LABEL: tf.ensure_shape(tf.maximum(hot, 0.0)[:, :-1], [None, size])}
+    return {entry: tf.ensure_shape(tf.maximum(hot, 0.0)[:, :-1], [None, size])}
 
 
 def _regression(
-    label: RegressionLabel,
-    prepared: tf.Tensor,
-    _: VocabularyFiles,
-    constants: NumericConstants | None,
+    entry: str, label: RegressionLabel, prepared: tf.Tensor, learned: LearnedLabels
 ) -> Outputs:
     values = prepared[:, 0]
     if label.scale == "none":
-        return {LABEL: values}
+        return {entry: values}
     if label.scale == "log1p":
-        return {LABEL: tf.sign(values) * tf.math.log1p(tf.abs(values))}
-    assert constants is not None
+        return {entry: tf.sign(values) * tf.math.log1p(tf.abs(values))}
+    constants = learned.constants[entry]
     mean, scale = constants.mean[0], constants.standard_deviation[0]
     every_row = tf.zeros_like(values)
+    scaled = standardized(values, mean, scale)
+    if learned.may_lack:
+        # Where all values are one, the scale is 0 and would make a 0 of what is missing, too.
+        scaled = tf.where(tf.math.is_nan(values), values, scaled)
     return {
-        LABEL: standardized(values, mean, scale),
-        LABEL_MEAN: every_row + mean,
-        LABEL_SCALE: every_row + scale,
+        entry: scaled,
+        label_mean_name(entry): every_row + mean,
+        label_scale_name(entry): every_row + scale,
     }
 
 
 def _sequence(
-    label: SequenceLabel, tokens: tf.RaggedTensor, files: VocabularyFiles, *_: object
+    entry: str, label: SequenceLabel, tokens: tf.RaggedTensor, learned: LearnedLabels
 ) -> Outputs:
-    path = files.path(LABEL)
+    path = learned.files.path(entry)
     flat = vocabulary_ids(tokens.flat_values, [path], label.oov_buckets, may_be_missing=False)
     ids = tokens.with_flat_values(flat)[:, : label.length]
     _, size = places(tokens.flat_values[:0], path)
@@ -100,12 +120,12 @@ def _sequence(
     closing = tf.fill([ids.nrows(), 1], tf.constant(end, tf.int64))
     closed = tf.concat([ids, tf.RaggedTensor.from_tensor(closing)], axis=1)
     return {
-        LABEL: padded(closed, label.length + 1),
-        tokens_name(LABEL): tokens.row_lengths(),
+        entry: padded(closed, label.length + 1),
+        tokens_name(entry): tokens.row_lengths(),
     }
 
 
-_TRANSFORMS: dict[type, Callable[[Any, Any, VocabularyFiles, NumericConstants | None], Outputs]] = {
+_TRANSFORMS: dict[type, Callable[[str, Any, Any, LearnedLabels], Outputs]] = {
     BinaryLabel: _binary,
     MulticlassLabel: _multiclass,
     MultilabelLabel: _multilabel,

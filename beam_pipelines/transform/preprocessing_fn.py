@@ -14,7 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from skewless.beam_pipelines.transform.constants import Constants
-from skewless.beam_pipelines.transform.labels import transform_label
+from skewless.beam_pipelines.transform.labels import LearnedLabels, transform_label
 from skewless.beam_pipelines.transform.lookup import (
     combination_ids,
     hash_ids,
@@ -27,7 +27,6 @@ from skewless.beam_pipelines.transform.own_function import check_own_function, o
 from skewless.beam_pipelines.transform.vocabulary_files import VocabularyFiles
 from skewless.schemas.records.id_contract import FIRST_ID, MISSING_ID
 from skewless.schemas.records.records import (
-    LABEL,
     WEIGHT,
     missing_name,
     numbers_name,
@@ -47,6 +46,7 @@ from skewless.schemas.spec.features import (
     of_kind,
 )
 from skewless.schemas.spec.kinds.alike import alike
+from skewless.schemas.spec.models.labels import label_path
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["check_declared", "make_preprocessing_fn"]
@@ -65,7 +65,8 @@ def check_declared(spec: Spec) -> None:
     check_own_function(spec)
     for name, feature in spec.features.items():
         check_regex(f"features.{name}.tokenizer.regex", getattr(feature, "tokenizer", None))
-    check_regex("label.tokenizer.regex", getattr(spec.label, "tokenizer", None))
+    for entry, label in spec.targets.items():
+        check_regex(f"{label_path(entry)}.tokenizer.regex", getattr(label, "tokenizer", None))
     VocabularyFiles(spec, Constants()).check()
 
 
@@ -82,6 +83,7 @@ def make_preprocessing_fn(spec: Spec, constants: Constants) -> PreprocessingFn:
     custom = own_function(spec)
     files = VocabularyFiles(spec, constants)
     learned = _Learned(files, constants.numbers)
+    learned_labels = LearnedLabels(files, constants.numbers, may_lack=spec.labels is not None)
 
     def preprocessing_fn(inputs: RawTensors) -> Outputs:
         prepared = prepare_together(spec, inputs)
@@ -97,9 +99,8 @@ def make_preprocessing_fn(spec: Spec, constants: Constants) -> PreprocessingFn:
         outputs |= combination_ids(spec.features, prepared, outputs)
         if custom is not None:
             outputs |= custom(inputs)
-        if spec.label is not None:
-            numbers = constants.numbers.get(LABEL)
-            outputs |= transform_label(spec.label, prepared[LABEL,], files, numbers)
+        for entry, label in spec.targets.items():
+            outputs |= transform_label(entry, label, prepared[entry,], learned_labels)
         if spec.weight is not None:
             outputs[WEIGHT] = dense_numbers(inputs[spec.weight], 1)[:, 0]
         return outputs

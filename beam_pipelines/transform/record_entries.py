@@ -17,7 +17,7 @@ from skewless.schemas.records.constants import load_numbers
 from skewless.schemas.records.id_contract import FIRST_ID, first_vocabulary_id
 from skewless.schemas.records.layout import ASSETS, TRANSFORM_FN
 from skewless.schemas.records.manifest import FeatureEntry
-from skewless.schemas.records.records import KEY, LABEL, is_diagnostic
+from skewless.schemas.records.records import KEY, is_diagnostic
 from skewless.schemas.records.vocabulary_file import read_vocabulary
 from skewless.schemas.records.vocabulary_names import vocabulary_file
 from skewless.schemas.rows.raw_columns import raw_columns
@@ -55,9 +55,7 @@ def record_entries(spec: Spec, transform_directory: str) -> dict[str, FeatureEnt
             f"{transform_directory}: does not take this spec's columns ({error}); "
             "use the transform of the same spec, or leave --transform out"
         ) from error
-    absent = [
-        name for name in (*spec.features, *([LABEL] if spec.label else ())) if name not in outputs
-    ]
+    absent = [name for name in (*spec.features, *spec.targets) if name not in outputs]
     if absent:
         raise DatasetMismatchError(
             f"{transform_directory}: gives no {', '.join(absent)}; it was fitted to another spec; "
@@ -69,7 +67,7 @@ def record_entries(spec: Spec, transform_directory: str) -> dict[str, FeatureEnt
             continue
         integer = value.dtype.kind == "i"
         size, cardinality = None, None
-        if integer or (name == LABEL and spec.label and spec.label.names_classes):
+        if integer or (name in spec.targets and spec.targets[name].names_classes):
             size, cardinality = _sizes(spec, name, transform_directory)
         entries[name] = FeatureEntry(
             dtype="int64" if integer else "float32",
@@ -95,13 +93,12 @@ def _edges(spec: Spec, name: str, directory: str) -> tuple[tuple[float, ...], ..
 
 def _sizes(spec: Spec, name: str, directory: str) -> tuple[int | None, int | None]:
     """Returns the vocabulary size and the cardinality of an integer entry."""
-    feature = spec.features.get(name)
-    if name == LABEL:
+    feature, label = spec.features.get(name), spec.targets.get(name)
+    if label is not None:
         size = len(vocabulary_of(spec, name, directory))
-        assert spec.label is not None
-        if spec.label.names_classes:
+        if label.names_classes:
             return size, size
-        return size, first_vocabulary_id(spec.label.unknown_ids) + size + 2
+        return size, first_vocabulary_id(label.unknown_ids) + size + 2
     if feature is None:  # An output of the escape hatch: as far as tf.Transform knows it.
         import tensorflow_transform as tft
 

@@ -10,11 +10,12 @@ import tensorflow as tf
 
 from skewless.beam_pipelines.transform.constants import Constants
 from skewless.schemas.errors import SpecError
-from skewless.schemas.records.records import LABEL
+from skewless.schemas.records.records import is_label
 from skewless.schemas.records.vocabulary_file import read_vocabulary, write_vocabulary
 from skewless.schemas.records.vocabulary_names import vocabulary_asset, vocabulary_owner
 from skewless.schemas.rows.label_values import label_text
 from skewless.schemas.spec.features import Vocabulary
+from skewless.schemas.spec.models.labels import label_path
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["VocabularyFiles"]
@@ -33,7 +34,7 @@ class VocabularyFiles:
         Raises:
           SpecError: If one cannot be read, or holds an empty or repeated entry.
         """
-        for name in (*self._spec.features, LABEL):
+        for name in (*self._spec.features, *self._spec.targets):
             vocabulary = self._vocabulary(name)
             if vocabulary is not None and vocabulary.file is not None:
                 self.path(name)
@@ -50,16 +51,16 @@ class VocabularyFiles:
         return self._paths[owner]
 
     def _vocabulary(self, name: str) -> Vocabulary | None:
-        declared = self._spec.label if name == LABEL else self._spec.features[name]
-        return None if declared is None else declared.own_vocabulary
+        vocabulary: Vocabulary | None = self._spec.declared(name).own_vocabulary
+        return vocabulary
 
     def _declared(self, owner: str) -> list[bytes]:
-        label = self._spec.label
-        if owner == LABEL and label is not None and label.names_classes:
+        label = self._spec.targets.get(owner)
+        if label is not None and label.names_classes:
             return [label_text(entry).encode() for entry in label.declared_classes or ()]
         vocabulary = self._vocabulary(owner)
         assert vocabulary is not None and vocabulary.file is not None
-        where = "label" if owner == LABEL else f"features.{owner}"
+        where = label_path(owner) if is_label(owner) else f"features.{owner}"
         return _entries(f"{where}.vocabulary.file", vocabulary.file)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from skewless.model.comparison.arms import Arm
 from skewless.model.comparison.result import ArmResult
+from skewless.model.metrics.names import flat_metrics
 from skewless.model.training.epoch.kept import kept_epoch
 from skewless.schemas.errors import UsageError, nearest
 
@@ -38,7 +39,7 @@ class ArmRuns:
             self.scores.append(None)
             self.failures.append(f"{path.name}: {metrics}")
             return
-        values = metrics[split]
+        values = flat_metrics(metrics[split])
         score = values.get(metric)
         if metric not in values or not isinstance(score, int | float | None):
             numbers = sorted(name for name, value in values.items() if isinstance(value, float))
@@ -52,7 +53,7 @@ class ArmRuns:
         self.scores.append(score)
         self.seconds.append(metrics["seconds"])
         self.best_epochs.append(1 + kept_epoch(metrics["history"], self.best_by))
-        interval = metrics["confidence"].get(split, {}).get(metric)
+        interval = flat_metrics(metrics["confidence"].get(split, {})).get(metric)
         if interval is not None:
             self.half_intervals.append((interval[1] - interval[0]) / 2)
 

@@ -32,6 +32,8 @@ def usual_metric(spec: Spec) -> str:
     """
     if isinstance(spec.model, TwoTowerSpec):
         return f"ndcg@{spec.model.cutoffs[0]}"
+    if spec.labels is not None:
+        return "loss"
     if spec.label is None:
         raise SpecError("label: a model needs one; add label: {column: …, type: …}")
     return _METRICS[type(spec.label)]

@@ -11,7 +11,7 @@ from skewless.model.comparison.built import built
 from skewless.model.comparison.metric import usual_metric
 from skewless.model.comparison.one_run import Pace, run_of
 from skewless.model.comparison.result import Comparison
-from skewless.model.metrics.names import LOWER_IS_BETTER
+from skewless.model.metrics.names import lower_is_better
 from skewless.model.training.records import Records
 from skewless.model.training.run_directory import write_json
 from skewless.schemas.errors import DatasetMismatchError
@@ -70,7 +70,7 @@ def compared(
         records=str(records.directory),
         split=split,
         metric=wanted,
-        higher_is_better=wanted not in LOWER_IS_BETTER,
+        higher_is_better=not lower_is_better(wanted),
         epochs=base.training.epochs,
         seeds=chosen,
         arms=tuple(runs.result(arm) for arm, runs in zip(ready, gathered, strict=True)),

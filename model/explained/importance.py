@@ -17,7 +17,7 @@ from skewless.model.metrics.names import main_metric
 from skewless.model.training.records import Records
 from skewless.schemas.errors import UsageError
 from skewless.schemas.records.layout import TRANSFORM
-from skewless.schemas.records.records import NOT_FEATURES, missing_name
+from skewless.schemas.records.records import is_feature, missing_name
 from skewless.schemas.spec.network import TowersSpec
 from skewless.schemas.spec.spec import Spec
 
@@ -56,7 +56,7 @@ def importance_of_run(
             call({name: tf.constant(values[at : at + _BATCH]) for name, values in shuffled.items()})
             for at in range(0, len(truth), _BATCH)
         ]
-        labels, outputs = in_own_unit(spec, transform, truth, np.concatenate(predicted))
+        labels, outputs = in_own_unit(spec.label, transform, truth, np.concatenate(predicted))
         assert spec.label is not None
         return compute_metrics(spec.label, labels, outputs, weights)
 
@@ -76,14 +76,14 @@ def _rows(
     records: Records, split: str
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
     """Returns features, labels and weights of the first rows, in memory."""
-    entries = sum(name not in NOT_FEATURES for name in records.manifest.features)
+    entries = sum(is_feature(name) for name in records.manifest.features)
     most = min(_MOST_ROWS, _MOST_VALUES // max(1, entries))
     batches = records.in_order(split, batch_size=_BATCH).take(max(1, most // _BATCH))
     parts = list(batches.as_numpy_iterator())
     features = {
         name: np.concatenate([part[0][name] for part in parts])
         for name in parts[0][0]
-        if name not in NOT_FEATURES
+        if is_feature(name)
     }
     truth, *weights = (
         np.concatenate(list(values)) for values in list(zip(*parts, strict=True))[1:]

@@ -5,6 +5,7 @@ predict_columns     one named tensor a raw column, JSON-friendly     -> predicti
                     (TF Serving may leave columns out; elsewhere an empty tensor means absent)
 transform_features  examples                                         -> transformed features
 classify, regress   inputs: [batch] serialized tf.Example            -> TF Serving's shapes
+                    (of several labels `classify_LABEL` and `regress_LABEL`, one for each that fits)
 generate            examples -> greedy and beam-searched sequences   (sequence labels)
 query, candidate    examples                                         -> vectors (two towers)
 recommend           columns of the query, and names to exclude       -> candidates (two towers)
@@ -21,8 +22,9 @@ import keras
 import tensorflow as tf
 
 from skewless.model.exported.recommender import EXCLUDE, Recommender
+from skewless.model.exported.served_label import served_labels
 from skewless.model.exported.traced import traced_once
-from skewless.model.exported.transform import Transform, empty_column, to_own_unit
+from skewless.model.exported.transform import Transform, empty_column
 from skewless.model.network.seq2seq import DECODER_INPUT, Generator
 from skewless.schemas.records.id_contract import PADDING_ID, end_id, first_vocabulary_id
 from skewless.schemas.records.manifest import Manifest
@@ -48,7 +50,7 @@ class ServingFunctions(tf.Module):
         manifest: Manifest,
         transform: Transform,
         model: keras.Model,
-        classes: list[bytes],
+        classes: Mapping[str, list[bytes]],
         recommender: Recommender | None = None,
     ) -> None:
         """Takes all parts.
@@ -58,7 +60,7 @@ class ServingFunctions(tf.Module):
           manifest: Of the records that the model was trained on.
           transform: Their transform graph.
           model: The trained model.
-          classes: Label classes, or a target's vocabulary, in ID order.
+          classes: By record entry, label classes, or a target's vocabulary, in ID order.
           recommender: Of two towers.
         """
         super().__init__(name="serving")
@@ -67,12 +69,9 @@ class ServingFunctions(tf.Module):
         self._model = model
         self._outputs = _model_of(model)
         self._recommender = recommender
-        self._own_unit = to_own_unit(spec, transform)
+        self._labels = served_labels(spec, transform, classes)
         self._columns = served_columns(spec)
         self.arguments = _argument_names(self._columns, () if recommender is None else (EXCLUDE,))
-        if spec.label is not None and spec.label.is_binary:
-            classes = [b"0", b"1"]
-        self._classes = tf.constant(classes, tf.string)
         self._generator: Generator | None = None
         if isinstance(spec.model, Seq2SeqSpec):
             entry = manifest.features[LABEL]
@@ -85,7 +84,7 @@ class ServingFunctions(tf.Module):
                 spec.label.unknown_ids,
                 spec.model.beam_width,
             )
-            self._texts = _target_texts(spec, classes, entry.cardinality)
+            self._texts = _target_texts(spec, classes[LABEL], entry.cardinality)
 
     def endpoints(self) -> dict[str, tf.types.experimental.GenericFunction]:
         """Returns each signature that fits the label, by name."""
@@ -100,13 +99,14 @@ class ServingFunctions(tf.Module):
                 [examples],
             ),
         }
-        label = self._spec.label
         if self._recommender is not None:
             return _functions({**found, **self._found_by_towers(self._recommender, examples)})
-        if label is not None and label.has_classes:
-            found["classify"] = (lambda inputs: self._classify(inputs), [inputs])
-        if label is not None and label.one_output:
-            found["regress"] = (lambda inputs: self._regress(inputs), [inputs])
+        for served in self._labels:
+            of_label = f"_{served.name}" if served.name else ""
+            if served.label.has_classes:
+                found[f"classify{of_label}"] = (self._of_inputs(served.classify), [inputs])
+            if served.label.one_output:
+                found[f"regress{of_label}"] = (self._of_inputs(served.regress), [inputs])
         if self._generator is not None:
             found["generate"] = (lambda examples: self._generate(examples), [examples])
         return _functions(found)
@@ -163,11 +163,12 @@ class ServingFunctions(tf.Module):
         if self._recommender is not None:
             return self._recommender.pair(features)
         predictions = self._outputs([features[name] for name in self._model.input])
-        if self._own_unit is not None:
-            predictions = self._own_unit(predictions)
-        outputs = {"predictions": predictions}
-        if self._spec.label is not None and self._spec.label.one_of_classes:
-            outputs["class"] = tf.gather(self._classes, tf.argmax(predictions, axis=1))
+        if not self._labels:
+            return {"predictions": predictions}
+        outputs: Outputs = {}
+        for served in self._labels:
+            own = predictions[served.name] if served.name else predictions
+            outputs |= served.outputs(own)
         return outputs
 
     def _predict_examples(self, examples: tf.Tensor) -> Outputs:
@@ -198,15 +199,9 @@ class ServingFunctions(tf.Module):
         }
         return self._transform.of_sparse(raw, batch), batch
 
-    def _classify(self, inputs: tf.Tensor) -> Outputs:
-        scores = self._predict_examples(inputs)["predictions"]
-        if self._spec.label is not None and self._spec.label.is_binary:
-            scores = tf.concat([1.0 - scores, scores], axis=1)
-        classes = tf.tile(self._classes[None, :], [tf.shape(scores)[0], 1])
-        return {"classes": classes, "scores": scores}
-
-    def _regress(self, inputs: tf.Tensor) -> Outputs:
-        return {"outputs": self._predict_examples(inputs)["predictions"][:, 0]}
+    def _of_inputs(self, shaped: Callable[[Outputs], Outputs]) -> Callable[[tf.Tensor], Outputs]:
+        """Returns a function of examples, called `inputs`, to predictions shaped otherwise."""
+        return lambda inputs: shaped(self._predict_examples(inputs))
 
     def _generate(self, examples: tf.Tensor) -> Outputs:
         assert self._generator is not None
@@ -244,12 +239,17 @@ def _functions(
     }
 
 
-def _model_of(model: keras.Model) -> Callable[[list[tf.Tensor]], tf.Tensor]:
-    """Returns a model as a function of its inputs, in their order, to float32 predictions."""
+def _model_of(model: keras.Model) -> Callable[[list[tf.Tensor]], Any]:
+    """Returns a model as a function of its inputs, in their order, to float32 predictions.
 
-    def outputs(inputs: list[tf.Tensor]) -> tf.Tensor:
+    Those of several labels by name.
+    """
+
+    def outputs(inputs: list[tf.Tensor]) -> Any:
         named = dict(zip(model.input, inputs, strict=True))
-        return tf.cast(model(named, training=False), tf.float32)
+        return tf.nest.map_structure(
+            lambda predictions: tf.cast(predictions, tf.float32), model(named, training=False)
+        )
 
     # Names of features need not be ones that TensorFlow gives to operations.
     specs = [

@@ -10,10 +10,16 @@ import tensorflow as tf
 
 from skewless.model.exported.traced import traced_once
 from skewless.schemas.records.layout import TRANSFORM_FN
-from skewless.schemas.records.records import LABEL, LABEL_MEAN, LABEL_SCALE, WEIGHT, is_diagnostic
+from skewless.schemas.records.records import (
+    LABEL,
+    is_diagnostic,
+    is_feature,
+    label_mean_name,
+    label_scale_name,
+)
 from skewless.schemas.rows.raw_columns import raw_columns, raw_feature_spec, served_columns
 from skewless.schemas.rows.saved_graph import load_graph
-from skewless.schemas.spec.label import RegressionLabel
+from skewless.schemas.spec.label import Label, RegressionLabel
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["Transform", "empty_column", "in_own_unit", "to_own_unit"]
@@ -49,21 +55,21 @@ class Transform(tf.Module):
         return {
             name: value
             for name, value in outputs.items()
-            if name not in (LABEL, WEIGHT) and not is_diagnostic(name)
+            if is_feature(name) and not is_diagnostic(name)
         }
 
     def _parsed(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         raw = tf.io.parse_example(serialized, self._parsing)
         return self.of_sparse(raw, tf.size(serialized, tf.int64))
 
-    def label_constants(self) -> tuple[float, float]:
-        """Returns the mean and scale of a z-scored label."""
+    def label_constants(self, entry: str = LABEL) -> tuple[float, float]:
+        """Returns the mean and scale of a z-scored label, by its record entry."""
         empty = {
             name: empty_column(feature.dtype, tf.constant(1, tf.int64))
             for name, feature in self._parsing.items()
         }
         outputs = self._apply(empty, tf.constant(1, tf.int64))
-        return float(outputs[LABEL_MEAN][0]), float(outputs[LABEL_SCALE][0])
+        return float(outputs[label_mean_name(entry)][0]), float(outputs[label_scale_name(entry)][0])
 
     def _apply(self, raw: Mapping[str, tf.SparseTensor], batch: tf.Tensor) -> dict[str, tf.Tensor]:
         unasked = {name: empty_column(dtype, batch) for name, dtype in self._unasked.items()}
@@ -71,22 +77,26 @@ class Transform(tf.Module):
         return outputs
 
 
-def to_own_unit(spec: Spec, transform: Transform) -> Callable[[tf.Tensor], tf.Tensor] | None:
+def to_own_unit(
+    label: Label | None, transform: Transform, entry: str = LABEL
+) -> Callable[[tf.Tensor], tf.Tensor] | None:
     """Returns what undoes a regression label's scale, or None where there is nothing to undo."""
-    if not isinstance(spec.label, RegressionLabel) or spec.label.scale == "none":
+    if not isinstance(label, RegressionLabel) or label.scale == "none":
         return None
-    if spec.label.scale == "log1p":
+    if label.scale == "log1p":
         return lambda values: tf.sign(values) * tf.math.expm1(tf.abs(values))
-    mean, scale = transform.label_constants()
+    mean, scale = transform.label_constants(entry)
     return lambda values: values * scale + mean
 
 
-def in_own_unit(spec: Spec, transform: Transform, *values: np.ndarray) -> list[np.ndarray]:
+def in_own_unit(
+    label: Label | None, transform: Transform, *values: np.ndarray, entry: str = LABEL
+) -> list[np.ndarray]:
     """Returns [rows, ...] labels or predictions with a regression label's scale undone.
 
     In float64 then: expm1 of a wild prediction overflows float32 at 89.
     """
-    own_unit = to_own_unit(spec, transform)
+    own_unit = to_own_unit(label, transform, entry)
     if own_unit is None:
         return list(values)
     return [np.asarray(own_unit(array.astype(np.float64))) for array in values]

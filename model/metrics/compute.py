@@ -49,7 +49,7 @@ def compute_metrics(
             f"{bad} of {len(predicted)} predictions are not finite; look for extreme numbers, "
             "set `clip` on numeric features or lower training.learning_rate"
         )
-    if weights is not None and not weights.sum() > 0:
+    if not len(truth) or (weights is not None and not weights.sum() > 0):
         return {"rows": len(truth)}
     return {"rows": len(truth), **_METRICS[type(label)](truth, predicted, weights)}
 

@@ -5,9 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["LOWER_IS_BETTER", "main_metric"]
+__all__ = ["LOWER_IS_BETTER", "flat_metrics", "lower_is_better", "main_metric"]
 
 LOWER_IS_BETTER = frozenset({"loss", "log_loss", "rmse", "mae", "ece"})
+
+
+def lower_is_better(name: str) -> bool:
+    """Whether less of a metric, or of one of several labels' (`LABEL_rmse`), is better."""
+    return name in LOWER_IS_BETTER or name.endswith(tuple(f"_{one}" for one in LOWER_IS_BETTER))
+
+
+def flat_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns metrics, or their intervals, with those of several labels as `LABEL_NAME`."""
+    found = {name: value for name, value in metrics.items() if name != "labels"}
+    for label, own in metrics.get("labels", {}).items():
+        found |= {f"{label}_{name}": value for name, value in own.items()}
+    return found
 
 
 def main_metric(metrics: Mapping[str, Any]) -> str:

@@ -50,13 +50,14 @@ def build(spec: Spec, entries: Entries) -> keras.Model:
 
     Returns:
       A model from a dict of record entries to predictions, shaped as `skewless.model.network.heads`
-      says; of two towers, to vectors as `skewless.model.network.two_tower` says.
+      says, of several labels to such by name; of two towers, to vectors as `skewless.model.network.two_tower` says.
 
     Raises:
       SpecError: If towers cannot be merged as declared.
       DatasetMismatchError: If the data set lacks a declared feature, or a label that is needed.
     """
-    if spec.model.needs_label and LABEL not in entries:
+    absent = [entry for entry in spec.targets or (LABEL,) if entry not in entries]
+    if spec.model.needs_label and absent:
         raise DatasetMismatchError(
             "the data set has no label; preprocess it with a spec that has one"
         )

@@ -94,31 +94,62 @@ _FOCAL: dict[type, Callable[[float], keras.losses.Loss]] = {
 }
 
 
-def head_of(spec: Spec) -> Head:
-    """Returns the head of the spec's label.
+# The same of several labels, of whose rows some lack a label and have weight 0: the mean of the others.
+_OF_SEVERAL: dict[type, type[keras.losses.Loss]] = {
+    BinaryLabel: keras.losses.BinaryCrossentropy,
+    MulticlassLabel: keras.losses.SparseCategoricalCrossentropy,
+    RegressionLabel: keras.losses.MeanSquaredError,
+}
+
+
+def head_of(label: Label | None) -> Head:
+    """Returns the head of a label.
 
     Raises:
-      SpecError: If the spec has no label.
+      SpecError: If there is no label.
     """
-    label: Label | None = spec.label
     if label is None:
         raise SpecError("label: a model needs one; add label: {column: …, type: …}")
     return _HEADS[type(label)]
 
 
-def output_layer(spec: Spec, entry: FeatureEntry) -> keras.layers.Layer:
-    """Returns the output layer; float32 whatever the mixed-precision policy is."""
+def output_layer(label: Label | None, entry: FeatureEntry, *name: str) -> keras.layers.Layer:
+    """Returns the output layer; float32 whatever the mixed-precision policy is.
+
+    Args:
+      label: The declaration.
+      entry: What the manifest says of it.
+      name: Of one of several labels.
+
+    Raises:
+      SpecError: If there is no label.
+    """
     return keras.layers.Dense(
         entry.cardinality or 1,
-        activation=head_of(spec).activation,
+        activation=head_of(label).activation,
         dtype="float32",
-        name=layer_name("predictions"),
+        name=layer_name("predictions", *name),
     )
 
 
 def compile_arguments(spec: Spec) -> dict[str, Any]:
-    """Returns `loss` and `weighted_metrics` for `keras.Model.compile`."""
-    head = head_of(spec)
+    """Returns what `keras.Model.compile` is to be told of losses and metrics.
+
+    The loss of several labels is the sum of each one's `weight` times its mean over a batch's rows
+    that have it, 0 where none has.
+    """
+    if spec.labels is not None:
+        return {
+            "loss": {
+                name: _OF_SEVERAL[type(label)](reduction="mean_with_sample_weight")
+                for name, label in spec.labels.items()
+            },
+            "loss_weights": {name: label.weight or 1.0 for name, label in spec.labels.items()},
+            "weighted_metrics": {
+                name: head_of(label).metrics() for name, label in spec.labels.items()
+            },
+        }
+    head = head_of(spec.label)
     if spec.training.loss is not None:
         return {"loss": RANKING_LOSSES[spec.training.loss](), "weighted_metrics": []}
     smoothing, gamma = spec.training.label_smoothing, spec.training.focal

@@ -18,7 +18,7 @@ from skewless.model.network.merges import merge_members, merge_steps
 from skewless.model.network.number_embeddings import embed_numbers
 from skewless.schemas.errors import DatasetMismatchError
 from skewless.schemas.records.manifest import FeatureEntry
-from skewless.schemas.records.records import NOT_FEATURES, missing_name, numbers_name
+from skewless.schemas.records.records import is_feature, missing_name, numbers_name
 from skewless.schemas.spec.encoders import Pooling
 from skewless.schemas.spec.features import (
     CategoricalFeature,
@@ -43,7 +43,7 @@ def inputs_of(entries: Entries) -> dict[str, Tensor]:
     return {
         name: keras.Input(shape=entry.shape, dtype=entry.dtype, name=name)
         for name, entry in entries.items()
-        if name not in NOT_FEATURES
+        if is_feature(name)
     }
 
 

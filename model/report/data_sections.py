@@ -17,7 +17,7 @@ from skewless.model.report.findings import of_records
 from skewless.model.report.sections import Section, Table
 from skewless.model.report.sources import Records, classes_of
 
-__all__ = ["records_section"]
+__all__ = ["label_charts", "records_section"]
 
 
 def records_section(records: Records, place: int, of: int) -> Section:
@@ -54,8 +54,7 @@ def records_section(records: Records, place: int, of: int) -> Section:
     if splits:
         tables.append(_shares(splits))
         first = next(iter(splits.values()))
-        if first.get("label_counts"):
-            charts.append(label_chart(compared, classes_of(records), records.label))
+        charts += label_charts(records)
         pairs = [(left, right) for left in ("train",) for right in ("eval", "test")]
         for left, right in pairs:
             if left in splits and right in splits:
@@ -77,6 +76,16 @@ def records_section(records: Records, place: int, of: int) -> Section:
         charts,
         [part for part in parts if part.charts],
     )
+
+
+def label_charts(records: Records) -> list[Chart]:
+    """Draws the rows of each class, in the first two splits, of each label that has classes."""
+    charts = []
+    for own in records.by_label:
+        compared = dict(list(own.splits.items())[:2])
+        if compared and next(iter(compared.values())).get("label_counts"):
+            charts.append(label_chart(compared, classes_of(own), own.label))
+    return charts
 
 
 def _feature_charts(splits: dict[str, Any], name: str, records: Records) -> list[Chart]:

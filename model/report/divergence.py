@@ -41,7 +41,7 @@ class Divergence:
 def divergences(
     left: Mapping[str, Any], right: Mapping[str, Any], label: str = "label"
 ) -> list[Divergence]:
-    """Returns the distance of each feature, and of the label, the largest first.
+    """Returns the distance of each feature and label, the largest first.
 
     Args:
       left: The statistics of a split, as `statistics.json` has them.
@@ -55,6 +55,11 @@ def divergences(
             found.append(_divergence(name, one, two))
     if "label_counts" in left and "label_counts" in right:
         found.append(_divergence(label, left["label_counts"], right["label_counts"]))
+    for name, own in left.get("labels", {}).items():
+        other = right.get("labels", {}).get(name, {})
+        if "label_counts" in own and "label_counts" in other:
+            called = f"{name} (label)"
+            found.append(_divergence(called, own["label_counts"], other["label_counts"]))
     return sorted(found, key=lambda entry: -entry.distance)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from skewless.model.metrics.names import LOWER_IS_BETTER, main_metric
@@ -36,7 +36,9 @@ def of_records(records: Records) -> list[Finding]:
     if train is not None:
         for name, entry in train["features"].items():
             found += _feature(name, entry, records.spec)
-        found += _label(train, records.spec)
+        for own in records.by_label:
+            about = _label(next(iter(own.splits.values())), own)
+            found += about if own is records else (replace(f, subject=own.label) for f in about)
     if "train" in splits:
         for split in ("eval", "test"):
             if split in splits:
@@ -46,7 +48,11 @@ def of_records(records: Records) -> list[Finding]:
 
 def of_run(run: Run) -> list[Finding]:
     """Returns findings about what came out, those to act on first."""
-    found = [*_history(run), *_held_out(run), *_slices(run)]
+    found = [
+        replace(finding, subject=f"{own.label}: {finding.subject}") if own.label else finding
+        for own in run.by_label
+        for finding in (*_history(own), *_held_out(own), *_slices(own))
+    ]
     return sorted(found, key=lambda finding: finding.level != "act")
 
 
@@ -153,12 +159,12 @@ def _tail(name: str, entry: Mapping[str, Any], declared: NumericFeature) -> Iter
         )
 
 
-def _label(train: Mapping[str, Any], spec: Spec) -> Iterator[Finding]:
-    counts = train.get("label_counts")
-    if not counts or sum(counts) == 0 or spec.label is None:
+def _label(train: Mapping[str, Any], records: Records) -> Iterator[Finding]:
+    counts, label = train.get("label_counts"), records.spec.label
+    if not counts or sum(counts) == 0 or label is None:
         return
     total = sum(counts)
-    if spec.label.is_binary:
+    if label.is_binary:
         share = (counts[1] if len(counts) > 1 else 0) / total
         if share in (0.0, 1.0):
             yield Finding("act", "label", "every row has the same label; there is nothing to learn")
@@ -168,7 +174,7 @@ def _label(train: Mapping[str, Any], spec: Spec) -> Iterator[Finding]:
                 "label",
                 f"{share:.1%} are positive: accuracy says little, judge by PR-AUC",
             )
-    elif spec.label.one_of_classes:
+    elif label.one_of_classes:
         rare = sum(1 for count in counts if count < _FEW_ROWS_OF_A_CLASS)
         if rare:
             yield Finding(

@@ -29,9 +29,10 @@ def render(records: Sequence[Records], runs: Sequence[Run]) -> str:
         raise UsageError(
             "report needs jinja2; install it with: pip install 'skewless[report]'"
         ) from error
+    whole, runs = runs, [own for run in runs for own in run.by_label]
     sections = [records_section(entry, place, len(records)) for place, entry in enumerate(records)]
     sections += [run_section(run, place) for place, run in enumerate(runs)]
-    sections += [_card(run, place) for place, run in enumerate(runs)]
+    sections += [_card(run, place) for place, run in enumerate(whole)]
     if len(runs) > 1:
         sections.append(comparison_section(runs))
     todo = [(section, finding) for section in sections for finding in section.findings]
@@ -42,7 +43,7 @@ def render(records: Sequence[Records], runs: Sequence[Run]) -> str:
     )
     page = environment.from_string((folder / "page.html").read_text(encoding="utf-8"))
     names = dict.fromkeys(
-        [f"{run.spec.name}: {run.name}" for run in runs] or [entry.spec.name for entry in records]
+        [f"{run.spec.name}: {run.name}" for run in whole] or [entry.spec.name for entry in records]
     )
     return page.render(
         title=", ".join(names),

@@ -6,14 +6,14 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from skewless.schemas.errors import DatasetMismatchError, UsageError
 from skewless.schemas.records.layout import MANIFEST, METRICS, REJECTED, SOURCE, SPEC, STATISTICS
 from skewless.schemas.records.manifest import Manifest, load_manifest
-from skewless.schemas.records.records import LABEL
+from skewless.schemas.records.records import LABEL, label_entry
 from skewless.schemas.rows.reasons import kind_as_written
 from skewless.schemas.spec.spec import Spec, load
 
@@ -54,12 +54,32 @@ class Records:
         """What to call the label: by its column."""
         return "label" if self.spec.label is None else f"{self.spec.label.column} (label)"
 
+    @property
+    def by_label(self) -> list[Records]:
+        """These as if each of several labels were the only one; these alone where there are not several."""
+        return [self.of_label(name) for name in self.spec.labels] if self.spec.labels else [self]
+
+    def of_label(self, name: str) -> Records:
+        """Returns these as if one of several labels were the only one."""
+        others = self.spec.targets.keys() - {label_entry(name)}
+        splits = {}
+        for split, found in self.statistics.get("splits", {}).items():
+            features = {
+                LABEL if feature == label_entry(name) else feature: entry
+                for feature, entry in found["features"].items()
+                if feature not in others
+            }
+            own = found.get("labels", {}).get(name, {})
+            splits[split] = {**found, **own, "features": features}
+        return replace(self, spec=self.spec.alone(name), statistics={"splits": splits})
+
     def _named(self, split: dict[str, Any]) -> dict[str, Any]:
-        """Returns a split's statistics with the label's entry, if there is one, by its name."""
-        features = {
-            self.label if name == LABEL else name: entry
-            for name, entry in split["features"].items()
+        """Returns a split's statistics with labels' entries, if there are any, by their names."""
+        names = {
+            entry: f"{label.column} (label)" if entry != LABEL else self.label
+            for entry, label in self.spec.targets.items()
         }
+        features = {names.get(name, name): entry for name, entry in split["features"].items()}
         return {**split, "features": features}
 
 
@@ -72,11 +92,50 @@ class Run:
     metrics: dict[str, Any]
     records: Records
     evaluations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    label: str = ""
 
     @property
     def name(self) -> str:
         """What to call it."""
-        return self.path.resolve().name
+        return self.path.resolve().name + (f", {self.label}" if self.label else "")
+
+    @property
+    def by_label(self) -> list[Run]:
+        """This as if each of several labels were the only one; this alone where there are not several."""
+        return [self._of_label(name) for name in self.spec.labels] if self.spec.labels else [self]
+
+    def _of_label(self, name: str) -> Run:
+        def of_splits(document: dict[str, Any]) -> dict[str, Any]:
+            return {split: found["labels"][name] for split, found in document.items()}
+
+        metrics = self.metrics
+        figures = of_splits(
+            {split: metrics[split] for split in ("eval", "test") if split in metrics}
+        )
+        own = {
+            **metrics,
+            **figures,
+            "confidence": of_splits(metrics.get("confidence", {})),
+            "curves": of_splits(metrics.get("curves", {})),
+            "history": [_of_label(entry, name) for entry in metrics.get("history", [])],
+        }
+        evaluations = of_splits(self.evaluations)
+        return Run(
+            self.path, self.spec.alone(name), own, self.records.of_label(name), evaluations, name
+        )
+
+
+def _of_label(entry: dict[str, float], name: str) -> dict[str, float]:
+    """Returns an epoch's figures of one of several labels, called as a single one's are."""
+    found: dict[str, float] = {key: entry[key] for key in ("epoch", "pane", "rows") if key in entry}
+    for held in ("", "val_"):
+        before = f"{held}{name}_"
+        found |= {
+            f"{held}{figure.removeprefix(before)}": value
+            for figure, value in entry.items()
+            if figure.startswith(before)
+        }
+    return found
 
 
 def classes_of(records: Records) -> list[str]:

@@ -109,7 +109,7 @@ form.addEventListener("submit", async event => {
   button.setAttribute("aria-disabled", "true");
   try {
     const response = await fetch(`explain${location.search}`, {
-      method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify({row: row()}),
+      method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify({row: row(), label: document.getElementById("label")?.value}),
     });
     const answer = await response.json();
     if (turn !== latest) return;

@@ -70,6 +70,7 @@ def page(models: Models) -> Endpoint:
                 version=servable.version,
                 signatures=sorted(servable.model.graph.signatures),
                 fields=list(fields_of(servable)),
+                labels=list(servable.model.spec.labels or ()),
                 style=style,
                 script=script,
             )
@@ -81,20 +82,26 @@ def page(models: Models) -> Endpoint:
 def explanations(models: Models, bodies: Bodies) -> Endpoint:
     """Returns what answers POST /explain: `{"row": {column: value}}` to what became of it.
 
+    Of several labels it is told of the first, or of that of `"label": NAME` beside the row.
+
     The model is the only one, or that of `?model=`.
     """
     turns = asyncio.Semaphore(_AT_A_TIME)
 
     async def endpoint(request: Request) -> Response:
         request.state.method = "explain"
-        row = loads(await bodies.of(request)).get("row")
-        if not isinstance(row, dict):
-            raise ServingError("INVALID_ARGUMENT", 'expected {"row": {column: value, …}}')
+        body = loads(await bodies.of(request))
+        row, label = body.get("row"), body.get("label")
+        if not isinstance(row, dict) or not isinstance(label, str | None):
+            raise ServingError(
+                "INVALID_ARGUMENT",
+                'expected {"row": {column: value, …}}, with "label": NAME for one of several',
+            )
         servable = models.get(_asked(models, request).name)
         request.state.version, request.state.rows = servable.version, 1
         try:
             async with turns:
-                found = await asyncio.to_thread(explain, servable.model, row)
+                found = await asyncio.to_thread(explain, servable.model, row, label=label)
         except (DataError, UsageError) as error:
             raise ServingError("INVALID_ARGUMENT", str(error)) from error
         document = {"version": servable.version, **found.as_json()}

@@ -14,6 +14,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from skewless.model.metrics.names import flat_metrics
 from skewless.model.report.card.markdown import card_of
 from skewless.model.training.run_directory import RunDirectory, write_json
 from skewless.schemas.errors import UsageError
@@ -79,7 +80,7 @@ class Tracking:
         def tell() -> None:
             tracked.log_final(
                 {f"{split}/{name}": value for split in ("eval", "test")
-                 for name, value in metrics.get(split, {}).items()}
+                 for name, value in flat_metrics(metrics.get(split, {})).items()}
             )  # fmt: skip
             files = (run.path / name for name in (METRICS, SPEC, MANIFEST, STATISTICS, MODEL))
             tracked.log_files([path for path in files if path.is_file()])

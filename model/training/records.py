@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,15 @@ from skewless.schemas.errors import DatasetMismatchError
 from skewless.schemas.records.id_contract import PADDING_ID
 from skewless.schemas.records.layout import MANIFEST, TRANSFORM
 from skewless.schemas.records.manifest import Manifest, file_sha256, load_manifest
-from skewless.schemas.records.records import KEY, LABEL, WEIGHT, parse_rows
+from skewless.schemas.records.records import (
+    KEY,
+    LABEL,
+    NO_CLASS,
+    WEIGHT,
+    is_label,
+    label_name,
+    parse_rows,
+)
 from skewless.schemas.records.transform_digest import is_of_transform
 from skewless.schemas.records.windows import load_pane, windows_directory
 
@@ -221,16 +229,20 @@ class Records:
     def _parse(self, serialized: tf.Tensor, *, with_key: bool = False) -> tuple[Any, ...]:
         """Returns (features, label, weight), or as many of them as there are.
 
-        A weight without a label stays among the features.
+        A weight without a label stays among the features. Of several labels both are by name: a row
+        that lacks one has some value of it, with weight 0.
         """
         entries = self.manifest.features
         features = parse_rows(
             serialized, self.manifest, [name for name in entries if with_key or name != KEY]
         )
-        values = features.pop(LABEL, None)
-        if values is None:
+        labels = {name: features.pop(name) for name in entries if is_label(name)}
+        if not labels:
             return (features,)
         weight = features.pop(WEIGHT, None)
+        if LABEL not in labels:
+            return (features, *_of_several(labels, weight))
+        values = labels[LABEL]
         label = entries[LABEL]
         if _is_target(label.shape, label.dtype):
             assert label.cardinality is not None
@@ -240,6 +252,20 @@ class Records:
         elif len(values.shape) == 1 and values.dtype == tf.float32:
             values = values[:, None]
         return (features, values) if weight is None else (features, values, weight)
+
+
+def _of_several(
+    labels: Mapping[str, tf.Tensor], weight: tf.Tensor | None
+) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+    """Returns each label by name, and what rows weigh for it: nothing where they lack it."""
+    truth, weights = {}, {}
+    for entry, values in labels.items():
+        present = tf.equal(values, values) if values.dtype.is_floating else values > NO_CLASS
+        held = tf.cast(present, tf.float32)
+        weights[label_name(entry)] = held if weight is None else held * weight
+        values = tf.where(present, values, tf.zeros_like(values))
+        truth[label_name(entry)] = values[:, None] if values.dtype.is_floating else values
+    return truth, weights
 
 
 def _permuted(

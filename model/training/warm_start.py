@@ -38,7 +38,6 @@ from skewless.schemas.errors import DatasetMismatchError, UsageError
 from skewless.schemas.records.constants import load_numbers
 from skewless.schemas.records.id_meaning import meaning_differences
 from skewless.schemas.records.layout import ASSETS, MODEL, TRANSFORM, TRANSFORM_FN
-from skewless.schemas.records.records import LABEL
 from skewless.schemas.records.transform_digest import same_transform
 from skewless.schemas.records.vocabulary_file import NO_ENTRIES
 from skewless.schemas.records.vocabulary_names import vocabulary_file
@@ -115,7 +114,7 @@ def check_warm_start(spec: Spec, records: Records, run_directory: str | Path) ->
     old, new = (directory / TRANSFORM_FN / ASSETS for directory in (earlier, now))
     declared = {
         vocabulary_file(run.spec, name, old): vocabulary_file(spec, name, new)
-        for name in (*spec.features, LABEL)
+        for name in (*spec.features, *spec.targets)
     }
     for path in sorted(old.iterdir()):
         grown = declared.get(path, new / path.name)

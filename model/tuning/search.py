@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from skewless.model.comparison.arms import with_values
-from skewless.model.metrics.names import LOWER_IS_BETTER
+from skewless.model.metrics.names import lower_is_better
 from skewless.model.training.records import Records
 from skewless.model.tuning.knobs import Knob
 from skewless.model.tuning.result import TrialResult, shown
@@ -88,7 +88,7 @@ def searched(search: Search, trials: int, minutes: float | None) -> list[TrialRe
         search.output,
         search.knobs,
         search.subject,
-        maximize=search.metric not in LOWER_IS_BETTER,
+        maximize=not lower_is_better(search.metric),
         epochs=search.spec.training.epochs,
         seed=search.spec.training.seed,
     )
@@ -157,7 +157,7 @@ def _tell(search: Search, study: Study, trials: int, seconds: float) -> None:
 
 def best_of(trials: list[TrialResult], metric: str) -> TrialResult:
     """Returns the best of the trials that ran to their end, the earliest of equals."""
-    sign = 1 if metric in LOWER_IS_BETTER else -1
+    sign = 1 if lower_is_better(metric) else -1
     return min(
         (trial for trial in trials if trial.score is not None),
         key=lambda trial: (sign * (trial.score or 0.0), trial.number),

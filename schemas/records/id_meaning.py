@@ -10,7 +10,7 @@ from skewless.schemas.spec.spec import Spec
 __all__ = ["meaning_differences", "record_differences"]
 
 # What the model makes of IDs, and which rows are turned away: neither changes what an ID means.
-_READ_BY_THE_MODEL = ("embedding", "encoder", "vectors")
+_READ_BY_THE_MODEL = ("embedding", "encoder", "vectors", "weight")
 _BESIDE_MEANING = (*_READ_BY_THE_MODEL, "required")
 # How many tokens get an ID of their own, which only grows; a file is compared by its lines.
 _GROWING = ("max_size", "min_count", "file")
@@ -36,7 +36,7 @@ def _shaping(spec: Spec) -> dict[str, Any]:
     # Where shares of time came to lie follows from the rows.
     declared_split = spec.model_copy(update={"split": spec.split.as_declared})
     document = declared_split.model_dump(mode="json", exclude={"model", "training"})
-    for declared in (*document["features"].values(), document["label"] or {}):
+    for declared in _declared(document):
         for key in _READ_BY_THE_MODEL:
             declared.pop(key, None)
     return document
@@ -44,9 +44,9 @@ def _shaping(spec: Spec) -> dict[str, Any]:
 
 def _meaning(spec: Spec) -> dict[str, Any]:
     document = spec.model_dump(
-        mode="json", include={"features", "label", "missing_values", "preprocessing"}
+        mode="json", include={"features", "label", "labels", "missing_values", "preprocessing"}
     )
-    for declared in (*document["features"].values(), document["label"] or {}):
+    for declared in _declared(document):
         for key in _BESIDE_MEANING:
             declared.pop(key, None)
         vocabulary = declared.get("vocabulary") or {}
@@ -54,6 +54,12 @@ def _meaning(spec: Spec) -> dict[str, Any]:
         for key in _GROWING:
             vocabulary.pop(key, None)
     return document
+
+
+def _declared(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Returns features and labels."""
+    label = [document["label"]] if document["label"] else []
+    return [*document["features"].values(), *label, *(document["labels"] or {}).values()]
 
 
 def _differences(path: str, earlier: Any, later: Any) -> Iterator[str]:

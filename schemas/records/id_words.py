@@ -17,7 +17,7 @@ from skewless.schemas.records.id_contract import (
     start_id,
 )
 from skewless.schemas.records.manifest import FeatureEntry
-from skewless.schemas.records.records import LABEL
+from skewless.schemas.records.records import LABEL, NO_CLASS, is_label
 from skewless.schemas.records.vocabulary_file import read_vocabulary
 from skewless.schemas.records.vocabulary_names import vocabulary_file
 from skewless.schemas.rows.times.words import id_word
@@ -85,11 +85,13 @@ class IdWords:
         Raises:
           UsageError: If the ID is beyond the feature's range.
         """
-        declared: Any = self._spec.label if name == LABEL else self._spec.features.get(name)
+        declared: Any = self._spec.declared(name)
+        if is_label(name) and self._spec.labels is not None and value == NO_CLASS:
+            return Meaning("missing", "(missing)")
         cardinality = self._entries[name].cardinality
         if cardinality is not None and not 0 <= value < cardinality:
             raise UsageError(f"--id {value}: expected an ID of {name} in [0, {cardinality})")
-        if name == LABEL and declared.names_classes:
+        if is_label(name) and declared.names_classes:
             return Meaning("class", self._entry(name, value))
         if value == PADDING_ID:
             return Meaning("padding", "(padding)")

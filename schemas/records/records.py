@@ -25,10 +25,16 @@ __all__ = [
     "LABEL",
     "LABEL_MEAN",
     "LABEL_SCALE",
-    "NOT_FEATURES",
+    "NO_CLASS",
     "ROW",
     "WEIGHT",
     "is_diagnostic",
+    "is_feature",
+    "is_label",
+    "label_entry",
+    "label_mean_name",
+    "label_name",
+    "label_scale_name",
     "missing_name",
     "numbers_name",
     "parse_rows",
@@ -40,8 +46,6 @@ __all__ = [
 KEY = "__key__"
 LABEL = "__label__"
 WEIGHT = "__weight__"
-# Record entries that are not put into a model.
-NOT_FEATURES = frozenset({KEY, LABEL, WEIGHT})
 # Where a row in `raw/` came from; beside KEY.
 FILE = "__file__"
 ROW = "__row__"
@@ -49,8 +53,40 @@ ROW = "__row__"
 # same in every row; outputs of the transform graph that are not written to records.
 LABEL_MEAN = "__label_mean__"
 LABEL_SCALE = "__label_scale__"
+# Of several labels, in a row that lacks it: a class's ID; a number is NaN, a binary label too.
+NO_CLASS = -1
 _TOKENS = "__tokens__"
 _TIME = "__time__"
+
+
+def label_entry(label: str) -> str:
+    """Returns the record name of one of several labels; a single one's is `LABEL`."""
+    return f"{LABEL}{label}"
+
+
+def label_name(entry: str) -> str:
+    """Returns which of several labels an entry holds; "" of the single one."""
+    return entry.removeprefix(LABEL)
+
+
+def is_label(name: str) -> bool:
+    """Whether an entry holds a label."""
+    return name.startswith(LABEL)
+
+
+def is_feature(name: str) -> bool:
+    """Whether an entry is put into a model."""
+    return name not in (KEY, WEIGHT) and not is_label(name)
+
+
+def label_mean_name(entry: str) -> str:
+    """Returns the transform's output with the mean of the scaled label that `entry` holds."""
+    return f"{LABEL_MEAN}{label_name(entry)}"
+
+
+def label_scale_name(entry: str) -> str:
+    """Returns the transform's output with the scale of the scaled label that `entry` holds."""
+    return f"{LABEL_SCALE}{label_name(entry)}"
 
 
 def missing_name(feature: str) -> str:
@@ -78,7 +114,7 @@ def time_name(feature: str) -> str:
 
 def is_diagnostic(name: str) -> bool:
     """Whether a transform output is not written to records."""
-    return name.startswith((_TOKENS, _TIME)) or name in (LABEL_MEAN, LABEL_SCALE)
+    return name.startswith((_TOKENS, _TIME, LABEL_MEAN, LABEL_SCALE))
 
 
 def record_feature_spec(manifest: Manifest) -> dict[str, tf.io.FixedLenFeature]:

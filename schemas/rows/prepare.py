@@ -11,7 +11,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from skewless.schemas.records.records import LABEL
 from skewless.schemas.rows.raw_tensors import (
     dense_numbers,
     dense_strings,
@@ -42,7 +41,7 @@ Together = dict[tuple[str, ...], tf.RaggedTensor | tf.Tensor]
 
 
 def prepare(spec: Spec, inputs: RawTensors) -> Prepared:
-    """Returns each feature's, and the label's, tokens or values; none of what combines others'.
+    """Returns each feature's, and each label's, tokens or values; none of what combines others'.
 
     Args:
       spec: The declaration.
@@ -78,7 +77,7 @@ def prepare_together(spec: Spec, inputs: RawTensors, uncut: Collection[str] = ()
       uncut: Texts of which not the tokens are wanted but what stands between spaces.
 
     Returns:
-      By one name, the label's too, what `prepare` returns. By several [features, batch] string
+      By one name, a label's too, what `prepare` returns. By several [features, batch] string
       for single categories, [batch, features] float32 for numbers.
     """
     prepared: Together = {}
@@ -95,8 +94,8 @@ def prepare_together(spec: Spec, inputs: RawTensors, uncut: Collection[str] = ()
             prepared[names] = between_spaces(_text(name, feature, spec, inputs))
         else:
             prepared[names] = of_kind(_PREPARED, feature)(name, feature, spec, inputs)
-    if spec.label is not None:
-        prepared[LABEL,] = _label(spec.label, inputs[spec.label.column])
+    for entry, label in spec.targets.items():
+        prepared[entry,] = _label(label, inputs[label.column])
     return prepared
 
 

@@ -39,7 +39,7 @@ class RawColumn:
       kind: Its dtype in the graph; `string` columns are UTF-8.
       multivalued: Whether a row may hold several values (a list, or text to split).
       width: Numbers a row must hold if it holds any; 1 unless a numeric list.
-      required: Whether a row without a value is rejected.
+      required: Whether a row without a value is rejected; of several labels a row needs one.
       role: `feature`, `label` or `weight`; only features are asked for when serving.
       time_unit: What numbers count, where it holds times as text or numbers; else None.
     """
@@ -79,7 +79,7 @@ class RowColumns:
         """
         spec, split = self.spec, self.spec.split
         columns = dict(self.of_graph)
-        label = {spec.label.column} if self.serving and spec.label is not None else set()
+        label = {label.column for label in spec.targets.values()} if self.serving else set()
         for name in (spec.key, split.by, split.column, split.time, *spec.keep):
             if name is not None and name not in label - set(spec.keep):
                 columns.setdefault(name, RawColumn(name, "string"))
@@ -99,14 +99,14 @@ class RowColumns:
 
 
 def raw_columns(spec: Spec) -> dict[str, RawColumn]:
-    """Returns the columns that the transform graph takes, by name, label and weight last."""
+    """Returns the columns that the transform graph takes, by name, labels and weight last."""
     columns = served_columns(spec)
-    if spec.label is not None:
-        columns[spec.label.column] = RawColumn(
-            name=spec.label.column,
-            kind=spec.label.kind,
-            multivalued=spec.label.multivalued,
-            required=True,
+    for label in spec.targets.values():
+        columns[label.column] = RawColumn(
+            name=label.column,
+            kind=label.kind,
+            multivalued=label.multivalued,
+            required=spec.label is not None,
             role="label",
         )
     if spec.weight is not None and spec.weight not in columns:

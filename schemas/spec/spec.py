@@ -15,13 +15,13 @@ from typing import Any
 from pydantic import Field, ValidationError, model_validator
 
 from skewless.schemas.errors import SpecError, nearest
-from skewless.schemas.records.records import FILE, KEY, ROW
+from skewless.schemas.records.records import FILE, KEY, LABEL, ROW, label_entry
 from skewless.schemas.rows.csv_format import CsvFormat
-from skewless.schemas.rows.label_values import label_text
 from skewless.schemas.spec.declared import Declared
 from skewless.schemas.spec.encoders import Dense, Encoder, Flatten
 from skewless.schemas.spec.features import FEATURE_NAME, Feature
-from skewless.schemas.spec.label import Label, SequenceLabel
+from skewless.schemas.spec.label import Label
+from skewless.schemas.spec.models.labels import label_problems
 from skewless.schemas.spec.models.training import group_problems, training_problems
 from skewless.schemas.spec.network import ModelSpec, TowersSpec, TrainingSpec
 from skewless.schemas.spec.refusals import in_words
@@ -44,6 +44,10 @@ class Spec(Declared):
     """The features, by name: letters, digits and `_`, a letter first."""
     label: Label | None = None
     """What is predicted. Without it records can be written, but only `two_tower` trained."""
+    labels: dict[str, Label] | None = None
+    """Instead of `label`, several by name: binary, multiclass, regression. The network is shared, each
+    label has a head; a row may lack some of them, and teaches those that it has.
+    """
     weight: str | None = None
     """A numeric column of sample weights."""
     split: Split = Split()
@@ -77,6 +81,21 @@ class Spec(Declared):
             raise ValueError("\n".join(problems))
         return self
 
+    @property
+    def targets(self) -> dict[str, Label]:
+        """What is predicted, by the record entry that holds it: `label`, or each of `labels`."""
+        if self.label is not None:
+            return {LABEL: self.label}
+        return {label_entry(name): label for name, label in (self.labels or {}).items()}
+
+    def alone(self, name: str) -> Spec:
+        """Returns this as if one of several labels were the only one."""
+        return self.model_copy(update={"label": (self.labels or {})[name], "labels": None})
+
+    def declared(self, entry: str) -> Any:
+        """Returns the feature of that name, or the label that a record entry holds; else None."""
+        return self.targets.get(entry) or self.features.get(entry)
+
     def to_yaml(self) -> str:
         """Returns the spec as YAML with every default written out."""
         document = self.model_dump(mode="json", exclude_none=True)
@@ -96,6 +115,8 @@ class Spec(Declared):
                 "training": True,
                 "csv": untold,
                 "features": {"__all__": {"vectors"}},
+                "label": {"weight"},
+                "labels": self.labels is None or {"__all__": {"weight"}},
             }
         )
         return hashlib.sha256(shaping.encode()).hexdigest()
@@ -142,8 +163,8 @@ def _problems(spec: Spec) -> Iterator[str]:
         yield from _vocabulary_problems(f"features.{name}", feature, spec)
         yield from _combination_problems(f"features.{name}", feature, spec)
     yield from _column_problems(spec)
-    yield from _label_problems(spec)
-    yield from training_problems(spec.label, spec.training, learns=spec.model.needs_label)
+    yield from label_problems(spec)
+    yield from training_problems(spec.targets, spec.training, learns=spec.model.needs_label)
     if spec.model.needs_label:
         yield from group_problems(spec.training, spec.features, spec.model)
     yield from spec.model.problems(spec)
@@ -212,8 +233,8 @@ def _columns_kept(spec: Spec) -> set[str]:
     read = {
         column for name, feature in spec.features.items() for column in feature.columns_read(name)
     }
-    label = None if spec.label is None else spec.label.column
-    others = (label, spec.weight, *spec.keep)
+    labels = [label.column for label in spec.targets.values()]
+    others = (*labels, spec.weight, *spec.keep)
     return read | {column for column in others if column is not None}
 
 
@@ -243,8 +264,6 @@ def _column_problems(spec: Spec) -> Iterator[str]:
                     f"features.{name}: column {column!r} is read as {kind} here but as {other_kind} "
                     f"by features.{other_name}; give both the same kind"
                 )
-            if spec.label is not None and column == spec.label.column:
-                yield f"features.{name}: column {column!r} is the label; a feature of it would leak"
             if column == spec.split.column:
                 yield f"features.{name}: column {column!r} names the split; it cannot be a feature"
     for name, feature in spec.features.items():
@@ -257,38 +276,7 @@ def _column_problems(spec: Spec) -> Iterator[str]:
                 "a time; make a timestamp of that feature"
             )
     if spec.weight is not None:
-        if spec.label is None and spec.model.needs_label:
+        if not spec.targets and spec.model.needs_label:
             yield "weight: needs a label; remove it"
-        elif spec.label is not None and spec.weight == spec.label.column:
-            yield f"weight: column {spec.weight!r} is the label"
         elif kinds.get(spec.weight, ("", "float32"))[1] != "float32":
             yield f"weight: expected a numeric column, but {spec.weight!r} is read as text by a feature"
-
-
-def _label_problems(spec: Spec) -> Iterator[str]:
-    if spec.label is None:
-        return
-    for path, column in (
-        ("key", spec.key),
-        ("split.by", spec.split.by),
-        ("split.column", spec.split.column),
-        ("split.time", spec.split.time),
-    ):
-        if column == spec.label.column:
-            yield f"{path}: column {column!r} is the label; name another column"
-    missing = set(map(label_text, spec.missing_values))
-    for key, values in spec.label.named_values.items():
-        for value in values:
-            if label_text(value) in missing:
-                yield (
-                    f"label.{key}: no row can hold {value!r}: it is among missing_values; "
-                    "remove it from one of them"
-                )
-    if isinstance(spec.label, SequenceLabel):
-        if spec.label.vocabulary.shared_with is not None:
-            yield (
-                "label.vocabulary.shared_with: a sequence label counts a vocabulary of its own; "
-                "remove it, or give both the same 'file'"
-            )
-        if spec.label.tokenizer == "subword":
-            yield "label.tokenizer: expected words, whitespace, characters or regex, got 'subword'"

@@ -14,7 +14,7 @@ from skewless.model.network.heads import head_of, output_layer
 from skewless.model.network.layer_names import layer_name
 from skewless.model.network.layers import EnsembleDense, MeanOfMembers
 from skewless.schemas.records.manifest import FeatureEntry
-from skewless.schemas.records.records import LABEL
+from skewless.schemas.records.records import LABEL, label_entry
 from skewless.schemas.spec.network import TowersSpec
 from skewless.schemas.spec.spec import Spec
 
@@ -25,8 +25,8 @@ Tensor = Any
 
 def predictions_of(
     spec: Spec, entries: Mapping[str, FeatureEntry], inputs: Mapping[str, Tensor], vector: Tensor
-) -> Tensor:
-    """Returns predictions, shaped as `skewless.model.network.heads` says.
+) -> Tensor | dict[str, Tensor]:
+    """Returns predictions, shaped as `skewless.model.network.heads` says; of several labels by name.
 
     Args:
       spec: The declaration.
@@ -37,10 +37,16 @@ def predictions_of(
     Raises:
       SpecError: If the spec has no label.
     """
-    model, label = spec.model, entries[LABEL]
+    model = spec.model
     assert isinstance(model, TowersSpec)
+    if spec.labels is not None:
+        return {
+            name: output_layer(label, entries[label_entry(name)], name)(vector)
+            for name, label in spec.labels.items()
+        }
+    label = entries[LABEL]
     if model.ensemble is None and not model.linear:
-        return _recalibrated(spec, output_layer(spec, label)(vector))
+        return _recalibrated(spec, output_layer(spec.label, label)(vector))
     units = label.cardinality or 1
     # What comes before the activation, so that the wide part can be added to it.
     if model.ensemble is None:
@@ -53,7 +59,7 @@ def predictions_of(
         if model.ensemble is not None:
             wide = keras.layers.Reshape((1, units), name=layer_name("wide_of_each"))(wide)
         logits = keras.layers.Add(name=layer_name("deep_and_wide"))([logits, wide])
-    activation = head_of(spec).activation
+    activation = head_of(spec.label).activation
     if model.ensemble is None:
         name = layer_name("predictions")
         predictions = keras.layers.Activation(activation, dtype="float32", name=name)(logits)

@@ -33,17 +33,26 @@ def card_sections(records: Records, run: Run | None) -> list[Section]:
         Section("splits", "Splits", _how_split(records), tables=[_splits(records)]),
     ]
     if run is not None:
-        splits = [split for split in ("eval", "test") if split in run.metrics]
-        sections += [
-            Section("training", "Training", tables=[_facts("Training", _training(run))]),
-            Section("metrics", "Metrics", tables=[metrics_table(run, splits)]),
-            Section("slices", "Slices", _about_slices(run), tables=list(_slices(run))),
-        ]
+        sections.append(
+            Section("training", "Training", tables=[_facts("Training", _training(run))])
+        )
+        for own in run.by_label:
+            sections += _quality(own)
     limits: list[tuple[str, ...]] = [
         (finding.subject, finding.text) for finding in limits_of(records, run)
     ]
     table = Table("What to know before using it", ("about", "what"), limits)
     return [*sections, Section("limits", "Limits", tables=[table])]
+
+
+def _quality(run: Run) -> list[Section]:
+    """Returns how good a run is, of one of several labels where it is of that alone."""
+    after, of = (f"-{run.label}", f" of {run.label}") if run.label else ("", "")
+    splits = [split for split in ("eval", "test") if split in run.metrics]
+    return [
+        Section(f"metrics{after}", f"Metrics{of}", tables=[metrics_table(run, splits)]),
+        Section(f"slices{after}", f"Slices{of}", _about_slices(run), tables=list(_slices(run))),
+    ]
 
 
 def _facts(title: str, facts: Iterator[tuple[str, str]]) -> Table:
@@ -56,9 +65,9 @@ def _model(records: Records, run: Run | None) -> Iterator[tuple[str, str]]:
     yield "name", spec.name
     if run is not None:
         yield "kind", spec.model.type
-    if spec.label is not None:
-        named = [f"{key} {', '.join(map(str, value))}" for key, value in _values(spec.label)]
-        yield "predicts", "; ".join([f"{spec.label.column} ({spec.label.type})", *named])
+    for label in spec.targets.values():
+        named = [f"{key} {', '.join(map(str, value))}" for key, value in _values(label)]
+        yield "predicts", "; ".join([f"{label.column} ({label.type})", *named])
     kinds = (f"{name} ({feature.type})" for name, feature in spec.features.items())
     yield "features", ", ".join(kinds)
     if spec.weight:
@@ -122,6 +131,11 @@ def _training(run: Run) -> Iterator[tuple[str, str]]:
     yield "optimizer", f"{training.optimizer} at {training.learning_rate:g}"
     yield "rows a step", f"{training.batch_size:,}"
     yield "seed", f"{training.seed}"
+    if run.spec.labels is not None:
+        for split in ("eval", "test"):
+            if split in run.metrics:
+                loss = number(run.metrics[split]["loss"])
+                yield f"loss on {split}, of all labels by their weights", loss
     if "seconds" in run.metrics:
         yield "seconds", f"{run.metrics['seconds']:,.0f}"
 

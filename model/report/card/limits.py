@@ -39,7 +39,8 @@ def _always(records: Records, run: Run | None) -> Iterator[Finding]:
     )
     sliced = [
         (column, entry)
-        for evaluation in run.evaluations.values()
+        for own in run.by_label
+        for evaluation in own.evaluations.values()
         for column, entries in evaluation["slices"].items()
         for entry in entries
     ]

@@ -38,7 +38,7 @@ def _section(section: Section) -> str:
     parts = [f"## {_escaped(section.title)}"]
     parts += [_escaped(section.intro)] if section.intro else []
     for table in section.tables:
-        titled = len(section.tables) > 1 or section.anchor == "slices"
+        titled = len(section.tables) > 1 or section.anchor.startswith("slices")
         parts += [f"### {_escaped(table.title)}"] if titled else []
         parts.append(_table(table))
     return "\n\n".join(parts)

@@ -38,4 +38,5 @@ def _asked(spec: Spec) -> dict[str, tuple[str, bool, int]]:
 
 
 def _answer(spec: Spec) -> str:
-    return "nothing" if spec.label is None else f"{spec.label.column} ({spec.label.type})"
+    labels = [f"{label.column} ({label.type})" for label in spec.targets.values()]
+    return ", ".join(labels) or "nothing"

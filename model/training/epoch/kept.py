@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from skewless.model.metrics.names import LOWER_IS_BETTER
+from skewless.model.metrics.names import lower_is_better
 
 __all__ = ["kept_epoch", "watched"]
 
@@ -14,7 +14,7 @@ def watched(entry: Mapping[str, Any], best_by: str) -> float:
     """Returns what is to be least: a metric or its negative, of eval where that was measured."""
     name = f"val_{best_by}"
     value = float(entry[name if name in entry else best_by])
-    return value if best_by in LOWER_IS_BETTER else -value
+    return value if lower_is_better(best_by) else -value
 
 
 def kept_epoch(history: Sequence[Mapping[str, Any]], best_by: str) -> int:

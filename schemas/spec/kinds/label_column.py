@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from skewless.schemas.spec.declared import Declared
 from skewless.schemas.spec.kinds.column import HasIds
 
@@ -15,6 +19,8 @@ class LabelColumn(Declared, HasIds):
 
     column: str
     """The column it is read from."""
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """How much its loss counts beside those of the other `labels`; 1 if not given."""
 
     @property
     def is_binary(self) -> bool:

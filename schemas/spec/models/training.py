@@ -39,14 +39,22 @@ _OF_CLASSES = (BinaryLabel, MulticlassLabel)
 _SMOOTHED = (*_OF_CLASSES, MultilabelLabel)
 
 
-def training_problems(label: Label | None, training: Any, *, learns: bool) -> Iterator[str]:
-    """Yields what is wrong between the training and the label, each being sound by itself.
+def training_problems(
+    targets: Mapping[str, Label], training: Any, *, learns: bool
+) -> Iterator[str]:
+    """Yields what is wrong between the training and the labels, each being sound by itself.
 
     Args:
-      label: The label, if there is one.
+      targets: The labels: none, one or several.
       training: The section.
-      learns: Whether the model learns from the label.
+      learns: Whether the model learns from a label.
     """
+    if len(targets) > 1:
+        for key, default in _OF_LABELS.items():
+            if getattr(training, key) != default:
+                yield f"training.{key}: goes with one `label`, not with several `labels`; remove it"
+        return
+    label = next(iter(targets.values()), None)
     if label is None or not learns:
         for key, default in _OF_LABELS.items():
             if getattr(training, key) != default:
