@@ -43,15 +43,24 @@ class Purchases:
         return pa.table(self.columns)
 
     def best_ndcg(self, rows: np.ndarray, cutoff: int = 10) -> float:
-        """Returns the NDCG of the best list for each user, over the rows at the places `rows`.
+        """Returns the NDCG of the best list for each user, over the rows at the places `rows`."""
+        return self.ndcg(self.probability, rows, cutoff)
+
+    def ndcg(self, scores: np.ndarray, rows: np.ndarray, cutoff: int = 10) -> float:
+        """Returns the NDCG of lists by scores, over the rows at the places `rows`.
 
         What a user bought in those rows is to be found, each product once, among all products.
+
+        Args:
+          scores: [users, products], the first to be listed has the greatest.
+          rows: Places of rows.
+          cutoff: Products in a list.
         """
         discount = 1 / np.log2(np.arange(2, cutoff + 2))
         gains = []
         for user in np.unique(self.users[rows]):
             bought = np.unique(self.products[rows][self.users[rows] == user])
-            best = np.argsort(-self.probability[user], kind="stable")[:cutoff]
+            best = np.argsort(-scores[user], kind="stable")[:cutoff]
             gains.append((np.isin(best, bought) * discount).sum() / discount[: len(bought)].sum())
         return float(np.mean(gains))
 
