@@ -197,6 +197,16 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
         load(tmp_path / "bad.yaml")
 
 
+def test_a_file_that_was_changed_is_read_anew_and_a_copy_is_not(tmp_path: Path) -> None:
+    path, copy = tmp_path / "spec.yaml", tmp_path / "copy.yaml"
+    path.write_text("name: one\nfeatures: {a: {type: numeric}}\n")
+    copy.write_text(path.read_text())
+    first = load(path)
+    assert load(copy) is first
+    path.write_text("name: other\nfeatures: {a: {type: numeric}}\n")
+    assert (load(path).name, load(copy).name) == ("other", "one")
+
+
 def test_what_shapes_records_is_all_that_the_digest_sees() -> None:
     spec = parse(CONTRACT)
     trained_otherwise = parse({**CONTRACT, "training": {"epochs": 9}, "model": {"merge": "cross"}})

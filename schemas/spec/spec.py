@@ -26,7 +26,7 @@ from skewless.schemas.spec.models.training import group_problems, training_probl
 from skewless.schemas.spec.network import ModelSpec, TowersSpec, TrainingSpec
 from skewless.schemas.spec.refusals import in_words
 from skewless.schemas.spec.splits import Split
-from skewless.schemas.spec.yaml_document import read_yaml_file, write_yaml
+from skewless.schemas.spec.yaml_document import read_text, read_yaml, write_yaml
 
 __all__ = ["Spec", "load", "parse"]
 
@@ -122,14 +122,27 @@ class Spec(Declared):
         return hashlib.sha256(shaping.encode()).hexdigest()
 
 
+# By the text of their files: a command reads the copies that records, run and model hold of one spec,
+# and YAML of a thousand features takes a second.
+_READ: dict[str, Spec] = {}
+_MOST_READ = 8
+
+
 def load(path: str | Path) -> Spec:
-    """Reads a spec file.
+    """Reads a spec file; what was read before, under whatever name, is not parsed anew.
 
     Raises:
       SpecError: If the file cannot be read, is not YAML, or the declaration is refused; each
         problem names the key's path, what was expected and the nearest valid key.
     """
-    return parse(read_yaml_file(path), source=str(path))
+    text = read_text(path)
+    spec = _READ.get(text)
+    if spec is None:
+        spec = parse(read_yaml(text, str(path)), source=str(path))
+        if len(_READ) >= _MOST_READ:
+            _READ.clear()
+        _READ[text] = spec
+    return spec
 
 
 def parse(document: Any, source: str = "spec") -> Spec:

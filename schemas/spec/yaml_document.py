@@ -16,7 +16,7 @@ import yaml
 
 from skewless.schemas.errors import SpecError
 
-__all__ = ["read_yaml", "read_yaml_file", "write_yaml"]
+__all__ = ["read_text", "read_yaml", "write_yaml"]
 
 _MOST_BYTES = 16 << 20
 _MOST_VALUES = 1_000_000
@@ -138,11 +138,11 @@ def read_yaml(text: str, source: str) -> Any:
         raise SpecError(f"{_place(error, text)}; mend that place", source=source) from error
 
 
-def read_yaml_file(path: str | Path) -> Any:
-    """Returns the document of a file.
+def read_text(path: str | Path) -> str:
+    """Returns the text of a spec file.
 
     Raises:
-      SpecError: As `read_yaml` does, or if the file cannot be read, or is not UTF-8.
+      SpecError: If the file cannot be read, is larger than any spec, or is not UTF-8.
     """
     source = str(path)
     try:
@@ -157,7 +157,7 @@ def read_yaml_file(path: str | Path) -> Any:
             source=source,
         )
     try:
-        text = data.decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise SpecError(
@@ -165,7 +165,6 @@ def read_yaml_file(path: str | Path) -> Any:
             "the file as UTF-8 and check the path",
             source=source,
         ) from None
-    return read_yaml(text, source)
 
 
 def _place(error: yaml.YAMLError, text: str) -> str:
