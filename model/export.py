@@ -44,6 +44,7 @@ from skewless.schemas.records.layout import (
 )
 from skewless.schemas.records.records import is_feature
 from skewless.schemas.records.vocabulary_file import read_vocabulary
+from skewless.schemas.rows.saved_graph import load_graph
 from skewless.schemas.spec.network import Seq2SeqSpec, TowersSpec, TwoTowerSpec
 from skewless.schemas.spec.spec import load
 from skewless.schemas.staged import put_back, put_in_place, staging_beside
@@ -200,7 +201,7 @@ def export_model(
         spec, manifest, Transform(spec, run.path / TRANSFORM), model, _classes(run), recommender
     )
     with staging_beside(destination) as staging:
-        _write(run, model, functions, staging)
+        _write(run, functions, staging)
         report = _prove(staging, records, functions) if records is not None else None
         put_in_place(staging, destination)
     return report
@@ -219,12 +220,9 @@ def _check_output(destination: Path, *, overwrite: bool) -> None:
         raise UsageError(f"{destination}: is there already; add --overwrite to replace it")
 
 
-def _write(
-    run: RunDirectory, model: keras.Model, functions: ServingFunctions, directory: Path
-) -> None:
+def _write(run: RunDirectory, functions: ServingFunctions, directory: Path) -> None:
     archive = keras.export.ExportArchive()
-    archive.track(model)
-    # Holds the transform graph, whose tables and vocabulary files go with it.
+    # Holds the model, and the transform graph, whose tables and vocabulary files go with it.
     archive.track(functions)
     endpoints = functions.endpoints()
     for name, function in endpoints.items():
@@ -280,13 +278,16 @@ def _classes(run: RunDirectory) -> dict[str, list[bytes]]:
 
 
 def _prove(directory: Path, records: Path, functions: ServingFunctions) -> Report:
-    report = verify(directory, records)
+    exported = load_graph(directory)
+    report = verify(directory, records, graph=exported)
     if not report.passed:
         raise ParityError(
             "the exported model does not reproduce the records; nothing was left at the output. "
             f"Export the run of these records, or report this:\n{report}"
         )
-    report.prediction_difference = check_predictions(directory, records, functions.predictions)
+    report.prediction_difference = check_predictions(
+        directory, records, functions.predictions, exported
+    )
     if report.prediction_difference > _TOLERANCE:
         raise ParityError(
             f"predictions from raw rows differ from the trained model's on their records by up to "

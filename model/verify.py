@@ -78,6 +78,8 @@ def verify(
     model_directory: str | Path,
     records_directory: str | Path,
     rows: Callable[[], Iterable[RawRows]] | None = None,
+    *,
+    graph: Any = None,
 ) -> Report:
     """Replays raw rows through an exported model and compares with the records.
 
@@ -86,6 +88,7 @@ def verify(
       records_directory: The records.
       rows: Gives the whole input's rows in the job's order, anew at each call; None for the
         sample kept beside the records.
+      graph: The model's, if it is loaded already.
 
     Raises:
       DatasetMismatchError: If the directory is not an exported model, the model came from
@@ -98,7 +101,8 @@ def verify(
     _check_transform(root, description["transform_sha256"], records)
     altered = list(differing_files(root, description))
     spec = load(root / EXTRA / SPEC)
-    transform = _loaded(root, altered).signatures["transform_features"]
+    graph = _loaded(root, altered) if graph is None else graph
+    transform = graph.signatures["transform_features"]
     names = sorted(filter(is_feature, records.manifest.features))
     source = rows if rows is not None else lambda: sample_rows(records_directory)
 
@@ -140,7 +144,7 @@ def _check_transform(model: Path, carried: str, records: Records) -> None:
 
 
 def check_predictions(
-    model_directory: str | Path, records_directory: str | Path, predict: Predict
+    model_directory: str | Path, records_directory: str | Path, predict: Predict, graph: Any
 ) -> float:
     """Compares serving raw rows with the trained model on their records.
 
@@ -148,13 +152,13 @@ def check_predictions(
       model_directory: What `export` left.
       records_directory: The records, with the raw rows kept beside them.
       predict: The trained model: features as in the records, to the outputs as served.
+      graph: What `export` left, loaded.
 
     Returns:
       The largest difference over a sample; relative where a prediction is above 1.
     """
-    root = Path(model_directory)
-    spec = load(root / EXTRA / SPEC)
-    serve = load_graph(root).signatures["serving_default"]
+    spec = load(Path(model_directory) / EXTRA / SPEC)
+    serve = graph.signatures["serving_default"]
     served = _served_predictions(serve, spec, records_directory)
     worst, waiting = 0.0, set(served)
     for features in _batches(open_records(records_directory)):
