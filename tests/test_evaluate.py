@@ -14,6 +14,7 @@ import pyarrow.parquet
 import pytest
 from sklearn.inspection import permutation_importance as sklearn_importance
 from sklearn.linear_model import LinearRegression
+from sklearn.metrics import roc_auc_score
 
 import skewless as sk
 from skewless.model import evaluate as module
@@ -21,8 +22,11 @@ from skewless.model.evaluate import as_table, evaluate, run
 from skewless.model.metrics.importance import permutation_importance
 from skewless.model.train import train
 from skewless.model.training.own_unit import epoch_line
+from skewless.model.training.records import open_records
+from skewless.model.training.run_directory import load_trained
 from skewless.schemas import parse
 from skewless.schemas.errors import DatasetMismatchError, UsageError
+from skewless.schemas.records.records import missing_name
 from skewless.schemas.spec.spec import load
 from tests.conftest import DataSet
 
@@ -143,6 +147,25 @@ def test_importance_is_scikit_learns(shop: DataSet, shop_run: Path) -> None:
     assert {entry["feature"] for entry in ours["features"]} == set(shop.spec.features)
     assert ours["features"][0]["feature"] == "text"
     assert ours["features"][0]["worse"] > 0.2
+
+    # The same as of the model called on each shuffle's entries, one by one.
+    model = load_trained(shop_run / "model.keras")
+    batches = list(open_records(shop.directory).in_order("eval", batch_size=1024))
+    held = {
+        name: np.concatenate([batch[0][name].numpy() for batch in batches])
+        for name in batches[0][0]
+    }
+    label = np.concatenate([batch[1].numpy() for batch in batches]).reshape(-1)
+
+    def auc(shuffled: Any) -> float:
+        return float(roc_auc_score(label, np.asarray(model(shuffled, training=False))[:, 0]))
+
+    names = {
+        name: [n for n in held if n in (name, missing_name(name))] for name in shop.spec.features
+    }
+    for entry in permutation_importance(auc, held, names, "auc"):
+        (other,) = (each for each in ours["features"] if each["feature"] == entry["feature"])
+        assert other == pytest.approx(entry, abs=1e-3)
 
 
 def test_a_table_names_units_blanks_and_few_rows() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,14 @@ import numpy as np
 import tensorflow as tf
 
 from skewless.model.exported.transform import Transform, in_own_unit
-from skewless.model.metrics.compute import compute_metrics
+from skewless.model.metrics.compute import compute_metric, compute_metrics
 from skewless.model.metrics.importance import permutation_importance
 from skewless.model.metrics.names import main_metric
 from skewless.model.training.records import Records
 from skewless.schemas.errors import UsageError
 from skewless.schemas.records.layout import TRANSFORM
 from skewless.schemas.records.records import is_feature, missing_name
+from skewless.schemas.spec.label import Label
 from skewless.schemas.spec.network import TowersSpec
 from skewless.schemas.spec.spec import Spec
 
@@ -49,27 +50,79 @@ def importance_of_run(
         )
     features, truth, weights = _rows(records, split)
     transform = Transform(spec, run_directory / TRANSFORM)
-    call = tf.function(lambda batch: model(batch, training=False), reduce_retracing=True)
+    predict = _Predict(model, features)
 
-    def metrics(shuffled: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        predicted = [
-            call({name: tf.constant(values[at : at + _BATCH]) for name, values in shuffled.items()})
-            for at in range(0, len(truth), _BATCH)
-        ]
-        labels, outputs = in_own_unit(spec.label, transform, truth, np.concatenate(predicted))
-        assert spec.label is not None
-        return compute_metrics(spec.label, labels, outputs, weights)
+    assert spec.label is not None
+    label: Label = spec.label
 
-    metric = main_metric(metrics(features))
+    def in_unit(shuffled: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        labels, outputs = in_own_unit(label, transform, truth, predict(shuffled))
+        return labels, outputs
+
+    metric = main_metric(compute_metrics(label, *in_unit(features), weights))
     entries = {
         name: [name, *({missing_name(name)} & set(features))]
         for name in features
         if not name.startswith("__")
     }
     found = permutation_importance(
-        lambda shuffled: float(metrics(shuffled)[metric]), features, entries, metric
+        lambda shuffled: compute_metric(metric, label, *in_unit(shuffled), weights),
+        features,
+        entries,
+        metric,
     )
     return {"metric": metric, "rows": len(truth), "features": found}
+
+
+class _Predict:
+    """A model's predictions for rows in memory of which some entries are shuffled.
+
+    Entries of one shape are kept in one array, so that a call hands over a few tensors, not one of
+    each of hundreds of entries.
+    """
+
+    def __init__(self, model: keras.Model, features: Mapping[str, np.ndarray]) -> None:
+        """Takes the rows as they are: [rows, …] values by record entry."""
+        alike: dict[tuple[Any, ...], list[str]] = {}
+        for name, values in features.items():
+            alike.setdefault((values.dtype.str, values.shape), []).append(name)
+        self._features = features
+        self._names = list(alike.values())
+        self._together = [
+            np.stack([features[name] for name in names], axis=1) for names in self._names
+        ]
+        self._places = {
+            name: (array, place)
+            for names, array in zip(self._names, self._together, strict=True)
+            for place, name in enumerate(names)
+        }
+        self._call = tf.function(self._of(model), reduce_retracing=True)
+
+    def _of(self, model: keras.Model) -> Callable[[list[tf.Tensor]], tf.Tensor]:
+        def predicted(arrays: list[tf.Tensor]) -> tf.Tensor:
+            batch: dict[str, tf.Tensor] = {}
+            for names, array in zip(self._names, arrays, strict=True):
+                parts = tf.unstack(array, len(names), axis=1)
+                batch |= dict(zip(names, parts, strict=True))
+            return model(batch, training=False)
+
+        return predicted
+
+    def __call__(self, shuffled: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Returns the predictions, [rows, …], with `shuffled` entries instead of what there is."""
+        changed = [name for name, values in shuffled.items() if values is not self._features[name]]
+        for name in changed:
+            array, place = self._places[name]
+            array[:, place] = shuffled[name]
+        rows = len(self._together[0])
+        parts = [
+            self._call([tf.constant(array[at : at + _BATCH]) for array in self._together])
+            for at in range(0, rows, _BATCH)
+        ]
+        for name in changed:
+            array, place = self._places[name]
+            array[:, place] = self._features[name]
+        return np.concatenate(parts)
 
 
 def _rows(

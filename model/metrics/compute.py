@@ -18,7 +18,7 @@ from skewless.schemas.spec.label import (
     SequenceLabel,
 )
 
-__all__ = ["compute_metrics", "expected_calibration_error"]
+__all__ = ["compute_metric", "compute_metrics", "expected_calibration_error"]
 
 Array = np.ndarray
 _BINS = 15
@@ -54,6 +54,17 @@ def compute_metrics(
     return {"rows": len(truth), **_METRICS[type(label)](truth, predicted, weights)}
 
 
+def compute_metric(
+    metric: str, label: Label, truth: Array, predicted: Array, weights: Array | None
+) -> float:
+    """Returns one of `compute_metrics`, which is defined; alone where it is quicker."""
+    if metric == "auc" and isinstance(label, BinaryLabel) and np.isfinite(predicted).all():
+        auc = _auc(truth.reshape(-1), predicted.reshape(-1).astype(np.float64), weights)
+        if auc is not None:
+            return auc
+    return float(compute_metrics(label, truth, predicted, weights)[metric])
+
+
 def expected_calibration_error(
     correct: Array, confidence: Array, weights: Array | None = None
 ) -> float:
@@ -79,6 +90,10 @@ def _defined(metric: Callable[..., Any], *arguments: Any, **options: Any) -> flo
     return value if np.isfinite(value) else None
 
 
+def _auc(truth: Array, predicted: Array, weights: Array | None) -> float | None:
+    return _defined(sk.roc_auc_score, truth, predicted, sample_weight=weights)
+
+
 def _binary(truth: Array, predicted: Array, weights: Array | None) -> dict[str, Any]:
     truth, predicted = truth.reshape(-1), predicted.reshape(-1).astype(np.float64)
     both = len(np.unique(truth)) == 2
@@ -87,9 +102,7 @@ def _binary(truth: Array, predicted: Array, weights: Array | None) -> dict[str, 
         "loss": loss,
         "log_loss": loss,
         "accuracy": _defined(sk.accuracy_score, truth, predicted > 0.5, sample_weight=weights),
-        "auc": _defined(sk.roc_auc_score, truth, predicted, sample_weight=weights)
-        if both
-        else None,
+        "auc": _auc(truth, predicted, weights) if both else None,
         "pr_auc": (
             _defined(sk.average_precision_score, truth, predicted, sample_weight=weights)
             if both
