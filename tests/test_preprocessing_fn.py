@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from skewless.beam_pipelines.transform.numeric import signed_log
 from skewless.beam_pipelines.transform.preprocessing_fn import check_declared
 from skewless.beam_pipelines.transform.record_entries import vocabulary_of
 from skewless.schemas import parse
@@ -301,3 +303,18 @@ def test_tensorflow_text_normalises_and_cuts_pieces(tmp_path: Path) -> None:
     assert found["r0"]["plain"].tolist() == found["r1"]["plain"].tolist()
     assert found["r2"]["compatible"].tolist() == found["r3"]["compatible"].tolist()
     assert np.count_nonzero(found["w0"]["pieces"]) >= 4
+
+
+@given(
+    values=st.lists(
+        st.floats(width=32, allow_nan=False, allow_infinity=False, allow_subnormal=False),
+        min_size=1, max_size=40,
+    ),
+    cut=st.integers(0, 40),
+)  # fmt: skip
+def test_a_logarithm_is_the_same_in_a_batch_of_any_size(values: list[float], cut: int) -> None:
+    numbers = np.array(values, np.float32)
+    exact = np.log1p(np.abs(numbers.astype(np.float64))) * np.sign(numbers)
+    parts = [part for part in (numbers[:cut], numbers[cut:]) if len(part)]
+    found = np.concatenate([signed_log(tf.constant(part)).numpy() for part in parts])
+    np.testing.assert_array_equal(found, exact.astype(np.float32))

@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from skewless.beam_pipelines.transform.lookup import padded, places, vocabulary_ids
-from skewless.beam_pipelines.transform.numeric import NumericConstants, standardized
+from skewless.beam_pipelines.transform.numeric import NumericConstants, signed_log, standardized
 from skewless.beam_pipelines.transform.vocabulary_files import VocabularyFiles
 from skewless.schemas.records.id_contract import first_vocabulary_id
 from skewless.schemas.records.records import label_mean_name, label_scale_name, tokens_name
@@ -93,7 +93,7 @@ def _regression(
     if label.scale == "none":
         return {entry: values}
     if label.scale == "log1p":
-        return {entry: tf.sign(values) * tf.math.log1p(tf.abs(values))}
+        return {entry: signed_log(values)}
     constants = learned.constants[entry]
     mean, scale = constants.mean[0], constants.standard_deviation[0]
     every_row = tf.zeros_like(values)

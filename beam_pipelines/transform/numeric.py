@@ -18,6 +18,7 @@ __all__ = [
     "joined",
     "numbers_of",
     "scaled",
+    "signed_log",
     "standardized",
 ]
 
@@ -80,12 +81,22 @@ def standardized(values: tf.Tensor, mean: np.ndarray, deviation: np.ndarray) -> 
     return tf.math.divide_no_nan(values / 2 - mean / 2, deviation / 2)
 
 
+def signed_log(values: tf.Tensor) -> tf.Tensor:
+    """Returns sign(x) * log(1 + abs(x)), float32 of float32.
+
+    In float64, because the vectorised and the scalar logarithm of float32 round differently: a value
+    would depend on how many rows it came with.
+    """
+    exact = tf.cast(values, tf.float64)
+    return tf.cast(tf.sign(exact) * tf.math.log1p(tf.abs(exact)), tf.float32)
+
+
 def scaled(
     feature: NumericFeature, values: tf.Tensor, constants: NumericConstants | None
 ) -> tf.Tensor:
     """Returns [batch, width] float32 as `scale` says; a constant column scales to 0."""
     if feature.scale == "log1p":  # Symmetric, so that negative numbers keep their order.
-        return tf.sign(values) * tf.math.log1p(tf.abs(values))
+        return signed_log(values)
     if feature.scale == "none":
         return values
     assert constants is not None
