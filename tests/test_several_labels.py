@@ -119,6 +119,11 @@ def visits(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
         ({"weight": "seconds"}, "weight: column 'seconds' is the label"),
         ({"model": {"linear": True}}, "model.linear: goes with one `label`"),
         ({"model": {"ensemble": 4}}, "model.ensemble: goes with one `label`"),
+        ({"model": {"experts": 4, "hidden": []}}, "model.experts: are stacks of the hidden layers"),
+        (
+            {"labels": None, "label": LABELS["kind"], "model": {"experts": 4}},
+            "model.experts: goes with several `labels`",
+        ),
         ({"training": {"class_weights": "balanced"}}, "training.class_weights: goes with one"),
         ({"training": {"best_by": "auc"}}, "training.best_by: goes with one"),
         (
@@ -228,6 +233,39 @@ def test_the_loss_is_the_weighted_sum_of_means_over_rows_that_have_a_label(visit
     assert np.isfinite(model.train_on_batch(*batch, return_dict=True)["loss"])
     np.testing.assert_array_equal(model.get_layer("predictions.kind").kernel, before)
     assert (np.array(model.get_layer("predictions.dwell").kernel) != others).any()
+
+
+def test_each_label_mixes_experts_by_its_own_gate(visits: DataSet) -> None:
+    """Compares with numpy: stacks of hidden layers, a softmax over them, a head."""
+    spec = parse({**VISITS, "model": {"hidden": [8, 4], "experts": 3, "dropout": 0.1}})
+    model = build(spec, open_records(visits.directory).manifest.features)
+    merged = keras.Model(model.inputs, model.get_layer("gate.dwell").input)
+    features, *_ = next(iter(open_records(visits.directory).in_order("train", batch_size=20)))
+    vector = merged(features).numpy()
+
+    def weights(name: str) -> list[np.ndarray]:
+        return [keras.ops.convert_to_numpy(one) for one in model.get_layer(name).weights]
+
+    experts = []
+    for expert in range(3):
+        out = vector
+        for number in range(2):
+            kernel, bias = weights(f"hidden.{number}.of.{expert}")
+            out = np.maximum(out @ kernel + bias, 0)
+        experts.append(out)
+    predicted = model(features)
+    for name in LABELS:
+        (gate,) = weights(f"gate.{name}")
+        shares = np.exp(vector @ gate)
+        shares /= shares.sum(axis=1, keepdims=True)
+        mixed = sum(shares[:, [place]] * experts[place] for place in range(3))
+        kernel, bias = weights(f"predictions.{name}")
+        logits = mixed @ kernel + bias
+        if name == "clicked":
+            logits = 1 / (1 + np.exp(-logits))
+        elif name == "kind":
+            logits = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(predicted[name], logits, rtol=1e-4, atol=1e-5)
 
 
 def test_figures_of_labels_have_names_of_their_own() -> None:

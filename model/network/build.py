@@ -10,6 +10,7 @@ import keras
 
 from skewless.model.network import heads
 from skewless.model.network.body.ensemble import EnsembleModel
+from skewless.model.network.body.experts import mixed_experts
 from skewless.model.network.body.hidden import hidden_layers
 from skewless.model.network.body.predictions import predictions_of
 from skewless.model.network.layer_names import model_name
@@ -19,7 +20,7 @@ from skewless.model.network.towers import inputs_of, towers_of
 from skewless.model.network.two_tower import build_two_tower, two_tower_loss
 from skewless.schemas.errors import DatasetMismatchError
 from skewless.schemas.records.manifest import FeatureEntry
-from skewless.schemas.records.records import LABEL
+from skewless.schemas.records.records import LABEL, label_name
 from skewless.schemas.spec.network import Seq2SeqSpec, TowersSpec, TwoTowerSpec
 from skewless.schemas.spec.spec import Spec
 
@@ -74,8 +75,13 @@ def _build_towers(spec: Spec, entries: Entries) -> keras.Model:
     inputs = inputs_of(entries)
     towers = towers_of(spec, entries, inputs)
 
-    vector = hidden_layers(spec, spec.model, merge_towers(spec.model, towers))
-    predictions = predictions_of(spec, entries, inputs, vector)
+    merged = merge_towers(spec.model, towers)
+    names = [label_name(entry) for entry in spec.targets] or [""]
+    if spec.model.experts is None:
+        vectors = dict.fromkeys(names, hidden_layers(spec, spec.model, merged))
+    else:
+        vectors = mixed_experts(spec, spec.model, merged, names)
+    predictions = predictions_of(spec, entries, inputs, vectors)
 
     kind = keras.Model if spec.model.ensemble is None else EnsembleModel
     return kind(inputs, predictions, name=model_name(spec.name, "towers"))

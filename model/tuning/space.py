@@ -110,6 +110,7 @@ def _of_towers(model: dict[str, Any]) -> Iterator[Knob]:
     yield choice("model.residual", model["residual"], (False, True))
     yield choice("model.linear", model["linear"], (False, True))
     yield choice("model.ensemble", model["ensemble"], (None, 4, 8))
+    yield choice("model.experts", model["experts"], (None, 4, 8))
 
 
 def _merges(model: dict[str, Any]) -> Choice:

@@ -82,6 +82,10 @@ class TowersSpec(Declared):
     """Members that share the hidden layers but for scales and biases of their own, each trained by
     its own loss; their mean is predicted (TabM, Gorishniy et al. 2025).
     """
+    experts: Annotated[Members, Field(ge=2)] | None = None
+    """With several labels: so many stacks of the hidden layers, which each label mixes by a gate of its
+    own (MMoE, Ma et al. 2018). Without it all labels share one.
+    """
 
     @property
     def needs_label(self) -> bool:

@@ -84,6 +84,7 @@ _EXAMPLES = {
     "residual": "true",
     "linear": "true",
     "ensemble": "8",
+    "experts": "4",
     "best_by": "loss",
     "class_weights": "balanced",
     "label_smoothing": "0.05",

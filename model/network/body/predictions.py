@@ -24,7 +24,10 @@ Tensor = Any
 
 
 def predictions_of(
-    spec: Spec, entries: Mapping[str, FeatureEntry], inputs: Mapping[str, Tensor], vector: Tensor
+    spec: Spec,
+    entries: Mapping[str, FeatureEntry],
+    inputs: Mapping[str, Tensor],
+    vectors: Mapping[str, Tensor],
 ) -> Tensor | dict[str, Tensor]:
     """Returns predictions, shaped as `skewless.model.network.heads` says; of several labels by name.
 
@@ -32,7 +35,7 @@ def predictions_of(
       spec: The declaration.
       entries: The manifest's features.
       inputs: The model's.
-      vector: Of the last hidden layer.
+      vectors: Of the last hidden layer, by label; of a single one under "".
 
     Raises:
       SpecError: If the spec has no label.
@@ -41,10 +44,10 @@ def predictions_of(
     assert isinstance(model, TowersSpec)
     if spec.labels is not None:
         return {
-            name: output_layer(label, entries[label_entry(name)], name)(vector)
+            name: output_layer(label, entries[label_entry(name)], name)(vectors[name])
             for name, label in spec.labels.items()
         }
-    label = entries[LABEL]
+    label, vector = entries[LABEL], vectors[""]
     if model.ensemble is None and not model.linear:
         return _recalibrated(spec, output_layer(spec.label, label)(vector))
     units = label.cardinality or 1

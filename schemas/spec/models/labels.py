@@ -35,6 +35,8 @@ def label_problems(spec: Any) -> Iterator[str]:
         )
     if spec.labels is not None:
         yield from _problems_of_several(spec)
+    elif getattr(spec.model, "experts", None) is not None:
+        yield "model.experts: goes with several `labels`, each of which mixes them; remove it"
     for entry, label in spec.targets.items():
         yield from _problems_of_one(label_path(entry), label, spec)
     read = [label.column for label in spec.targets.values()]
@@ -54,6 +56,8 @@ def _problems_of_several(spec: Any) -> Iterator[str]:
     for key, default in (("linear", False), ("ensemble", None)):
         if getattr(spec.model, key, default) != default:
             yield f"model.{key}: goes with one `label`, not with several `labels`; remove it"
+    if getattr(spec.model, "experts", None) is not None and not spec.model.hidden:
+        yield "model.experts: are stacks of the hidden layers; give `hidden` widths, or remove it"
     readers: dict[str, str] = {}
     called: dict[str, str] = {}
     for name, label in spec.labels.items():
