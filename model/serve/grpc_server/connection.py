@@ -1,4 +1,4 @@
-"""One HTTP/2 connection that carries gRPC, by h2: frames come in, calls begin, answers go out.
+"""One HTTP/2 connection that carries gRPC: frames come in, calls begin, answers go out.
 
 Written after RFC 9113 and gRPC's "gRPC over HTTP2". It lives in the event loop: all calls that came
 while the loop was busy enter it together, and so meet in a batch.
@@ -7,39 +7,20 @@ while the loop was busy enter it together, and so meet in a batch.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import grpc
-from h2.config import H2Configuration
-from h2.connection import H2Connection
-from h2.errors import ErrorCodes
-from h2.events import (
-    ConnectionTerminated,
-    DataReceived,
-    Event,
-    RemoteSettingsChanged,
-    RequestReceived,
-    StreamEnded,
-    StreamReset,
-    WindowUpdated,
-)
-from h2.exceptions import H2Error, ProtocolError
-from h2.settings import SettingCodes, Settings
-from hyperframe.frame import GoAwayFrame
 
 from skewless.model.serve.grpc_server.call import Call, Headers, status
-from skewless.model.serve.grpc_server.header_blocks import Decoder, Encoder
+from skewless.model.serve.grpc_server.frames import ErrorCode, Http2Error
 from skewless.model.serve.grpc_server.outgoing import Outgoing
+from skewless.model.serve.grpc_server.receiver import Receiver
+from skewless.model.serve.grpc_server.streams import Streams
 
 __all__ = ["GrpcConnection", "GrpcLimits", "Opener"]
-
-_FIRST_WINDOW = 65_535
-_STREAM_WINDOW = 1 << 20
-_CONNECTION_WINDOW = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -95,31 +76,12 @@ class GrpcConnection(asyncio.Protocol):
         """Takes the server that it is of."""
         self._opener, self._limits = opener, opener.limits
         self._loop = asyncio.get_running_loop()
-        configuration = H2Configuration(
-            client_side=False,
-            header_encoding=None,
-            # Nothing is passed on to another server, and what is asked for by name need not be there: a
-            # twentieth of a call.
-            validate_inbound_headers=False,
-            validate_outbound_headers=False,
-            normalize_inbound_headers=False,
-            normalize_outbound_headers=False,
-        )
-        self._http2 = H2Connection(configuration)
-        self._http2.decoder = Decoder(self._http2.DEFAULT_MAX_HEADER_LIST_SIZE)
-        self._http2.encoder = Encoder()
-        self._http2.local_settings = Settings(
-            client=False,
-            initial_values={
-                SettingCodes.MAX_CONCURRENT_STREAMS: self._limits.streams,
-                SettingCodes.MAX_HEADER_LIST_SIZE: self._limits.header_bytes,
-                SettingCodes.INITIAL_WINDOW_SIZE: _STREAM_WINDOW,
-            },
+        self._streams = Streams()
+        self._receiver = Receiver(
+            self._streams, self, self._limits.streams, self._limits.header_bytes
         )
         self._calls: dict[int, Call] = {}
-        # Streams of which the client may still send.
-        self._coming: set[int] = set()
-        self._out = Outgoing(self._http2, self._answered, self._worth_it)
+        self._out = Outgoing(self._streams, self._answered, self._worth_it)
         self._made = self._active = time.monotonic()
         self._spoke = self._flushing = False
         self._left: float | None = None
@@ -138,8 +100,6 @@ class GrpcConnection(asyncio.Protocol):
         if not (speaks and self._opener.admit(self)):
             transport.abort()
             return
-        self._http2.initiate_connection()
-        self._http2.increment_flow_control_window(_CONNECTION_WINDOW - _FIRST_WINDOW)
         self._flush()
 
     def data_received(self, data: bytes) -> None:
@@ -147,16 +107,16 @@ class GrpcConnection(asyncio.Protocol):
         if self._transport.is_closing():
             return
         try:
-            for event in self._http2.receive_data(data):
-                self._happened(event)
-        except H2Error:
+            self._receiver.receive(data)
+        except Http2Error:
             self._end()
             return
         if self._idle_frames > self._limits.frames_between_calls:
-            self._http2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
+            self._streams.go_away(ErrorCode.ENHANCE_YOUR_CALM)
             self._end()
             return
-        self._flush_soon()
+        if self._streams:
+            self._flush_soon()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Ends the calls that nobody waits for any more."""
@@ -194,10 +154,8 @@ class GrpcConnection(asyncio.Protocol):
         """Takes no new calls, and closes when the last has been answered."""
         if self._left is None:
             self._left = time.monotonic()
-            # h2's own way out would also forbid answers to the calls that are under way.
-            last = self._http2.highest_inbound_stream_id
+            self._streams.go_away(ErrorCode.NO_ERROR)
             self._flush()
-            self._transport.write(GoAwayFrame(0, last_stream_id=last).serialize())
         self._close_if_done()
 
     def cancel(self) -> None:
@@ -239,47 +197,12 @@ class GrpcConnection(asyncio.Protocol):
         """Returns when the bytes of a stream have gone out."""
         await self._out.drained(stream)
 
-    # Its own.
+    # What its receiver tells.
 
-    def _happened(self, event: Event) -> None:
-        match event:
-            case RequestReceived():
-                self._open(event.stream_id, dict(event.headers))
-            case DataReceived():
-                if event.flow_controlled_length:
-                    self._http2.acknowledge_received_data(
-                        event.flow_controlled_length, event.stream_id
-                    )
-                if not event.data:
-                    self._idle_frames += 1
-                elif call := self._calls.get(event.stream_id):
-                    call.received(event.data)
-            case StreamEnded():
-                self._coming.discard(event.stream_id)
-                if call := self._calls.get(event.stream_id):
-                    call.half_closed()
-            case WindowUpdated():
-                self._idle_frames += 1
-                self._out.room_made(event.stream_id)
-            case StreamReset():
-                self._idle_frames += 1
-                self._coming.discard(event.stream_id)
-                self._out.drop(event.stream_id)
-                if call := self._calls.get(event.stream_id):
-                    call.gone()
-            case ConnectionTerminated():
-                self._end()
-            case _:
-                self._spoke = True
-                self._idle_frames += 1
-                if isinstance(event, RemoteSettingsChanged):
-                    self._out.room_made()
-
-    def _open(self, stream: int, headers: Headers) -> None:
-        self._coming.add(stream)
+    def opened(self, stream: int, headers: Headers) -> None:
+        """Begins a call, or refuses it."""
         if self._left is not None:
-            with contextlib.suppress(ProtocolError):
-                self._http2.reset_stream(stream, ErrorCodes.REFUSED_STREAM)
+            self._streams.reset(stream, ErrorCode.REFUSED_STREAM)
         elif headers.get(b":method") != b"POST":
             self.send_headers(stream, ((b":status", b"405"),), end=True)
         elif not headers.get(b"content-type", b"").startswith(b"application/grpc"):
@@ -288,19 +211,49 @@ class GrpcConnection(asyncio.Protocol):
             self._calls[stream] = call
             call.begin()
 
+    def came(self, stream: int, data: bytes) -> None:
+        """Gives bytes to their call."""
+        if call := self._calls.get(stream):
+            call.received(data)
+
+    def half_closed(self, stream: int) -> None:
+        """Tells a call that it has all that comes."""
+        if call := self._calls.get(stream):
+            call.half_closed()
+
+    def was_reset(self, stream: int) -> None:
+        """Ends a call whose client wants it no more."""
+        self._idle_frames += 1
+        self._out.drop(stream)
+        if call := self._calls.get(stream):
+            call.gone()
+
+    def room_made(self, stream: int) -> None:
+        """Sends on."""
+        self._out.room_made(stream)
+
+    def idle_frame(self) -> None:
+        """Counts it; the first frame of all is one."""
+        self._spoke = True
+        self._idle_frames += 1
+
+    def going_away(self) -> None:
+        """Answers what the client has asked, and ends."""
+        self.leave()
+
+    # Its own.
+
     def _answered(self, stream: int) -> None:
         self._worth_it()
         if self._left is not None:
             self._loop.call_soon(self._close_if_done)
-        if stream in self._coming:
+        if stream in self._streams.open:
             # Its end may be among what has come already.
             self._loop.call_soon(self._want_no_more, stream)
 
     def _want_no_more(self, stream: int) -> None:
-        if stream in self._coming:
-            self._coming.discard(stream)
-            with contextlib.suppress(ProtocolError):
-                self._http2.reset_stream(stream, ErrorCodes.NO_ERROR)
+        if stream in self._streams.open:
+            self._streams.reset(stream, ErrorCode.NO_ERROR)
             self._flush_soon()
 
     def _worth_it(self) -> None:
@@ -315,8 +268,8 @@ class GrpcConnection(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._flushing = False
-        if not self._transport.is_closing() and (data := self._http2.data_to_send()):
-            self._transport.write(data)
+        if self._streams and not self._transport.is_closing():
+            self._transport.write(self._streams.written())
 
     def _close_if_done(self) -> None:
         if self._left is not None and not self._calls and not self._out:

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from h2.connection import H2Connection
-from h2.exceptions import (
-    FlowControlError,
-    FrameTooLargeError,
-    NoSuchStreamError,
-    ProtocolError,
-)
+from skewless.model.serve.grpc_server.frames import FRAME_BYTES
+from skewless.model.serve.grpc_server.streams import Streams
 
 __all__ = ["Outgoing"]
 
@@ -30,13 +24,13 @@ class _Waiting:
 
 
 class Outgoing:
-    """The streams of one connection; what is sent lies in h2 until it is written."""
+    """What is sent of the streams of one connection."""
 
     def __init__(
-        self, http2: H2Connection, ended: Callable[[int], None], progress: Callable[[], None]
+        self, streams: Streams, ended: Callable[[int], None], progress: Callable[[], None]
     ) -> None:
-        """Takes the connection, and who is told of streams whose end is sent, and of whole frames."""
-        self._http2, self._ended, self._progress = http2, ended, progress
+        """Takes the streams, and who is told of streams whose end is sent, and of whole frames."""
+        self._streams, self._ended, self._progress = streams, ended, progress
         self._waiting: dict[int, _Waiting] = {}
 
     def __bool__(self) -> bool:
@@ -49,8 +43,7 @@ class Outgoing:
         if end and waiting is not None:
             waiting.last = headers
             return
-        with contextlib.suppress(ProtocolError):  # The client has ended it, or the connection.
-            self._http2.send_headers(stream, headers, end_stream=end)
+        self._streams.send_headers(stream, headers, end)
         if end:
             self._ended(stream)
 
@@ -58,13 +51,13 @@ class Outgoing:
         """Sends bytes, now or when there is room."""
         waiting = self._waiting.get(stream)
         if waiting is None:
-            try:
-                self._http2.send_data(stream, data)
+            room = self._streams.room(stream)
+            if room is None:  # The client has ended it.
                 return
-            except (FlowControlError, FrameTooLargeError):
-                waiting = self._waiting[stream] = _Waiting()
-            except ProtocolError:  # The client has ended it, or the connection.
+            if len(data) <= room:
+                self._streams.send_data(stream, data)
                 return
+            waiting = self._waiting[stream] = _Waiting()
         waiting.data += data
         self.room_made(stream)
 
@@ -94,24 +87,15 @@ class Outgoing:
             self.drop(stream)
 
     def _send_on(self, stream: int) -> None:
-        waiting = self._waiting[stream]
+        waiting, size = self._waiting[stream], self._streams.frame_bytes
         while waiting.data:
-            room = self._room(stream)
-            if room <= 0:
+            room = min(self._streams.room(stream) or 0, size)
+            if not room:
                 return
-            with contextlib.suppress(ProtocolError):
-                self._http2.send_data(stream, bytes(waiting.data[:room]))
+            self._streams.send_data(stream, bytes(waiting.data[:room]))
             del waiting.data[:room]
-            if room == self._http2.max_outbound_frame_size:
+            if room >= FRAME_BYTES:
                 self._progress()
         self.drop(stream)
         if waiting.last is not None:
             self.send_headers(stream, waiting.last, end=True)
-
-    def _room(self, stream: int) -> int:
-        """Returns how many bytes may be sent now in one frame."""
-        try:
-            window = self._http2.local_flow_control_window(stream)
-        except NoSuchStreamError:  # The client has ended it, and we hear of that in a moment.
-            return 0
-        return min(window, self._http2.max_outbound_frame_size)
