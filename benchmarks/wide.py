@@ -1,10 +1,11 @@
 """Whole `preprocess` commands by the number of features, beside Keras layers doing the same.
 
-    python -m benchmarks.wide [--quick] [--features 10,50,200,1000] [--rows 200] [--json FILE]
+    python -m benchmarks.wide [--quick] [--features 10,50,200,1000] [--rows 200] [--road] [--json FILE]
 
 Half of the features are numbers, scaled to a z-score, half are categories of nine values. Both write
-TFRecords. Runs take turns, each a fresh process, imports and all; the table shows medians. Exits with 1
-if a job leaves another number of records than rows.
+TFRecords. Runs take turns, each a fresh process, imports and all; the table shows medians. With `--road`
+the records go on to `train` and `export`. Exits with 1 if a job leaves another number of records than
+rows, or a command fails.
 """
 
 from __future__ import annotations
@@ -70,6 +71,16 @@ def commands(source: Path, folder: Path) -> dict[str, list[str]]:
     }
 
 
+def later_commands(folder: Path) -> dict[str, list[str]]:
+    """Returns the commands that follow `preprocess`, by their name."""
+    ours = [sys.executable, "-m", "skewless"]
+    records, run, model = (str(folder / name) for name in ("out", "run", "model"))
+    return {
+        "train": [*ours, "train", records, "--output", run],
+        "export": [*ours, "export", run, "--output", model],
+    }
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the benchmark; returns 1 if a result is wrong."""
     parser = argparse.ArgumentParser(
@@ -79,12 +90,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--features", default="10,50,200,1000", metavar="N,…")
     parser.add_argument("--rows", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--road", action="store_true", help="train and export as well")
     parser.add_argument("--json", type=Path, metavar="FILE")
     asked = parser.parse_args(argv)
     sizes = [10] if asked.quick else [int(size) for size in asked.features.split(",")]
     found: list[dict[str, Any]] = []
     for features in sizes:
-        found += measured(features, asked.rows, 1 if asked.quick else asked.rounds)
+        rounds = 1 if asked.quick else asked.rounds
+        found += measured(features, asked.rows, rounds, road=asked.road)
     print(f"{'':<14}{'features':>9}{'wall s':>9}{'CPU s':>9}{'peak GB':>9}  records")
     for entry in found:
         print(
@@ -96,8 +109,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if all(entry["right"] for entry in found) else 1
 
 
-def measured(features: int, rows: int, rounds: int) -> list[dict[str, Any]]:
-    """Returns what each command took with so many features: medians of its rounds."""
+def measured(features: int, rows: int, rounds: int, *, road: bool) -> list[dict[str, Any]]:
+    """Returns what each command took with so many features: medians of its rounds.
+
+    Args:
+      features, rows: Of the table.
+      rounds: How often each command runs.
+      road: Whether to train and export what `preprocess` leaves.
+    """
     runs: dict[str, list[Any]] = {}
     right: dict[str, bool] = {}
     with tempfile.TemporaryDirectory() as root:
@@ -106,13 +125,16 @@ def measured(features: int, rows: int, rounds: int) -> list[dict[str, Any]]:
         for _ in range(rounds):
             for name in ("skewless", "Keras layers"):
                 with tempfile.TemporaryDirectory(dir=root) as folder:
-                    command = commands(source, Path(folder))[name]
-                    run = measure(command, Path(folder))
-                    if run.exit_code:
-                        print(run.tail, file=sys.stderr)
-                    counted = run.exit_code == 0 and count_records(Path(folder) / "out") == rows
-                runs.setdefault(name, []).append(run)
-                right[name] = right.get(name, True) and counted
+                    steps = {name: commands(source, Path(folder))[name]}
+                    if road and name == "skewless":
+                        steps |= later_commands(Path(folder))
+                    for step, command in steps.items():
+                        run = measure(command, Path(folder))
+                        if run.exit_code:
+                            print(run.tail, file=sys.stderr)
+                        counted = run.exit_code == 0 and count_records(Path(folder) / "out") == rows
+                        runs.setdefault(step, []).append(run)
+                        right[step] = right.get(step, True) and counted
     return [
         {
             "name": name,
