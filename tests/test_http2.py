@@ -214,6 +214,29 @@ def test_the_client_hears_of_no_later_stream_than_it_was_told() -> None:
     assert server.gone
 
 
+@pytest.mark.parametrize(
+    ("flags", "payload"),
+    [
+        (PADDED, b"\x03" + BLOCK + bytes(3)),
+        (HAS_PRIORITY, bytes(5) + BLOCK),
+        (PADDED | HAS_PRIORITY, b"\x03" + bytes(5) + BLOCK + bytes(3)),
+    ],
+)
+def test_headers_may_be_padded_weighted_and_in_pieces(flags: int, payload: bytes) -> None:
+    server = Server()
+    server.receiver.receive(BEGIN + frame(HEADERS, flags | END_HEADERS, 1, payload))
+    server.receiver.receive(frame(HEADERS, flags | END_STREAM, 3, payload))
+    end = hpack.Encoder().encode([("last", "one")])
+    server.receiver.receive(
+        frame(CONTINUATION, 0, 3) + frame(CONTINUATION, END_HEADERS, 3, end)
+        + frame(DATA, PADDED | END_STREAM, 1, b"\x02body\0\0")
+    )  # fmt: skip
+    first = {name.encode(): value.encode() for name, value in OPENING}
+    assert server.headers == [first, first | {b"last": b"one"}]
+    assert server.bodies == {1: bytearray(b"body"), 3: bytearray()}
+    assert server.streams.open == {}
+
+
 def test_pings_come_back_and_settings_are_acknowledged() -> None:
     server = Server()
     server.streams.written()
