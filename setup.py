@@ -13,6 +13,7 @@ setup(
         "skewless.beam_pipelines.analysis",
         "skewless.beam_pipelines.analysis.spilled",
         "skewless.beam_pipelines.batch",
+        "skewless.beam_pipelines.histories",
         "skewless.beam_pipelines.init",
         "skewless.beam_pipelines.init.delimited",
         "skewless.beam_pipelines.init.kinds",

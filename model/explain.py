@@ -34,6 +34,7 @@ from skewless.schemas.rows.tokenizers import piece_tokenizer
 from skewless.schemas.spec.features import (
     CategoricalFeature,
     Feature,
+    HistoryFeature,
     TextFeature,
     columns_behind,
 )
@@ -224,7 +225,10 @@ def _steps(
         time = _text(tokens[0]) or None
         return tuple(Step(time, value, seen.kind, seen.text) for value, seen in meanings)
     first, offset = 0, 0
-    if isinstance(feature, TextFeature | CategoricalFeature) and feature.is_sequence:
+    if (
+        isinstance(feature, TextFeature | CategoricalFeature | HistoryFeature)
+        and feature.is_sequence
+    ):
         kept = min(len(tokens), len(ids))
         first = len(tokens) - kept if feature.truncate == "start" else 0
         offset = len(ids) - kept if feature.pad == "start" else 0

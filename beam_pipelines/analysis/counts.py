@@ -207,7 +207,8 @@ def counted_vocabularies(spec: Spec) -> dict[str, CountedVocabulary]:
     members: dict[str, list[str]] = {}
     for name, feature in spec.features.items():
         vocabulary = feature.own_vocabulary
-        if vocabulary is not None:
+        # A history holds values of rows that are counted by themselves.
+        if vocabulary is not None and not feature.is_built:
             members.setdefault(vocabulary.shared_with or name, []).append(name)
     found = {}
     for owner, names in members.items():

@@ -10,6 +10,7 @@ import numpy as np
 from skewless.beam_pipelines.statistics.split_statistics import IdStatistics, SplitStatistics
 from skewless.schemas.records.id_contract import FIRST_ID
 from skewless.schemas.spec.features import CategoricalFeature
+from skewless.schemas.spec.kinds.history import histories_of
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["shared_entities", "tell_leaks"]
@@ -23,6 +24,7 @@ _MANY = 0.3
 
 def tell_leaks(spec: Spec, statistics: Mapping[str, SplitStatistics]) -> None:
     """Warns of entities with rows in training and held out, where rows have times."""
+    _tell_mixed_histories(spec, statistics)
     times = [name for name, feature in spec.features.items() if feature.holds_times]
     if not times:
         return
@@ -39,6 +41,20 @@ def tell_leaks(spec: Spec, statistics: Mapping[str, SplitStatistics]) -> None:
         *(100 * share, name, times[0], name, column, name),
         spec.features[name].columns_read(name)[0],
     )
+
+
+def _tell_mixed_histories(spec: Spec, statistics: Mapping[str, SplitStatistics]) -> None:
+    """Warns where a training row's past may hold the held-out rows of the same user, say."""
+    split = spec.split
+    for name, history in histories_of(spec.features).items():
+        mixed = split.is_random or split.by not in (None, history.by)
+        if mixed and "train" in statistics and len(statistics) > 1:
+            _LOGGER.warning(
+                "split: features.%s of a training row may hold what rows held out are to tell, since rows "
+                "of one %s fall into several splits; split by time, `split: {time: %s, train: 0.8, "
+                "eval: 0.1, test: 0.1}`, or keep them in one split, `split: {by: %s}`",
+                name, history.by, history.time, history.by,
+            )  # fmt: skip
 
 
 def shared_entities(spec: Spec, statistics: Mapping[str, SplitStatistics]) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """The Beam pipelines of `preprocess`: a transform is fitted, and rows are written by it.
 
-    work units -> duplicates -> analysis -> transform -> rows written -> outcome
+    work units -> duplicates -> histories -> analysis -> transform -> rows written -> outcome
 
 Only descriptors of work cross stages; the training split alone is analysed. A pipeline leaves its
 outcome as a file beside what it writes.
@@ -17,10 +17,11 @@ import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
 from skewless.beam_pipelines.analysis.cache import AnalysisCache
-from skewless.beam_pipelines.analysis.duplicates import COMPARING_KEYS, FindDuplicates
-from skewless.beam_pipelines.analysis.spilled.runs import partition_count
+from skewless.beam_pipelines.analysis.duplicates import COMPARING_KEYS
 from skewless.beam_pipelines.analysis.stage import ANALYSING, Analyse, AnalyseWithTransform
 from skewless.beam_pipelines.batch.plan import Fit, Planned
+from skewless.beam_pipelines.batch.work import Work
+from skewless.beam_pipelines.histories.stage import GATHERING
 from skewless.beam_pipelines.records.outcome import Outcome, leave_outcome, taken_outcome
 from skewless.beam_pipelines.records.sinks import ShardFormat, make_sink_folders
 from skewless.beam_pipelines.records.write_rows import (
@@ -36,6 +37,7 @@ from skewless.beam_pipelines.transform.fitted_transform import check_fitted
 from skewless.beam_pipelines.transform.graph import write_transform_graph
 from skewless.beam_pipelines.transform.own_function import check_own_assets
 from skewless.schemas.records.layout import TRANSFORM, TRANSFORM_FN
+from skewless.schemas.spec.kinds.history import histories_of
 
 __all__ = ["TEMPORARY", "StagedJob", "fitted_and_written"]
 
@@ -72,6 +74,12 @@ class StagedJob:
         return Tally(str(self.staging / TEMPORARY / "progress"))
 
     @property
+    def work(self) -> Work:
+        """Its units, within a pipeline."""
+        planned = self.planned
+        return Work(planned.spec, planned.units, self.temporary, self.cache, self.tally)
+
+    @property
     def transform(self) -> Path:
         """The transform that rows are written by."""
         return self.staging / TRANSFORM
@@ -100,6 +108,7 @@ def _stages(job: StagedJob) -> list[str]:
     """Returns what all units go through, in this order."""
     return [
         *([COMPARING_KEYS] if job.planned.spec.key is not None else []),
+        *([GATHERING] if histories_of(job.planned.spec.features) else []),
         *([ANALYSING] if job.fit.transform is None else []),
         WRITING,
     ]
@@ -108,7 +117,7 @@ def _stages(job: StagedJob) -> list[str]:
 def _apply(job: StagedJob) -> Outcome:
     """Writes rows by the transform that lies in the staging directory."""
     with job_pipeline(job.planned.options) as pipeline:
-        work, duplicates = _work(job, pipeline)
+        work, duplicates = job.work.begun(pipeline)
         fitted = str(job.transform / TRANSFORM_FN)
         saved_model = pipeline | "FittedTransform" >> beam.Create([fitted])
         leave_outcome(pipeline, job.staging, **_written(job, work, duplicates, saved_model))
@@ -118,7 +127,7 @@ def _apply(job: StagedJob) -> Outcome:
 def _fit_and_apply(job: StagedJob) -> Outcome:
     """Analyses the training rows, builds the transform and writes rows by it."""
     with job_pipeline(job.planned.options) as pipeline:
-        work, duplicates = _work(job, pipeline)
+        work, duplicates = job.work.begun(pipeline)
         constants, counted = _analysed(job, work, duplicates)
         saved_model = constants | "WriteTransform" >> beam.Map(
             lambda constants, spec, directory: write_transform_graph(spec, constants, directory),
@@ -140,33 +149,20 @@ def _fit_with_transform_and_apply(job: StagedJob) -> Outcome:
 
     spec, options = job.planned.spec, job.planned.options
     with job_pipeline(options) as pipeline:
-        work, duplicates = _work(job, pipeline)
+        work, duplicates = job.work.begun(pipeline)
         constants, counted = _analysed(job, work, duplicates)
         leave_outcome(pipeline, job.staging, constants=constants, counted=counted)
     analysed = taken_outcome(job.staging)
     found = analysed.constants
     assert found is not None
     with job_pipeline(options) as pipeline, tft_beam.Context(temp_dir=job.temporary):
-        work, duplicates = _work(job, pipeline)
-        _ = work | "AnalyseWithTransform" >> AnalyseWithTransform(
+        work, duplicates = job.work.begun(pipeline)
+        past = job.work.with_past(work, duplicates)
+        _ = past | "AnalyseWithTransform" >> AnalyseWithTransform(
             spec, found, str(job.transform), duplicates
         )
     check_own_assets(spec, found.vocabularies, str(job.transform))
     return replace(_apply(job), counted=analysed.counted)
-
-
-def _work(job: StagedJob, pipeline: beam.Pipeline) -> tuple[beam.PCollection, AsSingleton]:
-    spec, units = job.planned.spec, job.planned.units
-    # Without the reshuffle all units would be one bundle, on one worker.
-    work = pipeline | "WorkUnits" >> beam.Create(units) | "Spread" >> beam.Reshuffle()
-    duplicates = (
-        work
-        | "FindDuplicates"
-        >> FindDuplicates(spec, job.temporary, partition_count(len(units)), job.cache, job.tally)
-        if spec.key is not None
-        else pipeline | "NoDuplicates" >> beam.Create([{}])
-    )
-    return work, AsSingleton(duplicates)
 
 
 def _analysed(
@@ -176,7 +172,7 @@ def _analysed(
     return work | "AnalyseTrainingRows" >> Analyse(
         job.planned.spec,
         job.temporary,
-        partition_count(len(job.planned.units)),
+        job.work.partitions,
         duplicates,
         job.cache,
         grow_from,
@@ -188,7 +184,8 @@ def _written(
     job: StagedJob, work: beam.PCollection, duplicates: AsSingleton, saved_model: beam.PCollection
 ) -> Mapping[str, beam.PCollection]:
     write = WriteRows(job.planned.spec, str(job.staging), job.shards, job.tally)
-    written = work | "WriteRows" >> beam.ParDo(
+    past = job.work.with_past(work, duplicates)
+    written = past | "WriteRows" >> beam.ParDo(
         write, AsSingleton(saved_model), duplicates
     ).with_outputs(PARTS, ACCOUNTS, STATISTICS)
     return {tag: written[tag] for tag in (PARTS, ACCOUNTS, STATISTICS)}

@@ -29,7 +29,7 @@ def tell_dry_run(spec: Spec, inputs: Sequence[str], *, as_json: bool = False) ->
     files = sorted({file.whole.file for file in opened})
     units, about = unit_count(opened), any(file.pieces for file in opened)
     said = one_unit_each(opened)
-    columns = RowColumns(spec).wanted
+    columns, built = RowColumns(spec).wanted, RowColumns(spec).built
     read, labels = _first_labels(spec, opened[0].beginning) if spec.targets else (0, Counter())
     if as_json:
         document = {
@@ -41,6 +41,7 @@ def tell_dry_run(spec: Spec, inputs: Sequence[str], *, as_json: bool = False) ->
             "columns": {
                 name: {"kind": column.kind, "multivalued": column.multivalued}
                 for name, column in columns.items()
+                if name not in built
             },
             "first_labels": {"rows": read, "values": dict(labels.most_common())},
             "written": False,
@@ -55,7 +56,8 @@ def tell_dry_run(spec: Spec, inputs: Sequence[str], *, as_json: bool = False) ->
     if said:
         print(said)
     for name, column in columns.items():
-        print(f"  {name:<24} {column.kind}{', several a row' if column.multivalued else ''}")
+        several = ", several a row" if column.multivalued else ""
+        print(f"  {name:<24} {column.kind}{several}{', built from the rows' * (name in built)}")
     if labels:
         print(f"label values of the first {read:,} rows: {most_seen(labels)}")
     print("dry run: nothing was written")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
+from skewless.beam_pipelines.histories.joined import UnitHistories
 from skewless.beam_pipelines.rows.assign_splits import assign_splits
 from skewless.beam_pipelines.rows.keys import content_keys
 from skewless.beam_pipelines.rows.validation import validate
@@ -87,6 +88,8 @@ def rows_of(
     Raises:
       DataError: If the file cannot be read on.
     """
+    built = RowColumns(spec, unit.serving).built
+    histories = UnitHistories(unit, spec) if built else None
     # Predictions carry their row's place; nothing is split by what stands for a key there.
     for batch in read(unit, spec, contents=spec.key is None and not unit.serving):
         if only is not None:
@@ -95,6 +98,8 @@ def rows_of(
         if duplicates is not None and len(duplicates):
             repeated = np.isin(rows.numbers, duplicates)
             rows = replace(rows.take(~repeated), duplicates=int(repeated.sum()))
+        if histories is not None:
+            rows = replace(rows, columns=histories.added(rows.columns, rows.numbers))
         yield rows
 
 
@@ -116,14 +121,15 @@ def keys_of(unit: WorkUnit, spec: Spec) -> Iterator[tuple[np.ndarray, pa.Array]]
         yield batch.rows[present], keys.drop_null().cast(pa.string())
 
 
-def check_rows(batch: RawBatch, spec: Spec) -> Rows:
+def check_rows(batch: RawBatch, spec: Spec, *, streamed: bool = False) -> Rows:
     """Returns the sound rows of a raw batch, keyed and assigned to splits.
 
     Args:
       batch: [rows] as read.
       spec: The declaration.
+      streamed: Whether they come in a stream.
     """
-    wanted = RowColumns(spec, batch.unit.serving)
+    wanted = RowColumns(spec, batch.unit.serving, streamed)
     # Not the sum of what became of them: accounting compares the two.
     count = len(batch.rows) + len(batch.rejected)
     valid = validate(batch, wanted)

@@ -29,10 +29,14 @@ from skewless.schemas.rows.label_values import (
 from skewless.schemas.rows.raw_columns import RawColumn, RowColumns
 from skewless.schemas.rows.reasons import Faults, Reason, shown
 from skewless.schemas.rows.written_numbers import plain_where_number
+from skewless.schemas.spec.kinds.history import histories_of
 from skewless.schemas.spec.label import BinaryLabel, MultilabelLabel
 from skewless.schemas.spec.splits import SPLITS
 
 __all__ = ["ValidBatch", "canonical_schema", "validate"]
+
+
+_NO_LIST = "a row of a stream holds its own past, as it was served; write [] where there is none"
 
 
 @dataclass
@@ -144,6 +148,9 @@ def _row_faults(
             faults[int(at)] = f"{what} is missing"
     if rows.serving:
         return faults
+    if rows.streamed and name in histories_of(spec.features):
+        for at in np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False)):
+            faults[int(at)] = _NO_LIST
     if name == spec.weight:
         values = array.fill_null(math.nan).to_numpy(zero_copy_only=False)
         for at in np.flatnonzero(~(values >= 0)):

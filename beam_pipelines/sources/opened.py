@@ -22,6 +22,7 @@ from skewless.beam_pipelines.sources.unchanged import state_of
 from skewless.beam_pipelines.sources.units import Format, WorkUnit
 from skewless.schemas.errors import DataError, listed, nearest
 from skewless.schemas.rows.raw_columns import RowColumns
+from skewless.schemas.spec.kinds.history import histories_of
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["OpenedFile", "delimiter", "one_unit_each", "opened", "unit_count"]
@@ -120,13 +121,22 @@ def opened(whole: WorkUnit, rows: RowColumns, size: UnitSize) -> OpenedFile:
 
 def _check(whole: WorkUnit, names: Sequence[str], rows: RowColumns) -> None:
     excused = rows.may_lack(whole.split)
+    histories = histories_of(rows.spec.features)
     problems: list[str] = []
     held = Counter(names)
     for name in rows.wanted:
-        if name not in held:
+        if name in rows.built:
+            if name in held:
+                problems.append(
+                    f"column {name!r} is there, and features.{name} is a history, which is built from "
+                    "the rows; rename the feature, or declare it categorical to take what rows hold"
+                )
+        elif name not in held:
             if name not in excused:
                 # Each look for the nearest goes through all names.
                 near = nearest(name, names) if len(problems) < _MOST_TOLD else ""
+                if name in histories:
+                    near = f" (the row's past values of {histories[name].of}, a list)"
                 problems.append(f"no column {name!r}{near}")
         elif held[name] > 1:
             problems.append(f"column {name!r} is there {held[name]} times; rename the others")

@@ -51,6 +51,7 @@ def plan(
     spec: Spec,
     *,
     serving: bool = False,
+    streamed: bool = False,
     unit_bytes: int = UNIT_BYTES,
     unit_rows: int = UNIT_ROWS,
 ) -> list[WorkUnit]:
@@ -61,6 +62,7 @@ def plan(
       spec: Names the columns that every file with a header must have.
       serving: Whether rows are to be predicted for: label, weight and split columns may be absent
         then, other columns are still wanted.
+      streamed: Whether rows come in a stream, each with its own histories.
       unit_bytes: About how many bytes of an uncompressed file one unit takes.
       unit_rows: About how many rows of an uncompressed file one unit takes.
 
@@ -69,15 +71,20 @@ def plan(
       DataError: If a file lacks a column, has it twice, or cannot be opened as its ending says.
     """
     size = UnitSize(unit_bytes, unit_rows)
-    files = opened_files(inputs, spec, serving=serving, size=size)
+    files = opened_files(inputs, spec, serving=serving, streamed=streamed, size=size)
     return units_of(files, cut_here(files))
 
 
 def opened_files(
-    inputs: Sequence[str], spec: Spec, *, serving: bool = False, size: UnitSize | None = None
+    inputs: Sequence[str],
+    spec: Spec,
+    *,
+    serving: bool = False,
+    streamed: bool = False,
+    size: UnitSize | None = None,
 ) -> list[OpenedFile]:
     """Returns all files, none of them looked through; arguments and errors are those of `plan`."""
-    rows = RowColumns(spec, serving)
+    rows = RowColumns(spec, serving, streamed)
     wholes = whole_files(inputs)
     return list(
         _together(lambda whole: opened(whole, rows, size or UnitSize()), wholes, _OPENED_TOGETHER)

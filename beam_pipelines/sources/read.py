@@ -41,8 +41,10 @@ def read(
     Raises:
       DataError: If the file as a whole cannot be read on, or has changed since it was planned.
     """
-    wanted = RowColumns(spec, unit.serving).wanted if columns is None else columns
-    for batch in while_unchanged(unit, _batches(unit, spec, wanted, contents)):
+    if columns is None:
+        rows = RowColumns(spec, unit.serving)
+        columns = {name: rows.wanted[name] for name in rows.wanted if name not in rows.built}
+    for batch in while_unchanged(unit, _batches(unit, spec, columns, contents)):
         at_rows(batch.rows)
         yield batch
         at_rows(None)

@@ -90,6 +90,8 @@ class WorkUnit:
       state: Of the file when it was planned; None where nobody looks whether it has changed.
       serving: Whether its rows are to be predicted for, without label, weight and split.
       table: The table that the file is part of; None where it is of none.
+      past: [(feature, path, begin, end)] of runs that hold its rows' histories; where they are not
+        built, or no row has a past, there are none.
     """
 
     file: str
@@ -106,6 +108,7 @@ class WorkUnit:
     state: FileState | None = field(default=None, compare=False)
     serving: bool = False
     table: TableFile | None = None
+    past: tuple[tuple[str, str, int, int], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ class FileFeed:
         if not new:
             return None
         # Forced into one split, a row needs no split column: a stream has no splits.
-        units = plan([f"train={path}" for path in new], self._job.spec)
+        units = plan([f"train={path}" for path in new], self._job.spec, streamed=True)
         write = WriteFiles(self._job, self.clock, done)
         segments = [Segment(**found) for found in run_round(self._job, units, write, self._options)]
         self.clock = max([self.clock, *(segment.latest for segment in segments)])

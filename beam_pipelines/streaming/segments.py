@@ -162,7 +162,7 @@ class Arrivals:
 
 def stream_columns(job: StreamJob) -> dict[str, RawColumn]:
     """Returns the columns read from a stream: the spec's, and the one with the row's time."""
-    columns = dict(RowColumns(job.spec).wanted)
+    columns = dict(RowColumns(job.spec, streamed=True).wanted)
     if job.windowing.column is not None:
         columns.setdefault(job.windowing.column, RawColumn(job.windowing.column, "string"))
     return columns
@@ -182,7 +182,9 @@ def write_segments(job: StreamJob, batch: RawBatch, arrivals: Arrivals) -> list[
         return []
     times, faults = _times(job, batch, numbers, arrivals)
     arrived = arrivals.times[np.searchsorted(arrivals.numbers, numbers)]
-    rows = _timely(job, batch, check_rows(batch, job.spec), numbers, times, arrived, faults)
+    rows = _timely(
+        job, batch, check_rows(batch, job.spec, streamed=True), numbers, times, arrived, faults
+    )
     outputs = job.graph()(rows.columns)
     rows, outputs, unknown = reject_unknown_classes(job.spec, rows, outputs)
     records = encode_records(outputs, rows.keys)

@@ -40,6 +40,7 @@ from skewless.schemas.rows.times.parsing import NO_TIME
 from skewless.schemas.rows.tokenizers import check_regex
 from skewless.schemas.spec.features import (
     CategoricalFeature,
+    HistoryFeature,
     NumericFeature,
     TextFeature,
     TimestampFeature,
@@ -118,7 +119,7 @@ class _Learned:
 
 def _ids(
     name: str,
-    feature: TextFeature | CategoricalFeature,
+    feature: TextFeature | CategoricalFeature | HistoryFeature,
     tokens: tf.RaggedTensor | tf.Tensor,
     learned: _Learned,
 ) -> Outputs:
@@ -133,7 +134,7 @@ def _ids(
     else:
         # Lists of tokens hold no empty ones; a single value is empty when it is missing.
         path = files.path(name)
-        ids = vocabulary_ids(flat, [path], feature.oov_buckets, may_be_missing=not ragged)
+        ids = vocabulary_ids(flat, [path], feature.unknown_ids, may_be_missing=not ragged)
     if not ragged:
         return {name: ids}
     assert feature.length is not None
@@ -248,6 +249,7 @@ def _timestamp(
 _TRANSFORMS: dict[type, Callable[[str, Any, Any, _Learned], Outputs]] = {
     TextFeature: _ids,
     CategoricalFeature: _ids,
+    HistoryFeature: _ids,
     NumericFeature: _numeric,
     TimestampFeature: _timestamp,
 }

@@ -23,6 +23,7 @@ from skewless.schemas.spec.encoders import Pooling
 from skewless.schemas.spec.features import (
     CategoricalFeature,
     CrossFeature,
+    HistoryFeature,
     NumericFeature,
     TextFeature,
     TimestampFeature,
@@ -151,7 +152,7 @@ def _number_tower(
 
 def _id_tower(
     name: str,
-    feature: TextFeature | CategoricalFeature | CrossFeature,
+    feature: TextFeature | CategoricalFeature | CrossFeature | HistoryFeature,
     entry: FeatureEntry,
     inputs: Mapping[str, Tensor],
 ) -> Tensor:
@@ -186,6 +187,7 @@ _TOWERS: dict[type, Callable[[str, Any, FeatureEntry, Mapping[str, Tensor]], Ten
     NumericFeature: _number_tower,
     TimestampFeature: _time_tower,
     CrossFeature: _id_tower,
+    HistoryFeature: _id_tower,
 }
 
 

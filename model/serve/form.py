@@ -17,6 +17,7 @@ from skewless.schemas.records.layout import EXTRA, STATISTICS
 from skewless.schemas.rows.raw_columns import served_columns
 from skewless.schemas.spec.features import (
     CategoricalFeature,
+    HistoryFeature,
     NumericFeature,
     TextFeature,
     TimestampFeature,
@@ -158,8 +159,14 @@ def _categories(feature: CategoricalFeature, values: _Values) -> _Asked:
     return _Asked("value", hint, values.joined(values.known[:_EXAMPLE_VALUES]))
 
 
+def _past(feature: HistoryFeature, values: _Values) -> _Asked:
+    hint = f"past values of {feature.of}, the oldest first{values.several}"
+    return _Asked("value", hint, values.joined(values.known[:_EXAMPLE_VALUES]))
+
+
 _ASKED: dict[type, Callable[[Any, _Values], _Asked]] = {
     CategoricalFeature: _categories,
+    HistoryFeature: _past,
     NumericFeature: _numbers,
     TextFeature: _text,
     TimestampFeature: _time,

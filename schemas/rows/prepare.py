@@ -23,6 +23,7 @@ from skewless.schemas.rows.tokenizers import between_spaces, clean_values, strip
 from skewless.schemas.spec.features import (
     CategoricalFeature,
     Feature,
+    HistoryFeature,
     NumericFeature,
     TextFeature,
     TimestampFeature,
@@ -119,9 +120,17 @@ def _categories(
     (column,) = feature.columns_read(name)
     if not feature.multivalued:
         return clean_values(dense_strings(inputs[column]), spec.missing_values)
-    values = ragged_strings(inputs[column])
-    if feature.separator is not None:
-        values = tf.strings.split(values, feature.separator).merge_dims(1, 2)
+    return _values(ragged_strings(inputs[column]), feature.separator, spec)
+
+
+def _past(name: str, feature: HistoryFeature, spec: Spec, inputs: RawTensors) -> tf.RaggedTensor:
+    (column,) = feature.columns_read(name)
+    return _values(ragged_strings(inputs[column]), None, spec)
+
+
+def _values(values: tf.RaggedTensor, separator: str | None, spec: Spec) -> tf.RaggedTensor:
+    if separator is not None:
+        values = tf.strings.split(values, separator).merge_dims(1, 2)
     values = values.with_flat_values(clean_values(values.flat_values, spec.missing_values))
     return tf.ragged.boolean_mask(values, tf.not_equal(values, ""))
 
@@ -168,6 +177,7 @@ def _times(name: str, feature: TimestampFeature, spec: Spec, inputs: RawTensors)
 _PREPARED: dict[type, Callable[[str, Any, Spec, RawTensors], tf.RaggedTensor | tf.Tensor]] = {
     TextFeature: _tokens,
     CategoricalFeature: _categories,
+    HistoryFeature: _past,
     NumericFeature: _numbers,
     TimestampFeature: _times,
 }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from skewless.schemas.spec.features import Kind
 from skewless.schemas.spec.kinds.column import TimeUnit
+from skewless.schemas.spec.kinds.history import histories_of
 from skewless.schemas.spec.spec import Spec
 from skewless.schemas.spec.splits import SplitName
 
@@ -61,10 +62,13 @@ class RowColumns:
       spec: The declaration.
       serving: Whether the rows are to be predicted for; nobody is asked for label, weight and
         split then.
+      streamed: Whether they come in a stream: each holds the lists of its histories, as a row to
+        predict for does, since the rows before it are not at hand.
     """
 
     spec: Spec
     serving: bool = False
+    streamed: bool = False
 
     @cached_property
     def of_graph(self) -> dict[str, RawColumn]:
@@ -80,13 +84,25 @@ class RowColumns:
         spec, split = self.spec, self.spec.split
         columns = dict(self.of_graph)
         label = {label.column for label in spec.targets.values()} if self.serving else set()
-        for name in (spec.key, split.by, split.column, split.time, *spec.keep):
+        histories = histories_of(spec.features)
+        past = [history for name, history in histories.items() if name in self.built]
+        asked = [name for history in past for name in (history.by, history.time)]
+        for name in (spec.key, split.by, split.column, split.time, *asked, *spec.keep):
             if name is not None and name not in label - set(spec.keep):
                 columns.setdefault(name, RawColumn(name, "string"))
-        time = None if self.serving else split.time
-        if time is not None and columns[time].time_unit is None:
-            columns[time] = replace(columns[time], time_unit="auto")
+        times = {history.time for history in past}
+        if split.time is not None and not self.serving:
+            times.add(split.time)
+        for time in times:
+            if columns[time].time_unit is None:
+                columns[time] = replace(columns[time], time_unit="auto")
         return columns
+
+    @cached_property
+    def built(self) -> frozenset[str]:
+        """Those of `wanted` that the job builds itself: no input holds them."""
+        hold_them = self.serving or self.streamed
+        return frozenset() if hold_them else frozenset(histories_of(self.spec.features))
 
     def may_lack(self, split: SplitName | None) -> set[str]:
         """Returns those of `wanted` that a file need not have, whose rows are all of `split`."""

@@ -1,4 +1,4 @@
-"""Feature kinds: one frozen, validated type each for text, categories, numbers, times and crosses."""
+"""Feature kinds: one frozen, validated type each for text, categories, numbers, times, crosses and histories."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from skewless.schemas.spec.declared import Declared
 from skewless.schemas.spec.encoders import Encoder
 from skewless.schemas.spec.kinds.column import Column, HasIds, Kind
 from skewless.schemas.spec.kinds.cross import CrossFeature
+from skewless.schemas.spec.kinds.history import HistoryFeature
 from skewless.schemas.spec.kinds.number_embedding import (
     NumberEmbedding,
     Periodic,
@@ -29,6 +30,7 @@ __all__ = [
     "CrossFeature",
     "Feature",
     "HasIds",
+    "HistoryFeature",
     "Kind",
     "NumericFeature",
     "RegexTokenizer",
@@ -365,7 +367,12 @@ class NumericFeature(Column):
 
 
 Feature = Annotated[
-    TextFeature | CategoricalFeature | NumericFeature | TimestampFeature | CrossFeature,
+    TextFeature
+    | CategoricalFeature
+    | NumericFeature
+    | TimestampFeature
+    | CrossFeature
+    | HistoryFeature,
     Field(discriminator="type"),
 ]
 

@@ -25,6 +25,7 @@ _UNION_TAGS = frozenset(
         "numeric",
         "timestamp",
         "cross",
+        "history",
         "towers",
         "seq2seq",
         "two_tower",

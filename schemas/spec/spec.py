@@ -20,6 +20,7 @@ from skewless.schemas.rows.csv_format import CsvFormat
 from skewless.schemas.spec.declared import Declared
 from skewless.schemas.spec.encoders import Dense, Encoder, Flatten
 from skewless.schemas.spec.features import FEATURE_NAME, Feature
+from skewless.schemas.spec.kinds.history import bind_histories, history_problems
 from skewless.schemas.spec.label import Label
 from skewless.schemas.spec.models.labels import label_problems
 from skewless.schemas.spec.models.training import group_problems, training_problems
@@ -76,6 +77,7 @@ class Spec(Declared):
 
     @model_validator(mode="after")
     def _sound(self) -> Spec:
+        bind_histories(self.features)
         problems = list(_problems(self))
         if problems:
             raise ValueError("\n".join(problems))
@@ -175,6 +177,7 @@ def _problems(spec: Spec) -> Iterator[str]:
         yield from _encoder_problems(f"features.{name}", feature)
         yield from _vocabulary_problems(f"features.{name}", feature, spec)
         yield from _combination_problems(f"features.{name}", feature, spec)
+    yield from history_problems(spec)
     yield from _column_problems(spec)
     yield from label_problems(spec)
     yield from training_problems(spec.targets, spec.training, learns=spec.model.needs_label)

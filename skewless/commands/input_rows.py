@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,16 +27,24 @@ def rows_of_input(
     records: str | os.PathLike[str], inputs: Sequence[str]
 ) -> Callable[[], Iterator[RawRows]]:
     """Returns what yields the rows of files, batch by batch, each time that it is called."""
+    from skewless.beam_pipelines.batch.work import units_with_past
     from skewless.beam_pipelines.rows.read_rows import rows_of
+    from skewless.beam_pipelines.running.local_runner import completed_options
     from skewless.beam_pipelines.sources import plan
     from skewless.model.verify import RawRows
     from skewless.schemas.records.layout import SPEC
+    from skewless.schemas.spec.kinds.history import histories_of
     from skewless.schemas.spec.spec import load
 
     spec = load(os.path.join(records, SPEC))
     units = plan(inputs, spec)
+    # Gone with what yields the rows.
+    directory = tempfile.TemporaryDirectory(prefix="skewless-histories-")
+    if histories_of(spec.features):
+        options = completed_options((), units=len(units))
+        units = units_with_past(spec, units, options, Path(directory.name))
 
-    def rows() -> Iterator[RawRows]:
+    def rows(_: tempfile.TemporaryDirectory[str] = directory) -> Iterator[RawRows]:
         for unit in units:
             for batch in rows_of(unit, spec):
                 yield RawRows(batch.keys, batch.columns)

@@ -8,17 +8,26 @@ partition lies. The directory must be seen by all of them, as that of the record
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import os
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 
-__all__ = ["KEY", "Run", "partition_count", "read_blocks", "write_blocks", "write_runs"]
+__all__ = [
+    "KEY",
+    "Run",
+    "partition_count",
+    "read_blocks",
+    "write_blocks",
+    "write_runs",
+    "write_segments",
+]
 
 # The column that runs are sorted by: uint64.
 KEY = "key"
@@ -81,6 +90,36 @@ def write_blocks(blocks: Iterable[pa.Table], schema: pa.Schema, directory: str) 
             writer.write_table(whole, max_chunksize=size)
             batches += math.ceil(len(whole) / size)
     return Run(path, 0, batches)
+
+
+def write_segments(
+    blocks: Iterable[pa.Table], segment_of: Callable[[pa.Table], np.ndarray], directory: str
+) -> list[tuple[int, Run]]:
+    """Writes tables, sorted already, into one file; returns where each segment of the rows lies.
+
+    Args:
+      blocks: One at least; rows of a segment follow each other.
+      segment_of: Gives [rows] int64, the rising segment of each row of a table.
+      directory: Where the file is written.
+    """
+    rest = iter(blocks)
+    first = next(rest)
+    found: dict[int, Run] = {}
+    batches = 0
+    with _new_file(directory, first.schema) as (path, writer):
+        for table in itertools.chain([first], rest):
+            whole = table.combine_chunks()
+            size = _block_rows(whole)
+            segments = segment_of(whole)
+            cuts = np.flatnonzero(np.diff(segments)) + 1
+            for begin, end in itertools.pairwise([0, *cuts.tolist(), len(whole)]):
+                writer.write_table(whole.slice(begin, end - begin), max_chunksize=size)
+                more = math.ceil((end - begin) / size)
+                segment = int(segments[begin])
+                known = found.get(segment, Run(path, batches, batches))
+                batches += more
+                found[segment] = Run(path, known.begin, batches)
+    return list(found.items())
 
 
 def read_blocks(run: Run) -> Iterator[pa.Table]:

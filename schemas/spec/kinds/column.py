@@ -91,6 +91,11 @@ class FeatureKind(Declared, HasIds):
         """Whether rows without a value in its columns are rejected."""
         return False
 
+    @property
+    def is_built(self) -> bool:
+        """Whether a batch job builds its column from other rows; rows to predict for hold it."""
+        return False
+
     def statistics_names(self, name: str) -> tuple[str, ...]:
         """Returns what each of its columns is called in `statistics.json`."""
         return (name,)

@@ -1,0 +1,101 @@
+"""The work of a batch job within a pipeline: its units, what they leave out, and their rows' histories."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.pvalue import AsSingleton
+
+from skewless.beam_pipelines.analysis.cache import AnalysisCache
+from skewless.beam_pipelines.analysis.duplicates import FindDuplicates
+from skewless.beam_pipelines.analysis.spilled.runs import partition_count
+from skewless.beam_pipelines.histories.stage import BuildHistories
+from skewless.beam_pipelines.running.beam_internals import job_pipeline
+from skewless.beam_pipelines.running.job_progress import Tally
+from skewless.beam_pipelines.running.left_behind import leave, take
+from skewless.beam_pipelines.sources import WorkUnit
+from skewless.schemas.spec.kinds.history import histories_of
+from skewless.schemas.spec.spec import Spec
+
+__all__ = ["Work", "units_with_past"]
+
+_FILE = "histories_of_units"
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """The units of a job.
+
+    Attributes:
+      spec: The declaration.
+      units: What it reads.
+      directory: What workers leave for one another lies here.
+      cache: What earlier jobs have kept.
+      tally: Where workers count.
+    """
+
+    spec: Spec
+    units: Sequence[WorkUnit]
+    directory: str
+    cache: AnalysisCache | None = None
+    tally: Tally | None = None
+
+    @property
+    def partitions(self) -> int:
+        """In how many partitions its rows are compared."""
+        return partition_count(len(self.units))
+
+    def begun(self, pipeline: beam.Pipeline) -> tuple[beam.PCollection, AsSingleton]:
+        """Returns its units, and by their order the record numbers that are duplicates."""
+        # Without the reshuffle all units would be one bundle, on one worker.
+        work = pipeline | "WorkUnits" >> beam.Create(self.units) | "Spread" >> beam.Reshuffle()
+        find = FindDuplicates(self.spec, self.directory, self.partitions, self.cache, self.tally)
+        duplicates = (
+            work | "FindDuplicates" >> find
+            if self.spec.key is not None
+            else pipeline | "NoDuplicates" >> beam.Create([{}])
+        )
+        return work, AsSingleton(duplicates)
+
+    def with_past(self, work: beam.PCollection, duplicates: AsSingleton) -> beam.PCollection:
+        """Returns the units with their rows' histories, where the spec has some."""
+        if not histories_of(self.spec.features):
+            return work
+        return work | "BuildHistories" >> BuildHistories(
+            self.spec, self.directory, self.partitions, duplicates, self.tally
+        )
+
+
+def units_with_past(
+    spec: Spec, units: Sequence[WorkUnit], options: PipelineOptions, directory: Path
+) -> list[WorkUnit]:
+    """Returns units with their rows' histories, by a job that does nothing else.
+
+    Args:
+      spec: The declaration.
+      units: What to read.
+      options: Beam's.
+      directory: A directory that workers and command share; histories lie there as long as it does.
+
+    Raises:
+      DataError: If a file cannot be read on, or workers do not see the directory.
+    """
+    work = Work(spec, units, str(directory))
+    path = directory / _FILE
+    with job_pipeline(options) as pipeline:
+        past = work.with_past(*work.begun(pipeline))
+        leave(pipeline, path, _document, units=past)
+    found = dict(take(path))
+    return [
+        dataclasses.replace(unit, past=tuple(tuple(run) for run in found[unit.order]))
+        for unit in units
+    ]
+
+
+def _document(units: Sequence[WorkUnit]) -> list[Any]:
+    return [[unit.order, unit.past] for unit in units]

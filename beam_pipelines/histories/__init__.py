@@ -1,0 +1,1 @@
+"""Histories: each row's past, built from the rows themselves."""

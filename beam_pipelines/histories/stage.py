@@ -1,0 +1,160 @@
+"""The stage that builds histories: work units go in, and come out with what their rows' pasts lie in.
+
+    rows -> events by user, as sorted runs -> each user's rows by time -> lists by unit -> units
+
+The rows are those that will be written: sound ones, of which duplicates are left out. Events go to the
+partition of their user; memory holds some blocks of its runs, and all rows of one user.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+from apache_beam.utils.windowed_value import WindowedValue
+
+from skewless.beam_pipelines.analysis.spilled.merged import merged
+from skewless.beam_pipelines.analysis.spilled.runs import KEY, Run, write_runs, write_segments
+from skewless.beam_pipelines.histories.events import events_of, order_of, place_of
+from skewless.beam_pipelines.histories.past import pasts
+from skewless.beam_pipelines.rows.read_rows import rows_of
+from skewless.beam_pipelines.running.job_progress import Tally, progress_of
+from skewless.beam_pipelines.running.tagged import at_the_end
+from skewless.beam_pipelines.sources import WorkUnit
+from skewless.beam_pipelines.sources.place import tells_its_place
+from skewless.schemas.spec.kinds.history import histories_of
+from skewless.schemas.spec.spec import Spec
+
+__all__ = ["GATHERING", "BuildHistories"]
+
+GATHERING = "gathering histories"
+# What one worker holds before it writes a run.
+_MOST_EVENTS = 1 << 19
+_Partition = tuple[str, int]
+_Past = tuple[int, tuple[str, str, int, int]]
+
+
+class BuildHistories(beam.PTransform):
+    """[work units] -> [the same units, with `past`]."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        directory: str,
+        partitions: int,
+        duplicates: Any,
+        tally: Tally | None = None,
+    ) -> None:
+        """Prepares the steps.
+
+        Args:
+          spec: The declaration.
+          directory: Where runs are written, seen by all workers.
+          partitions: How many partitions users fall into.
+          duplicates: The side input of record numbers to leave out, by unit order.
+          tally: Where workers count.
+        """
+        super().__init__()
+        self._spec = spec
+        self._directory = os.path.join(directory, "histories")
+        self._partitions = partitions
+        self._duplicates = duplicates
+        self._tally = tally
+
+    def expand(self, units: beam.PCollection) -> beam.PCollection:
+        gather = _GatherEvents(self._spec, self._directory, self._partitions, self._tally)
+        past = (
+            units
+            | "GatherEvents" >> beam.ParDo(gather, self._duplicates)
+            | "GroupByUsers" >> beam.GroupByKey()
+            | "ListPasts" >> beam.FlatMap(_listed, self._spec, self._directory)
+        )
+        keyed = units | "ByOrder" >> beam.Map(lambda unit: (unit.order, unit))
+        return (
+            {"units": keyed, "past": past}
+            | "GroupByUnit" >> beam.CoGroupByKey()
+            | "UnitsWithPast" >> beam.FlatMap(_with_past)
+        )
+
+
+class _GatherEvents(beam.DoFn):
+    """Work units to runs of events, by feature and partition."""
+
+    def __init__(self, spec: Spec, directory: str, partitions: int, tally: Tally | None) -> None:
+        self._spec = spec
+        self._directory = directory
+        self._partitions = partitions
+        self._tally = tally
+
+    def start_bundle(self) -> None:
+        """Begins with nothing."""
+        self._waiting: dict[str, list[pa.Table]] = {}
+        self._events = 0
+        self._progress = progress_of(GATHERING, self._tally)
+
+    @tells_its_place
+    def process(
+        self, unit: WorkUnit, duplicates: dict[int, np.ndarray]
+    ) -> Iterator[tuple[_Partition, Run]]:
+        """Gathers the events of one unit's rows."""
+        read = 0
+        for rows in rows_of(unit, self._spec, duplicates=duplicates.get(unit.order)):
+            places = place_of(unit.order, rows.numbers)
+            for name, history in histories_of(self._spec.features).items():
+                events = events_of(history, self._spec, rows.columns, places)
+                self._waiting.setdefault(name, []).append(events)
+                self._events += len(events)
+            if self._events >= _MOST_EVENTS:
+                yield from self._written()
+            read += rows.read
+            self._progress.advance(rows.read)
+        self._progress.finish(unit, read)
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        """Writes what waits."""
+        for run in self._written():
+            yield at_the_end(run)
+
+    def _written(self) -> Iterator[tuple[_Partition, Run]]:
+        for name, tables in self._waiting.items():
+            events = pa.concat_tables(tables)
+            if not len(events):
+                continue
+            users = events[KEY].to_numpy()
+            partitions = (users % np.uint64(self._partitions)).astype(np.int64)
+            for partition, run in write_runs(events, partitions, self._directory):
+                yield (name, partition), run
+        self._waiting, self._events = {}, 0
+
+
+def _listed(
+    partition: tuple[_Partition, Iterable[Run]], spec: Spec, directory: str
+) -> Iterator[_Past]:
+    """Yields where the pasts of each unit's rows lie, of one feature and partition."""
+    (name, _), runs = partition
+    length = histories_of(spec.features)[name].length
+    spilled = []
+    for events in merged(list(runs), lambda table: table):
+        for table in pasts(events, length):
+            nowhere = np.zeros(len(table), np.int64)
+            spilled += [run for _, run in write_runs(table, nowhere, directory)]
+    if not spilled:
+        return
+    by_place = merged(spilled, lambda table: table)
+    segments = write_segments(by_place, lambda table: order_of(table[KEY].to_numpy()), directory)
+    for run in spilled:
+        os.unlink(run.path)
+    for order, run in segments:
+        yield order, (name, run.path, run.begin, run.end)
+
+
+def _with_past(grouped: tuple[int, dict[str, Iterable[Any]]]) -> Iterator[WorkUnit]:
+    found = grouped[1]
+    past = tuple(sorted(found["past"]))
+    for unit in found["units"]:
+        yield dataclasses.replace(unit, past=past)

@@ -1,0 +1,377 @@
+"""Histories against a plain Python oracle: no row sees itself, its ties or the future."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skewless.beam_pipelines.analysis.counts import counted_vocabularies
+from skewless.beam_pipelines.batch.leaks import tell_leaks
+from skewless.beam_pipelines.histories import events, past, stage
+from skewless.beam_pipelines.preprocess import preprocess
+from skewless.beam_pipelines.rows.read_rows import rows_of
+from skewless.beam_pipelines.sources import WorkUnit, plan
+from skewless.beam_pipelines.statistics.split_statistics import SplitStatistics
+from skewless.beam_pipelines.stream import stream
+from skewless.beam_pipelines.streaming.event_time import SECOND, Windowing
+from skewless.cli import main
+from skewless.schemas import SpecError, parse
+from skewless.schemas.errors import DataError
+from skewless.schemas.records.layout import STATISTICS, TRANSFORM
+from skewless.schemas.records.records import KEY
+from skewless.schemas.spec.spec import Spec
+from tests.test_preprocess import records_of
+from tests.test_spilled import tiny
+from tests.test_stream import records_in
+
+HISTORY = {"type": "history", "of": "item", "by": "user", "time": "at", "length": 3}
+DOCUMENT: dict[str, Any] = {
+    "name": "visits",
+    "key": "id",
+    "missing_values": ["?"],
+    "features": {
+        "item": {"type": "categorical", "column": "what"},
+        "past": HISTORY,
+        "price": {"type": "numeric"},
+    },
+    "split": {"by": "user", "train": 0.8, "eval": 0.2},
+}
+Row = dict[str, Any]
+_ROWS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "id": st.sampled_from(["a", "b", "c", *map(str, range(30))]),
+            "user": st.sampled_from(["u", " u ", "v", "w", "?", "", None]),
+            "at": st.sampled_from(
+                ["2026-01-01", "2026-01-01T00:00:00Z", "2026-01-01T01:00:00+01:00", "2026-01-02"]
+                + ["2025-12-31T23:59:59.999999", "2026-03-01", " ", None, "never"]
+            ),
+            "what": st.sampled_from(["x", "y", "z", "Z", "é", "東", "?", "", None]),
+            "price": st.sampled_from([1.5, 2, None, "dear"]),
+        }
+    ),
+    max_size=40,
+)
+_MOMENTS = {
+    "2026-01-01": 0, "2026-01-01T00:00:00Z": 0, "2026-01-01T01:00:00+01:00": 0, "2026-01-02": 1,
+    "2025-12-31T23:59:59.999999": -1, "2026-03-01": 2,
+}  # fmt: skip
+
+
+def expected(rows: Sequence[Row], length: int) -> dict[int, list[str]]:
+    """Returns by record number the history of each row that is written, one after the other."""
+    sound = {
+        number: row
+        for number, row in enumerate(rows, start=1)
+        if row["price"] != "dear" and row["at"] != "never"
+    }
+    first: dict[str, int] = {}
+    for number, row in sound.items():
+        first.setdefault(row["id"], number)
+    written = {number: row for number, row in sound.items() if first[row["id"]] == number}
+    found = {}
+    for number, row in written.items():
+        moment, user = _MOMENTS.get(row["at"]), (row["user"] or "").strip()
+        earlier = [
+            (_MOMENTS[other["at"]], other["what"].encode(), other["what"])
+            for other in written.values()
+            if moment is not None
+            and user not in ("", "?")
+            and (other["user"] or "").strip() == user
+            and _MOMENTS.get(other["at"], moment) < moment
+            and other["what"] not in ("", "?", None)
+        ]
+        found[number] = [value for *_, value in sorted(earlier)][-length:]
+    return found
+
+
+def with_past(
+    spec: Spec,
+    units: Sequence[WorkUnit],
+    duplicates: dict[int, np.ndarray],
+    root: Path,
+    workers: int,
+) -> list[WorkUnit]:
+    """Does what the stage does, by so many workers, in so many partitions."""
+    partitions: dict[Any, list[Any]] = {}
+    for worker in range(workers):
+        gather = stage._GatherEvents(spec, str(root), workers, None)
+        gather.start_bundle()
+        for unit in units[worker::workers]:
+            for partition, run in gather.process(unit, duplicates):
+                partitions.setdefault(partition, []).append(run)
+        for windowed in gather.finish_bundle():
+            partition, run = windowed.value
+            partitions.setdefault(partition, []).append(run)
+    found: dict[int, list[Any]] = {}
+    for partition, runs in partitions.items():
+        for order, where in stage._listed((partition, runs), spec, str(root)):
+            found.setdefault(order, []).append(where)
+    return [dataclasses.replace(unit, past=tuple(found.get(unit.order, ()))) for unit in units]
+
+
+def built(
+    rows: Sequence[Row], spec: Spec, root: Path, workers: int = 1, unit_bytes: int = 1 << 20
+) -> dict[int, list[Any]]:
+    """Returns each written row's list, by record number."""
+    source = root / "rows.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    units = plan([str(source)], spec, unit_bytes=unit_bytes)
+    held: set[str] = set()
+    duplicates: dict[int, np.ndarray] = {}
+    for unit in units:
+        for batch in rows_of(unit, spec):
+            keys = zip(batch.keys.to_pylist(), batch.numbers.tolist(), strict=True)
+            later = [number for key, number in keys if key in held or held.add(key)]  # type: ignore[func-returns-value]
+            known = duplicates.get(unit.order, np.empty(0, np.int64))
+            duplicates[unit.order] = np.append(known, np.array(later, np.int64))
+    found = {}
+    for unit in with_past(spec, units, duplicates, root / "runs", workers):
+        for batch in rows_of(unit, spec, duplicates=duplicates.get(unit.order)):
+            lists = batch.columns.column("past").to_pylist()
+            found.update(zip(batch.numbers.tolist(), lists, strict=True))
+    return found
+
+
+@settings(max_examples=25)
+@given(
+    rows=_ROWS,
+    length=st.integers(1, 4),
+    workers=st.integers(1, 3),
+    unit_bytes=st.sampled_from([150, 1000, 1 << 20]),
+    small=st.booleans(),
+)
+def test_no_row_sees_itself_its_ties_or_the_future(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[Row],
+    length: int,
+    workers: int,
+    unit_bytes: int,
+    small: bool,
+) -> None:
+    features = {**DOCUMENT["features"], "past": {**HISTORY, "length": length}}
+    spec = parse({**DOCUMENT, "features": features})
+    root = tmp_path_factory.mktemp("histories")
+    with tiny() as patch:
+        if small:
+            patch.setattr(stage, "_MOST_EVENTS", 3)
+            patch.setattr(past, "_MOST_VALUES", 2)
+            patch.setattr(events, "wide_fingerprint", _colliding)
+        assert built(rows, spec, root, workers, unit_bytes) == expected(rows, length)
+
+
+def _colliding(texts: pa.Array) -> np.ndarray:
+    """Hashes whose first half all users share."""
+    second = [sum(text.encode()) for text in texts.to_pylist()]
+    return np.array([[7, value] for value in second], np.uint64).reshape(-1, 2)
+
+
+@settings(max_examples=10)
+@given(rows=_ROWS, seed=st.integers(0, 99))
+def test_nothing_hangs_on_the_order_of_rows(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[Row], seed: int
+) -> None:
+    rows = [{**row, "id": str(place)} for place, row in enumerate(rows)]
+    shuffled = random.Random(seed).sample(rows, len(rows))
+    spec = parse(DOCUMENT)
+    found = [
+        {order[number - 1]["id"]: lists for number, lists in built(order, spec, root).items()}
+        for order in (rows, shuffled)
+        for root in [tmp_path_factory.mktemp("order")]
+    ]
+    assert found[0] == found[1]
+
+
+def test_whole_numbers_stay_numbers(tmp_path: Path) -> None:
+    features = {"item": {"type": "categorical", "dtype": "int64"}, "past": HISTORY}
+    spec = parse({"name": "n", "features": features, "key": "id"})
+    rows = [{"id": str(at), "user": 2**53 + 1, "at": at, "item": 2**53 + at % 3} for at in range(5)]
+    lists = built(rows, spec, tmp_path)
+    assert lists[5] == [2**53 + 1, 2**53 + 2, 2**53] and lists[1] == []
+
+
+def test_several_histories_of_one_spec(tmp_path: Path) -> None:
+    other = {**HISTORY, "by": "shop", "length": 1}
+    features = {**DOCUMENT["features"], "past": {**HISTORY}, "in_shop": other}
+    spec = parse({**DOCUMENT, "features": features})
+    rows = [
+        {"id": str(at), "user": "uv"[at % 2], "shop": "s", "at": at, "what": f"i{at}", "price": 1}
+        for at in range(5)
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    units = plan([f"{tmp_path}/rows.jsonl"], spec)
+    [unit] = with_past(spec, units, {}, tmp_path / "runs", 1)
+    [batch] = rows_of(unit, spec)
+    assert batch.columns.column("past").to_pylist() == [[], [], ["i0"], ["i1"], ["i0", "i2"]]
+    assert batch.columns.column("in_shop").to_pylist() == [[], ["i0"], ["i1"], ["i2"], ["i3"]]
+
+
+def test_a_column_of_its_name_is_refused_and_one_to_predict_from_wanted(tmp_path: Path) -> None:
+    columns = {"id": ["1"], "user": ["u"], "at": [1], "what": ["x"], "price": [1.0]}
+    pq.write_table(pa.table(columns), tmp_path / "rows.parquet")
+    pq.write_table(pa.table({**columns, "past": [["y"]]}), tmp_path / "more.parquet")
+    with pytest.raises(DataError, match=r"'past' is there, and .* rename the feature"):
+        plan([f"{tmp_path}/more.parquet"], parse(DOCUMENT))
+    with pytest.raises(DataError, match=r"no column 'past' \(the row's past values of item"):
+        plan([f"{tmp_path}/rows.parquet"], parse(DOCUMENT), serving=True)
+    [unit] = plan([f"{tmp_path}/more.parquet"], parse(DOCUMENT), serving=True)
+    [batch] = rows_of(unit, parse(DOCUMENT))
+    assert batch.columns.column("past").to_pylist() == [["y"]]
+    assert "at" not in batch.columns.schema.names
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"past": {**HISTORY, "of": "itme"}},
+            "past.of: expected a categorical .*did you mean 'item'",
+        ),
+        ({"past": {**HISTORY, "of": "price"}}, "past.of: expected a categorical feature"),
+        ({"past": {**HISTORY, "time": "price"}}, "past.time: .* make a timestamp"),
+        ({"past": {**HISTORY, "by": "price"}}, "past.by: .* make that feature categorical"),
+        ({"past": {**HISTORY, "by": "past"}}, "past.by: 'past' is itself a history"),
+        ({"what": HISTORY}, "features.what: column 'what' is named elsewhere .* rename"),
+        ({"past": {**HISTORY, "length": 0}}, "past.length"),
+        ({"past": {"type": "history", "of": "item"}}, "past.by"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(SpecError, match=said):
+        parse({**DOCUMENT, "features": {**DOCUMENT["features"], **changes}})
+
+
+def test_ids_are_those_of_what_is_gathered() -> None:
+    item = {"type": "categorical", "oov_buckets": 3}
+    spec = parse({**DOCUMENT, "features": {**DOCUMENT["features"], "item": item}})
+    history = spec.features["past"]
+    assert history.own_vocabulary is not None and history.own_vocabulary.shared_with == "item"
+    assert (history.unknown_ids, history.fixed_ids, history.kind) == (3, None, "string")
+    hashed = {"type": "categorical", "dtype": "int64", "hash_buckets": 9}
+    other = parse({**DOCUMENT, "features": {"item": hashed, "past": history}}).features["past"]
+    assert (other.own_vocabulary, other.fixed_ids, other.kind) == (None, 9, "int64")
+    # The same object in two specs: each has its own.
+    assert history.fixed_ids is None
+    assert parse(json.loads(spec.model_dump_json())) == spec
+
+
+def walks(users: int = 40, steps: int = 12) -> list[Row]:
+    """Users who go from one of 30 items to the next: only the past tells what follows."""
+    rng = random.Random(4)
+    rows = [
+        {"id": f"{user}-{step}", "user": f"u{user}", "at": 1_700_000_000 + 1000 * step + user,
+         "what": f"i{(user * 7 + step) % 30}", "price": 1.0}
+        for user in range(users) for step in range(steps)
+    ]  # fmt: skip
+    return rng.sample(rows, len(rows))
+
+
+WALKS: dict[str, Any] = {
+    **DOCUMENT,
+    "features": {
+        "item": {"type": "categorical", "column": "what", "embedding": 8},
+        "past": {**HISTORY, "embedding": 8, "encoder": "gru"},
+    },
+    "split": {"time": "at", "train": 0.7, "eval": 0.15, "test": 0.15},
+    "model": {"type": "two_tower", "query": ["past"], "candidate": ["item"], "width": 16,
+              "temperature": 0.1, "cutoffs": [5]},
+    "training": {"batch_size": 32, "epochs": 6, "learning_rate": 0.02},
+}  # fmt: skip
+
+
+def lists_of(directory: Path) -> dict[str, list[str]]:
+    """Returns by key the list of each raw row that is kept."""
+    return {
+        row[KEY]: row["past"]
+        for path in sorted((directory / "raw").rglob("*.parquet"))
+        for row in pq.read_table(path).to_pylist()
+    }
+
+
+@pytest.fixture(scope="module")
+def walked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rows in three files, and their records."""
+    root = tmp_path_factory.mktemp("walks")
+    rows = walks()
+    for place in range(3):
+        lines = "".join(json.dumps(row) + "\n" for row in rows[place::3])
+        (root / f"rows{place}.jsonl").write_text(lines, encoding="utf-8")
+    preprocess(
+        parse(WALKS), [f"{root}/*.jsonl"], root / "records", options=["--direct_num_workers=2"]
+    )
+    return root
+
+
+def test_the_job_keeps_what_each_row_had_done_before(walked: Path) -> None:
+    found = lists_of(walked / "records")
+    assert len(found) > 150
+    for key, past_values in found.items():
+        user, step = map(int, key.split("-"))
+        assert past_values == [f"i{(user * 7 + s) % 30}" for s in range(max(0, step - 3), step)]
+    document = json.loads((walked / "records" / STATISTICS).read_text("utf-8"))
+    assert document["features"]["past"]["oov_share"] == 0
+    # Values are counted once, where they are, and not in the lists of the rows after them.
+    vocabulary = {
+        name: declared.members for name, declared in counted_vocabularies(parse(WALKS)).items()
+    }
+    assert vocabulary == {"item": ("item",)}
+
+
+def test_a_split_that_mixes_pasts_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    some = {"train": SplitStatistics(), "eval": SplitStatistics()}
+    for split, told in (({"by": "user"}, 0), ({"time": "at"}, 0), ({"by": "what"}, 1), ({}, 1)):
+        caplog.clear()
+        tell_leaks(parse({**WALKS, "split": split}), some)
+        assert len([entry for entry in caplog.messages if "features.past" in entry]) == told
+
+
+@pytest.mark.slow
+def test_the_road_to_what_comes_next(walked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    records, run, served = (str(walked / name) for name in ("records", "run", "served"))
+    assert main(["train", records, "--output", run]) == 0
+    metrics = json.loads((walked / "run" / "metrics.json").read_text("utf-8"))
+    assert metrics["eval"]["ndcg@5"] > 0.8
+    assert main(["export", run, "--output", served]) == 0
+    assert main(["verify", served, "--records", records, "--input", f"{walked}/*.jsonl"]) == 0
+    assert "parity holds: 480 rows" in capsys.readouterr().out
+    recommend = tf.saved_model.load(served).signatures["recommend"]
+    past_items, nothing = tf.constant([["i4", "i5", "i6", "i7"]]), tf.constant([[""]])
+    found = recommend(past=past_items, exclude=nothing)["candidates"].numpy()
+    assert b"i8" in found[0, :3]
+
+
+@pytest.mark.slow
+def test_a_stream_takes_the_lists_that_were_served(walked: Path, tmp_path: Path) -> None:
+    spec, lists = parse(WALKS), lists_of(walked / "records")
+    rows = [{**row, "past": lists[row["id"]]} for row in walks() if row["id"] in lists]
+    bare = {name: value for name, value in rows[-1].items() if name != "past"}
+    lines = "".join(json.dumps(row) + "\n" for row in [*rows[:-1], bare])
+    (tmp_path / "in.jsonl").write_text(lines, encoding="utf-8")
+    stream(
+        spec,
+        f"dir://{tmp_path}/*.jsonl",
+        walked / "records" / TRANSFORM,
+        tmp_path / "out",
+        Windowing(size=10**6 * SECOND, delay=0),
+        until_idle=0,
+    )
+    batch: Counter[bytes] = sum(records_of(walked / "records").values(), Counter())
+    streamed = records_in(tmp_path / "out")
+    assert sum(streamed.values()) == len(rows) - 1
+    assert streamed <= batch
+    [rejected] = (tmp_path / "out").rglob("rejected/*.jsonl")
+    [entry] = [json.loads(line) for line in rejected.read_text("utf-8").splitlines()]
+    assert entry["column"] == "past" and "as it was served" in entry["reason"]
