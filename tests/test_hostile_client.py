@@ -273,6 +273,9 @@ TENSORS = st.builds(
 
 
 @settings(max_examples=150, deadline=None)
+# No values, in a shape that NumPy cannot hold.
+@example("examples", tensor(dtype=7, shape=[2**62, 2**62, 0]), "serving_default")
+@example("age", tensor(dtype=1, shape=[2**62, 2**62, 0]), "predict_columns")
 @given(NAMES, TENSORS, st.sampled_from(["predict_columns", "serving_default", "classify", "no"]))
 def test_any_tensor_is_answered_or_refused(
     shop_server: Server, name: str, value: Any, signature: str

@@ -189,6 +189,7 @@ def one(name: str = "age", datatype: str = "FP32", shape: Any = (1,), **more: An
         (one(data=[[1.5]]), "expected values of FP32, got"),
         (one(shape=[1, 1], data=[[1.5]]), "expected 1 dimensions"),
         (one(shape=[-1], data=[1.5]), "is less than 0"),
+        (one(shape=[2**62, 2**62, 0], data=[]), "expected at most 1152921504606846975 values"),
         (one(shape=[1.0], data=[1.5]), "a shape of whole numbers"),
         (one(shape=[10**12], data=[1.5]), "expected 1000000000000 values"),
         (one(datatype="FP64", data=[1.5]), "expected the datatype FP32, got 'FP64'"),

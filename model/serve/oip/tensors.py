@@ -32,6 +32,8 @@ CONTENTS = {
     _BYTES: "bytes_contents",
 }
 _LENGTH = struct.Struct("<I")
+# NumPy holds no array whose sizes other than 0 say more, be it empty.
+_MOST_VALUES = 2**60 - 1
 
 
 def datatype_of(dtype: Any) -> str:
@@ -136,6 +138,10 @@ def _flatten(values: Any, flat: list[Any], depth: int) -> None:
 def _count(shape: Sequence[int], name: str) -> int:
     if any(size < 0 for size in shape):
         raise _refused(f"input {name!r}: a size of the shape {list(shape)} is less than 0")
+    if math.prod(size for size in shape if size) > _MOST_VALUES:
+        raise _refused(
+            f"input {name!r}: expected at most {_MOST_VALUES} values, got the shape {list(shape)}"
+        )
     return math.prod(shape)
 
 

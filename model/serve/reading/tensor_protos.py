@@ -43,12 +43,12 @@ def arrays_of(
                 "INVALID_ARGUMENT",
                 f"tensor parsing error: {name}: the tensors hold more than {max_bytes} bytes ({limit})",
             )
-        if kind == "string" and len(tensor.string_val) == count:
-            # What most requests are; TensorFlow takes several times as long for it.
-            found[name] = np.array([*tensor.string_val], object).reshape(sizes)
-            continue
         try:
-            found[name] = tf.make_ndarray(tensor)
+            if kind == "string" and len(tensor.string_val) == count:
+                # What most requests are; TensorFlow takes several times as long for it.
+                found[name] = np.array([*tensor.string_val], object).reshape(sizes)
+            else:
+                found[name] = tf.make_ndarray(tensor)
         except (TypeError, ValueError) as error:
             raise ServingError(
                 "INVALID_ARGUMENT", f"tensor parsing error: {name}: {error}"
