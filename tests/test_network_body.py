@@ -283,7 +283,7 @@ def test_training_that_does_not_go_with_the_label_is_refused(
 
 def test_training_without_a_label_has_only_its_loss() -> None:
     training = _spec({}, {"best_by": "auc", "class_weights": "balanced"}).training
-    found = list(training_problems(None, training, learns=False))
+    found = list(training_problems({}, training, learns=False))
     assert [line.partition(":")[0] for line in found] == [
         "training.best_by",
         "training.class_weights",
