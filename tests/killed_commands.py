@@ -166,7 +166,8 @@ def _made(folder: Path, seed: int) -> Path:
         ["preprocess", f"{made}.yaml", "--input", f"{made}.csv", "--output", f"{made}-records"],
         ["train", f"{made}-records", "--output", f"{made}-run"],
     ):
-        subprocess.run([sys.executable, "-m", "skewless", *words, "--quiet"], check=True)
+        command = [sys.executable, "-m", "skewless", *words, "--quiet"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return made
 
 
