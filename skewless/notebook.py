@@ -33,7 +33,7 @@ def run_charts(directory: str | Path) -> str:
         for own in run.by_label:
             curves = own.metrics.get("curves", {})
             shown = next((split for split in ("eval", "test") if split in curves), "eval")
-            charts += history_charts(own.metrics.get("history", []))
+            charts += history_charts(own.history, own.error_unit)
             charts += curve_charts(curves.get(shown, {}), classes_of(own.records))
     except SkewlessError:
         return ""

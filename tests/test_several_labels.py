@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from skewless.model.exported.served_model import ServedModel
 from skewless.model.metrics.names import flat_metrics, lower_is_better
 from skewless.model.network.build import build, compile_arguments
 from skewless.model.report import write_report
+from skewless.model.report.sources import open_directories
 from skewless.model.train import train
 from skewless.model.training.records import open_records
 from skewless.model.training.start import declared_spec
@@ -373,6 +375,18 @@ def test_slices_and_report_are_of_each_label(
     for name in LABELS:
         assert f"Run: run, {name}" in page and f"Metrics of {name}" in page
     assert "seconds (label)" in page and "kind (label)" in page
+    assert "Mae by epoch, seconds" in page and "side by side" not in page
+    # By epoch in its own unit: the epoch that was kept has the error that was evaluated.
+    (seconds,) = [
+        own for own in open_directories([run])[1][0].by_label if own.error_unit == "seconds"
+    ]
+    errors = [epoch["val_mae"] for epoch in seconds.history]
+    assert any(np.isclose(errors, metrics["labels"][seconds.label]["mae"]))
+    shutil.copytree(run, tmp_path / "other")
+    page = write_report([run, tmp_path / "other"], tmp_path / "two.html").read_text(
+        encoding="utf-8"
+    )
+    assert all(f"The runs side by side: {name}" in page for name in LABELS)
 
 
 def test_a_spec_as_if_one_of_its_labels_were_the_only_one() -> None:

@@ -33,8 +33,10 @@ def render(records: Sequence[Records], runs: Sequence[Run]) -> str:
     sections = [records_section(entry, place, len(records)) for place, entry in enumerate(records)]
     sections += [run_section(run, place) for place, run in enumerate(runs)]
     sections += [_card(run, place) for place, run in enumerate(whole)]
-    if len(runs) > 1:
-        sections.append(comparison_section(runs))
+    for place, label in enumerate(dict.fromkeys(run.label for run in runs)):
+        alike = [run for run in runs if run.label == label]
+        if len(alike) > 1:
+            sections.append(comparison_section(alike, place))
     todo = [(section, finding) for section in sections for finding in section.findings]
     todo.sort(key=lambda pair: pair[1].level != "act")
     folder = resources.files("skewless.model.report")

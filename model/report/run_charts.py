@@ -20,8 +20,13 @@ _MOST_SLICES = 15
 _CHANCE, _WORSE = "within chance", "surely worse"
 
 
-def history_charts(history: Sequence[Mapping[str, float]]) -> list[Chart]:
-    """Draws the loss, and the first other metric, by epoch."""
+def history_charts(history: Sequence[Mapping[str, float]], error_unit: str = "") -> list[Chart]:
+    """Draws the loss, and the first other metric, by epoch.
+
+    Args:
+      history: Figures of each epoch.
+      error_unit: Of `rmse` and `mae`.
+    """
     if not history:
         return []
     names = [name for name in history[0] if name != "epoch" and not name.startswith("val_")]
@@ -57,7 +62,8 @@ def history_charts(history: Sequence[Mapping[str, float]]) -> list[Chart]:
         }
         rows = [(entry["epoch"], entry[name], entry.get(f"val_{name}")) for entry in history]
         table = [(epoch, one, "-" if two is None else two) for epoch, one, two in rows]
-        title = f"{name.capitalize()} by epoch"
+        unit = f", {error_unit}" if error_unit and name in ("rmse", "mae") else ""
+        title = f"{name.capitalize()} by epoch{unit}"
         charts.append(draw(title, f"{summary}.", declared, ("epoch", "train", "eval"), table))
     return charts
 

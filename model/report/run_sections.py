@@ -45,7 +45,7 @@ def run_section(run: Run, place: int) -> Section:
         intro,
         of_run(run),
         [metrics_table(run, splits)],
-        history_charts(metrics.get("history", [])),
+        history_charts(run.history, run.error_unit),
         [part for part in parts if part.charts or part.tables or part.intro],
     )
 
@@ -127,8 +127,8 @@ def with_interval(value: float | None, interval: Sequence[float] | None) -> str:
     )
 
 
-def comparison_section(runs: Sequence[Run]) -> Section:
-    """Returns the section that sets the metrics of runs side by side."""
+def comparison_section(runs: Sequence[Run], place: int) -> Section:
+    """Returns the section that sets the metrics of runs side by side, of one label each."""
     everywhere = [name for name in ("test", "eval") if all(name in r.metrics for r in runs)]
     split = everywhere[0] if everywhere else "eval"
     names = dict.fromkeys(name for run in runs for name in run.metrics.get(split, {}))
@@ -140,4 +140,5 @@ def comparison_section(runs: Sequence[Run]) -> Section:
     ]
     table = Table(f"Metrics on {split}, with 95% intervals", ("run", *shown), rows)
     told = "Intervals that do not overlap differ by more than chance."
-    return Section("comparison", "The runs side by side", told, tables=[table])
+    label = f": {runs[0].label}" if runs[0].label else ""
+    return Section(f"comparison{place}", f"The runs side by side{label}", told, tables=[table])

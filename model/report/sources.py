@@ -15,6 +15,7 @@ from skewless.schemas.records.layout import MANIFEST, METRICS, REJECTED, SOURCE,
 from skewless.schemas.records.manifest import Manifest, load_manifest
 from skewless.schemas.records.records import LABEL, label_entry
 from skewless.schemas.rows.reasons import kind_as_written
+from skewless.schemas.spec.label import RegressionLabel
 from skewless.schemas.spec.spec import Spec, load
 
 __all__ = ["Reason", "Records", "Run", "classes_of", "open_directories", "open_records"]
@@ -103,6 +104,29 @@ class Run:
     def by_label(self) -> list[Run]:
         """This as if each of several labels were the only one; this alone where there are not several."""
         return [self._of_label(name) for name in self.spec.labels] if self.spec.labels else [self]
+
+    @property
+    def error_unit(self) -> str:
+        """The unit of `rmse` and `mae` in `history`; empty unless the label is a number."""
+        label = self.spec.label
+        if not isinstance(label, RegressionLabel):
+            return ""
+        return f"log1p({label.column})" if label.scale == "log1p" else label.column
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """Figures by epoch. Errors of a z-scored label are in its own unit; the loss is as trained on."""
+        label, history = self.spec.label, self.metrics.get("history", [])
+        if not (isinstance(label, RegressionLabel) and label.scale == "z_score"):
+            return list(history)
+        deviation = self.records.splits["train"]["features"][self.records.label][
+            "standard_deviation"
+        ]
+        errors = [f"{held}{error}" for held in ("", "val_") for error in ("rmse", "mae")]
+        return [
+            {name: value * deviation if name in errors else value for name, value in entry.items()}
+            for entry in history
+        ]
 
     def _of_label(self, name: str) -> Run:
         def of_splits(document: dict[str, Any]) -> dict[str, Any]:
