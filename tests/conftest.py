@@ -50,6 +50,17 @@ SHOP = {
 }
 
 
+# Seconds for a test of servers: it waits for them while other tests keep the machine busy.
+SERVERS_TIMEOUT = 1800
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Gives tests that need servers their time."""
+    for item in items:
+        if item.get_closest_marker("flink") or item.get_closest_marker("kafka"):
+            item.add_marker(pytest.mark.timeout(SERVERS_TIMEOUT))
+
+
 @dataclass(frozen=True)
 class DataSet:
     """A records directory, its spec, and the file it came from."""

@@ -122,7 +122,7 @@ def _killed_after(panes: int, shop: DataSet, topic: str, output: Path, log: Path
             command, cwd=ROOT, stdout=file, stderr=file, start_new_session=True
         )
     try:
-        came = within(150, lambda: len(list(finished_panes(output))) >= panes)
+        came = within(400, lambda: len(list(finished_panes(output))) >= panes)
         assert process.poll() is None and came, log.read_text()[-3000:]
     finally:
         os.killpg(process.pid, signal.SIGKILL)
