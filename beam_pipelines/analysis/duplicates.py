@@ -199,7 +199,7 @@ def _ranked(runs: Iterable[Run]) -> Iterator[tuple[np.ndarray, np.ndarray, np.nd
 
     Rows that may share their key with another: by key, those of one key in file order.
     """
-    for table in merged(list(runs), _as_it_is):
+    for table in merged(list(runs)):
         same = np.diff(table[KEY].to_numpy()) == 0
         shared = np.append(same, False) | np.append(False, same)
         if not shared.any():
@@ -212,10 +212,6 @@ def _ranked(runs: Iterable[Run]) -> Iterator[tuple[np.ndarray, np.ndarray, np.nd
         first, second = first[ranking], second[ranking]
         repeats = np.append(False, (first[1:] == first[:-1]) & (second[1:] == second[:-1]))
         yield orders[ranking], numbers[ranking], repeats
-
-
-def _as_it_is(table: pa.Table) -> pa.Table:
-    return table
 
 
 def _numbers_by_unit(orders: np.ndarray, numbers: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:

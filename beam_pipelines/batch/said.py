@@ -29,7 +29,8 @@ def tell_dry_run(spec: Spec, inputs: Sequence[str], *, as_json: bool = False) ->
     files = sorted({file.whole.file for file in opened})
     units, about = unit_count(opened), any(file.pieces for file in opened)
     said = one_unit_each(opened)
-    columns, built = RowColumns(spec).wanted, RowColumns(spec).built
+    rows = RowColumns(spec)
+    columns, built = rows.wanted, rows.built
     read, labels = _first_labels(spec, opened[0].beginning) if spec.targets else (0, Counter())
     if as_json:
         document = {

@@ -47,7 +47,7 @@ class UnitHistories:
 
 class _Reader:
     def __init__(self, runs: list[Run]) -> None:
-        self._tables: Iterator[pa.Table] = merged(runs, _as_it_is) if runs else iter(())
+        self._tables: Iterator[pa.Table] = merged(runs) if runs else iter(())
         self._held: pa.Table | None = None
 
     def of(self, places: np.ndarray, kind: pa.DataType) -> pa.ListArray:
@@ -74,7 +74,3 @@ class _Reader:
                 break
             self._held = more if self._held is None else pa.concat_tables([self._held, more])
         return self._held
-
-
-def _as_it_is(table: pa.Table) -> pa.Table:
-    return table

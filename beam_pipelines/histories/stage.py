@@ -139,13 +139,13 @@ def _listed(
     (name, _), runs = partition
     length = histories_of(spec.features)[name].length
     spilled = []
-    for events in merged(list(runs), lambda table: table):
+    for events in merged(list(runs)):
         for table in pasts(events, length):
             nowhere = np.zeros(len(table), np.int64)
             spilled += [run for _, run in write_runs(table, nowhere, directory)]
     if not spilled:
         return
-    by_place = merged(spilled, lambda table: table)
+    by_place = merged(spilled)
     segments = write_segments(by_place, lambda table: order_of(table[KEY].to_numpy()), directory)
     for run in spilled:
         os.unlink(run.path)

@@ -38,13 +38,14 @@ def rows_of_input(
 
     spec = load(os.path.join(records, SPEC))
     units = plan(inputs, spec)
-    # Gone with what yields the rows.
-    directory = tempfile.TemporaryDirectory(prefix="skewless-histories-")
+    directory = None
     if histories_of(spec.features):
+        # Gone with what yields the rows.
+        directory = tempfile.TemporaryDirectory(prefix="skewless-histories-")
         options = completed_options((), units=len(units))
         units = units_with_past(spec, units, options, Path(directory.name))
 
-    def rows(_: tempfile.TemporaryDirectory[str] = directory) -> Iterator[RawRows]:
+    def rows(_: tempfile.TemporaryDirectory[str] | None = directory) -> Iterator[RawRows]:
         for unit in units:
             for batch in rows_of(unit, spec):
                 yield RawRows(batch.keys, batch.columns)

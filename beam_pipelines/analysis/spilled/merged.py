@@ -17,7 +17,11 @@ _MOST_OPEN = 128
 Combine = Callable[[pa.Table], pa.Table]
 
 
-def merged(runs: Sequence[Run], combine: Combine) -> Iterator[pa.Table]:
+def _as_it_is(table: pa.Table) -> pa.Table:
+    return table
+
+
+def merged(runs: Sequence[Run], combine: Combine = _as_it_is) -> Iterator[pa.Table]:
     """Yields all rows of the runs by rising key; those of one key come in one table.
 
     Args:
