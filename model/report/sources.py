@@ -109,9 +109,7 @@ class Run:
     def error_unit(self) -> str:
         """The unit of `rmse` and `mae` in `history`; empty unless the label is a number."""
         label = self.spec.label
-        if not isinstance(label, RegressionLabel):
-            return ""
-        return f"log1p({label.column})" if label.scale == "log1p" else label.column
+        return label.error_unit if isinstance(label, RegressionLabel) else ""
 
     @property
     def history(self) -> list[dict[str, float]]:

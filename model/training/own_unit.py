@@ -26,11 +26,9 @@ def epoch_line(spec: Spec, records: Records) -> Callable[[Mapping[str, float]], 
     for entry, label in spec.targets.items():
         if not isinstance(label, RegressionLabel):
             continue
-        factor, unit = 1.0, label.column
+        factor, unit = 1.0, label.error_unit
         if label.scale == "z_score":
             factor = Transform(spec, records.root / TRANSFORM).label_constants(entry)[1]
-        elif label.scale == "log1p":
-            unit = f"log1p({label.column})"
         of_label = f"{label_name(entry)}_" if label_name(entry) else ""
         for held in ("", "val_"):
             errors |= {f"{held}{of_label}{error}": (factor, unit) for error in ("rmse", "mae")}

@@ -191,6 +191,11 @@ class RegressionLabel(LabelColumn):
         """For a scale of the data."""
         return self.scale == "z_score"
 
+    @property
+    def error_unit(self) -> str:
+        """The unit of errors while it is trained, a z-score's scale undone; a logarithm's cannot be."""
+        return f"log1p({self.column})" if self.scale == "log1p" else self.column
+
 
 class SequenceLabel(LabelColumn):
     """A text to generate, of at most `length` tokens before the end token."""
