@@ -138,9 +138,9 @@ def fitted(spec: Spec, rows: list[dict[str, Any]], directory: Path) -> dict[str,
     half = len(rows) // 2
     batches = [canonical_rows(some, spec) for some in (rows[:half], rows[half:])]
     totals = AnalysisTotals(spec)
-    totals.add(AnalysisGraph(spec, {})(batches[0]))
+    totals.add(batches[0], AnalysisGraph(spec, {})(batches[0]))
     known = totals.know(20)
-    totals.add(AnalysisGraph(spec, known)(batches[1]))
+    totals.add(batches[1], AnalysisGraph(spec, known)(batches[1]))
     runs = ValueRuns(str(directory / "runs"), 1)
     written = [run for _, run in (*runs.add(totals.take()), *runs.flush())]
     offers = list(offered(written, spec, str(directory / "runs")))

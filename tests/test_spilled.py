@@ -22,6 +22,7 @@ from skewless.beam_pipelines.analysis.spilled.ranked import Ranking, Wanted, bes
 from skewless.beam_pipelines.analysis.spilled.runs import KEY, Run, read_blocks, write_runs
 from skewless.beam_pipelines.analysis.spilled.values import ValueRuns, counted_table
 from skewless.beam_pipelines.preprocess import preprocess
+from skewless.beam_pipelines.rows import pieces
 from skewless.schemas import parse
 from tests.conftest import DataSet
 from tests.test_analysis_cache import by_partition
@@ -167,6 +168,7 @@ def test_a_merge_holds_a_few_blocks_of_each_run(tmp_path: Path) -> None:
 def test_a_job_that_holds_little_leaves_the_same(
     shop: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(pieces, "_MOST_PIECES", 10)
     monkeypatch.setattr(counts, "_MOST_VALUES", 30)
     monkeypatch.setattr(values, "_MOST_VALUES", 30)
     monkeypatch.setattr(duplicates, "_MOST_KEYS", 10)

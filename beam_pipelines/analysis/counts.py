@@ -1,7 +1,7 @@
 """What a spec asks to be known of the training split: counts of tokens, summaries of numbers.
 
-Inside the graph a batch is reduced to counted tokens and to numbers (`Reduction`); a worker folds
-batches (`AnalysisTotals`). What it has counted goes on as tables of values before it is too much to
+Inside the graph a batch is reduced to counted values and to numbers (`Reduction`); a worker folds
+batches and counts texts beside it (`AnalysisTotals`). What it has counted goes on as tables of values before it is too much to
 hold (`skewless.beam_pipelines.analysis.spilled`), and ends as `Constants` (`chosen.py`).
 """
 
@@ -20,14 +20,16 @@ from skewless.beam_pipelines.analysis.token_counts import (
     Counts,
     KnownPieces,
     MostFrequent,
+    TextCounter,
     TokenCounter,
 )
+from skewless.beam_pipelines.rows.pieces import Pieces, texts_in_pieces
 from skewless.beam_pipelines.statistics.numeric_summary import NumericSummary
 from skewless.beam_pipelines.statistics.pattern_counts import bins_allowed
 from skewless.schemas.records.vocabulary_file import joint_keys, of_joint_key
 from skewless.schemas.rows.prepare import Together
 from skewless.schemas.rows.times.entries import measured_times
-from skewless.schemas.rows.tokenizers import cuts_at_spaces, tokenize
+from skewless.schemas.rows.tokenizers import tokenize
 from skewless.schemas.spec.features import TextFeature, TimestampFeature
 from skewless.schemas.spec.kinds.alike import alike
 from skewless.schemas.spec.spec import Spec
@@ -37,6 +39,7 @@ __all__ = [
     "CountedVocabulary",
     "Numbers",
     "Reduction",
+    "counted_in_pieces",
     "counted_vocabularies",
     "measured_numbers",
     "merge_numbers",
@@ -57,16 +60,10 @@ class Reduction:
         self._counted = {
             name: (counted, known.get(name) or KnownPieces(()))
             for name, counted in _counted_together(spec).items()
+            if _tokens_of(spec, counted.members) is None
         }
         self._numbers = set(measured_numbers(spec))
         self._features = spec.features
-        # Texts that are wanted as pieces.
-        self.uncut = frozenset(
-            member
-            for counted, _ in self._counted.values()
-            for member in counted.members
-            if _tokens_of(spec, counted.members) is not None
-        )
 
     def __call__(self, prepared: Together) -> dict[str, tf.Tensor]:
         """Returns counted pieces, and [batch, width] float32 numbers."""
@@ -88,16 +85,33 @@ class Reduction:
 
 
 class AnalysisTotals:
-    """Folds one worker's reduced batches."""
+    """Folds one worker's batches."""
 
-    def __init__(self, spec: Spec, known: Mapping[str, KnownPieces] | None = None) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        known: Mapping[str, KnownPieces] | None = None,
+        pieces: Pieces | None = None,
+    ) -> None:
+        """Begins to count.
+
+        Args:
+          spec: The declaration.
+          known: What the graph that reduces the batches counts by place.
+          pieces: Those of earlier batches, if there are any.
+        """
+        self._spec = spec
         self._counted = _counted_together(spec)
-        self._counters = {
-            name: TokenCounter(_tokens_of(spec, counted.members))
-            for name, counted in self._counted.items()
-        }
-        for name, pieces in (known or {}).items():
-            self._counters[name].resume(pieces)
+        self._counters: dict[str, TokenCounter] = {}
+        self._texts: dict[str, TextCounter] = {}
+        for name, counted in self._counted.items():
+            tokens_of = _tokens_of(spec, counted.members)
+            if tokens_of is None:
+                self._counters[name] = TokenCounter()
+            else:
+                self._texts[name] = TextCounter(tokens_of)
+        self._pieces = pieces or Pieces()
+        self.resume(known or {})
         most = bins_allowed(spec)
         self._numbers = {
             name: [NumericSummary.bounded(most) for _ in range(width)]
@@ -110,22 +124,43 @@ class AnalysisTotals:
             if names[0] in self._numbers
         ]
 
-    def add(self, batch: Mapping[str, np.ndarray]) -> None:
-        """Adds what `Reduction` gave for a batch."""
+    def add(self, columns: pa.RecordBatch, batch: Mapping[str, np.ndarray]) -> None:
+        """Adds [rows] canonical columns, and what `Reduction` gave for them."""
         for name, counter in self._counters.items():
             counter.add(*(batch[f"{part}/{name}"] for part in (_KNOWN, _PIECES, _COUNTS)))
+        self._add_texts(columns)
         for name, summaries in self._together:
             for column, summary in enumerate(summaries):
                 summary.add(batch[f"{_VALUES}/{name}"][:, column])
+
+    def _add_texts(self, columns: pa.RecordBatch) -> None:
+        texts = {
+            member: columns.column(column)
+            for name in self._texts
+            for member in self._counted[name].members
+            for column in self._spec.features[member].columns_read(member)
+        }
+        if not texts:
+            return
+        cut = self._pieces.cut(self._spec, texts)
+        for name, counter in self._texts.items():
+            codes = [cut[member].codes for member in self._counted[name].members]
+            counter.add(np.concatenate(codes), self._pieces)
 
     def know(self, most: int) -> dict[str, KnownPieces]:
         """Returns the `most` frequent pieces so far, which later batches count by place."""
         return {name: counter.know(most) for name, counter in self._counters.items()}
 
+    def resume(self, known: Mapping[str, KnownPieces]) -> None:
+        """Counts what was known before by its place from here on."""
+        for name, values in known.items():
+            self._counters[name].resume(values)
+
     @property
     def full(self) -> bool:
         """Whether as much is held as may be: what is counted should be taken."""
         held = [counter.held for counter in self._counters.values()]
+        held += [counter.held for counter in self._texts.values()]
         return (
             sum(values for values, _ in held) >= _MOST_VALUES
             or sum(size for _, size in held) >= _MOST_BYTES
@@ -133,10 +168,12 @@ class AnalysisTotals:
 
     def take(self) -> pa.Table:
         """Returns the values counted since the last time (`spilled.values.COUNTED`), and forgets them."""
+        taken = {name: counter.take() for name, counter in self._counters.items()}
+        taken |= {name: counter.take(self._pieces) for name, counter in self._texts.items()}
         return counted_table(
             owned
-            for name, counter in self._counters.items()
-            for owned in self._counted[name].by_owner(counter.take()).items()
+            for name, counted in self._counted.items()
+            for owned in counted.by_owner(taken[name]).items()
         )
 
     @property
@@ -230,6 +267,17 @@ def counted_vocabularies(spec: Spec) -> dict[str, CountedVocabulary]:
     return found
 
 
+def counted_in_pieces(spec: Spec) -> set[str]:
+    """Returns the texts of which the graph that reduces batches need not be given anything."""
+    in_graph = {
+        member
+        for counted in _counted_together(spec).values()
+        if _tokens_of(spec, counted.members) is None
+        for member in counted.members
+    }
+    return set(texts_in_pieces(spec)) - in_graph
+
+
 def merge_numbers(total: Numbers, more: Numbers) -> None:
     """Adds what another worker has summarised."""
     for name, summaries in more.items():
@@ -248,13 +296,13 @@ def measured_numbers(spec: Spec) -> dict[str, int]:
 
 def _tokens_of(spec: Spec, members: Sequence[str]) -> Callable[[tf.Tensor], tf.RaggedTensor] | None:
     """Returns what cuts pieces into tokens, where that is one thing for all members."""
-    texts = [spec.features[member] for member in members if member in spec.features]
-    declared = texts[0] if texts else None
-    if not isinstance(declared, TextFeature) or not cuts_at_spaces(declared):
+    in_pieces = texts_in_pieces(spec)
+    texts = [in_pieces.get(member) for member in members]
+    declared = texts[0]
+    if declared is None or any(
+        other is None or _cutting(other) != _cutting(declared) for other in texts[1:]
+    ):
         return None
-    for other in texts[1:]:
-        if not isinstance(other, TextFeature) or _cutting(other) != _cutting(declared):
-            return None
     return lambda pieces: tokenize(pieces, declared)
 
 

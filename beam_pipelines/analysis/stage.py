@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 from apache_beam.pvalue import AsIter
+from apache_beam.utils.shared import Shared
 from apache_beam.utils.windowed_value import WindowedValue
 
 from skewless.beam_pipelines.analysis.cache import AnalysisCache, UnitCounts
@@ -20,6 +22,7 @@ from skewless.beam_pipelines.analysis.spilled.ranked import Ranked
 from skewless.beam_pipelines.analysis.spilled.runs import Run
 from skewless.beam_pipelines.analysis.spilled.values import ValueRuns
 from skewless.beam_pipelines.analysis.token_counts import KnownPieces
+from skewless.beam_pipelines.rows.pieces import Pieces
 from skewless.beam_pipelines.rows.read_rows import rows_of
 from skewless.beam_pipelines.running.job_progress import Tally, progress_of
 from skewless.beam_pipelines.running.tagged import at_the_end, tagged
@@ -152,12 +155,15 @@ class _CountTrainingRows(beam.DoFn):
         self._partitions = partitions
         self._cache = cache
         self._tally = tally
+        self._shared = Shared()
+        self._graphs: _Graphs | None = None
         self._known: dict[str, KnownPieces] | None = None
-        self._graph: AnalysisGraph | None = None
+        self._pieces = Pieces()
 
     def start_bundle(self) -> None:
         """Begins to count this worker's rows."""
-        self._totals = AnalysisTotals(self._spec, self._known)
+        self._graphs = self._shared.acquire(lambda: _Graphs(self._spec))
+        self._totals = AnalysisTotals(self._spec, self._known, self._pieces)
         self._runs = ValueRuns(self._directory, self._partitions)
         self._batches = self._counted_rows = 0
         self._progress = progress_of(ANALYSING, self._tally)
@@ -184,7 +190,7 @@ class _CountTrainingRows(beam.DoFn):
         yield beam.pvalue.TaggedOutput(COUNTS, (unit.order, read, kept))
 
     def _alone(self, unit: WorkUnit, duplicates: np.ndarray | None) -> UnitCounts:
-        self._totals = AnalysisTotals(self._spec, self._known)
+        self._totals = AnalysisTotals(self._spec, self._known, self._pieces)
         read, values = 0, []
         for more in self._counted(unit, duplicates):
             read += more
@@ -201,12 +207,11 @@ class _CountTrainingRows(beam.DoFn):
             if not train.columns.num_rows:
                 yield rows.read
                 continue
-            if self._graph is None:
-                self._graph = AnalysisGraph(self._spec, {})
+            assert self._graphs is not None
             if self._known is None and not self._learning:
-                self._known = self._totals.know(_KNOWN_PIECES)
-                self._graph = AnalysisGraph(self._spec, self._known)
-            self._totals.add(self._graph(train.columns))
+                self._known = self._graphs.learned_by(self._totals)
+            graph = self._graphs.graph(by_place=self._known is not None)
+            self._totals.add(train.columns, graph(train.columns))
             self._batches += 1
             self._counted_rows += train.columns.num_rows
             yield rows.read
@@ -223,6 +228,33 @@ class _CountTrainingRows(beam.DoFn):
             yield at_the_end(run)
         if self._cache is None:
             yield tagged(NUMBERS, self._totals.numbers)
+
+
+class _Graphs:
+    """The graphs that reduce rows, made once for all threads of a process."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._spec = spec
+        self._lock = threading.Lock()
+        self._known: dict[str, KnownPieces] | None = None
+        self._made: dict[bool, AnalysisGraph] = {}
+
+    def learned_by(self, totals: AnalysisTotals) -> dict[str, KnownPieces]:
+        """Returns what is counted by place from here on: what the first that asked had counted."""
+        with self._lock:
+            if self._known is None:
+                self._known = totals.know(_KNOWN_PIECES)
+            else:
+                totals.resume(self._known)
+            return self._known
+
+    def graph(self, *, by_place: bool) -> AnalysisGraph:
+        """Returns the graph that counts what was learned by place, or the one before any was."""
+        with self._lock:
+            if by_place not in self._made:
+                known = self._known if by_place else None
+                self._made[by_place] = AnalysisGraph(self._spec, known or {})
+            return self._made[by_place]
 
 
 @tells_its_place

@@ -3,8 +3,8 @@
 tf.Transform's own `tft.vocabulary` turns each token into a Python object and a Beam element.
 Here a batch is reduced to its unique pieces and their counts inside the graph, and those are
 folded into one dictionary of tokens per worker. A piece is a value, a token or, where tokens can be
-told from it alone, what stands between two spaces: lower-casing and cutting each piece once costs
-far less than doing so wherever it occurs.
+told from it alone, what stands between two spaces (`skewless.beam_pipelines.rows.pieces`):
+lower-casing and cutting each piece once costs far less than doing so wherever it occurs.
 """
 
 from __future__ import annotations
@@ -13,12 +13,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 import tensorflow as tf
+
+from skewless.beam_pipelines.rows.pieces import Pieces
 
 __all__ = [
     "Counts",
     "KnownPieces",
     "MostFrequent",
+    "TextCounter",
     "TokenCounter",
     "add_counts",
 ]
@@ -79,15 +83,9 @@ class KnownPieces:
 
 
 class TokenCounter:
-    """Folds counted batches of pieces into one dictionary of tokens."""
+    """Folds counted batches of values or tokens into one dictionary."""
 
-    def __init__(self, tokens_of: Callable[[tf.Tensor], tf.RaggedTensor] | None = None) -> None:
-        """Begins to count.
-
-        Args:
-          tokens_of: [pieces] string to [pieces, (tokens)] string; None where a piece is a token.
-        """
-        self._tokens_of = tokens_of
+    def __init__(self) -> None:
         self._counts: Counts = {}
         self._unsettled: Counts = {}
         self._bytes = 0
@@ -109,10 +107,7 @@ class TokenCounter:
     def add(self, known: np.ndarray, pieces: np.ndarray, counts: np.ndarray) -> None:
         """Adds what `KnownPieces.count` gave for a batch."""
         self._known_counts += known
-        if len(self._known):
-            self._count(pieces, counts)
-        else:
-            self._add(self._unsettled, pieces, counts)
+        self._add(self._counts if len(self._known) else self._unsettled, pieces, counts)
 
     @property
     def held(self) -> tuple[int, int]:
@@ -128,25 +123,60 @@ class TokenCounter:
     def _settle(self) -> None:
         places = np.flatnonzero(self._known_counts)
         known = np.array([self._known[place] for place in places.tolist()], object)
-        self._count(known, self._known_counts[places])
+        self._add(self._counts, known, self._known_counts[places])
         self._known_counts = np.zeros(len(self._known), np.int64)
-        self._count(
-            np.array(list(self._unsettled), object),
-            np.fromiter(self._unsettled.values(), np.int64, len(self._unsettled)),
-        )
+        add_counts(self._counts, self._unsettled, self._unsettled.values())
         self._unsettled = {}
-
-    def _count(self, pieces: np.ndarray, counts: np.ndarray) -> None:
-        if self._tokens_of is not None and len(pieces):
-            tokens = self._tokens_of(tf.constant(pieces, tf.string))
-            counts = counts[tokens.value_rowids().numpy()]
-            pieces = tokens.flat_values.numpy()
-        self._add(self._counts, pieces, counts)
 
     def _add(self, total: Counts, pieces: np.ndarray, counts: np.ndarray) -> None:
         values: list[bytes] = pieces.tolist()
         self._bytes += sum(map(len, values))
         add_counts(total, values, counts.tolist())
+
+
+class TextCounter:
+    """Counts the tokens of texts: each kept piece by its place, cut into tokens when taken."""
+
+    def __init__(self, tokens_of: Callable[[tf.Tensor], tf.RaggedTensor]) -> None:
+        """Begins to count.
+
+        Args:
+          tokens_of: [pieces] string to [pieces, (tokens)] string.
+        """
+        self._tokens_of = tokens_of
+        self._counts: Counts = {}
+        self._bytes = 0
+        self._kept = np.zeros(0, np.int64)
+
+    def add(self, codes: np.ndarray, pieces: Pieces) -> None:
+        """Adds the [occurrences] codes that the last call of `pieces` gave."""
+        counts = np.bincount(codes, minlength=len(pieces.dictionary))
+        self._kept = np.pad(self._kept, (0, pieces.kept - len(self._kept)))
+        self._kept += counts[: pieces.kept]
+        self._count(pieces.dictionary, counts, pieces.kept)
+
+    @property
+    def held(self) -> tuple[int, int]:
+        """How many values are held, and how many bytes at most these have."""
+        return len(self._counts), self._bytes
+
+    def take(self, pieces: Pieces) -> Counts:
+        """Returns all tokens and their counts since the last time, and forgets the counts."""
+        self._count(pieces.dictionary, self._kept, 0)
+        taken, self._counts, self._bytes = self._counts, {}, 0
+        self._kept[:] = 0
+        return taken
+
+    def _count(self, dictionary: pa.Array, counts: np.ndarray, first: int) -> None:
+        """Adds the tokens of those from place `first` on that were counted."""
+        places = first + np.flatnonzero(counts[first:])
+        if not len(places):
+            return
+        counted = dictionary.take(pa.array(places)).cast(pa.large_binary())
+        tokens = self._tokens_of(tf.constant(counted.to_numpy(zero_copy_only=False), tf.string))
+        values: list[bytes] = tokens.flat_values.numpy().tolist()
+        self._bytes += sum(map(len, values))
+        add_counts(self._counts, values, counts[places][tokens.value_rowids().numpy()].tolist())
 
 
 def add_counts(total: Counts, tokens: Iterable[bytes], counts: Iterable[int]) -> None:

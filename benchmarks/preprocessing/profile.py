@@ -73,15 +73,15 @@ def main() -> None:
         totals = AnalysisTotals(spec, None)
         graph = AnalysisGraph(spec, {})
         for rows in batches[:2]:
-            totals.add(graph(rows.columns))
+            totals.add(rows.columns, graph(rows.columns))
         known = totals.know(_KNOWN_PIECES)
         totals, graph = AnalysisTotals(spec, known), AnalysisGraph(spec, known)
         graph(batches[0].columns)
         for rows in batches:
             with clock("analyse: graph"):
                 counted = graph(rows.columns)
-            with clock("analyse: add up"):
-                totals.add(counted)
+            with clock("analyse: texts, add up"):
+                totals.add(rows.columns, counted)
         with clock("analyse: choose constants"):
             values = ValueRuns(f"{folder}/values", partitions=1)
             runs = [run for _, run in [*values.add(totals.take()), *values.flush()]]

@@ -6,7 +6,7 @@ what is encoded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -19,7 +19,7 @@ from skewless.schemas.rows.raw_tensors import (
     stacked_strings,
 )
 from skewless.schemas.rows.times.parsing import parse_times
-from skewless.schemas.rows.tokenizers import between_spaces, clean_values, stripped, tokenize
+from skewless.schemas.rows.tokenizers import clean_values, stripped, tokenize
 from skewless.schemas.spec.features import (
     CategoricalFeature,
     Feature,
@@ -69,13 +69,12 @@ def each(together: Together) -> Prepared:
     return prepared
 
 
-def prepare_together(spec: Spec, inputs: RawTensors, uncut: Collection[str] = ()) -> Together:
+def prepare_together(spec: Spec, inputs: RawTensors) -> Together:
     """Returns what `prepare` does, of features that are alike in one tensor.
 
     Args:
       spec: The declaration.
       inputs: [batch] or [batch, (values)] of each raw column.
-      uncut: Texts of which not the tokens are wanted but what stands between spaces.
 
     Returns:
       By one name, a label's too, what `prepare` returns. By several [features, batch] string
@@ -91,8 +90,6 @@ def prepare_together(spec: Spec, inputs: RawTensors, uncut: Collection[str] = ()
                 for column in spec.features[name].columns_read(name)
             ]
             prepared[names] = of_kind(_PREPARED_TOGETHER, feature)(feature, spec, columns)
-        elif name in uncut:
-            prepared[names] = between_spaces(_text(name, feature, spec, inputs))
         else:
             prepared[names] = of_kind(_PREPARED, feature)(name, feature, spec, inputs)
     for entry, label in spec.targets.items():

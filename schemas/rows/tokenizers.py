@@ -18,6 +18,7 @@ from skewless.schemas.spec.label import SequenceLabel
 
 __all__ = [
     "PIECE_SUFFIX",
+    "WHITE_SPACES",
     "between_spaces",
     "check_regex",
     "clean_values",
@@ -38,6 +39,11 @@ _BETWEEN_WORDS = (
     f"|{_APOSTROPHE}+ {_APOSTROPHE}*| {_APOSTROPHE}+|^{_APOSTROPHE}+|{_APOSTROPHE}+$"
 )
 _WHITE_SPACE = r"[\p{Z}\s\x{000b}\x{0085}]+"
+# The characters of that class.
+WHITE_SPACES = (
+    "".join(map(chr, (*range(0x09, 0x0E), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B))))
+    + "\u2028\u2029\u202f\u205f\u3000"
+)
 # What marks a piece that goes on with a word.
 PIECE_SUFFIX = "##"
 _LONGEST_WORD = 100

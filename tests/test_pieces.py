@@ -1,0 +1,123 @@
+"""Texts cut and numbered by Arrow, against the operations of the graph."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skewless.beam_pipelines.analysis.token_counts import TextCounter
+from skewless.beam_pipelines.rows import pieces as pieces_module
+from skewless.beam_pipelines.rows.pieces import Pieces, read_by_no_other, texts_in_pieces
+from skewless.schemas import Spec, parse
+from skewless.schemas.rows.prepare import prepare
+from skewless.schemas.rows.raw_columns import raw_columns
+from skewless.schemas.rows.row_encoding import sparse_tensors
+from skewless.schemas.rows.tokenizers import WHITE_SPACES, stripped, tokenize
+
+_SPEC = {
+    "name": "pieces",
+    "features": {"body": {"type": "text", "length": 8}, "title": {"type": "text", "length": 8}},
+    "label": {"column": "label", "type": "binary"},
+    "missing_values": ["NA", "not there"],
+    "model": {"merge": "concatenate", "hidden": [4]},
+    "training": {"batch_size": 4, "epochs": 1},
+}
+_TEXTS = st.lists(
+    st.one_of(
+        st.none(),
+        st.sampled_from(["NA", " NA\u2003", "not there ", "NA NA", "", "  "]),
+        st.lists(
+            st.sampled_from(["a", "B's", " ", "  ", "NA", "\u00a0", "\n", "\u03a3", "x-y", "."]),
+            max_size=9,
+        ).map("".join),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@pytest.fixture(scope="module")
+def spec() -> Spec:
+    return parse(_SPEC)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(_TEXTS, min_size=1, max_size=3), st.integers(0, 3), st.integers(1, 40))
+def test_the_tokens_of_pieces_are_those_of_the_texts(spec, batches, skipped, most):
+    pieces, counter = Pieces(), TextCounter(_tokens_of(spec))
+    expected: Counter[bytes] = Counter()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pieces_module, "_MOST_PIECES", most)
+        for texts in batches:
+            # A part of a longer array, whose texts begin anywhere in its bytes.
+            column = pa.array(["left out"] * skipped + texts, pa.string())[skipped:]
+            cut = pieces.cut(spec, {"body": column})["body"]
+            counter.add(cut.codes, pieces)
+            rows = _tokens(spec, column)
+            expected.update(token for row in rows for token in row)
+            whole = _by_piece(spec, pieces, cut.codes, cut.sizes)
+            assert whole == rows
+            assert pieces.kept <= most
+    assert counter.take(pieces) == expected
+    assert counter.take(pieces) == {}
+
+
+def test_numbers_of_kept_pieces_stay(spec):
+    pieces = Pieces()
+    first = pieces.cut(spec, {"body": pa.array(["a b", "c"]), "title": pa.array(["b c", None])})
+    assert first["title"].sizes.tolist() == [2, 0]
+    again = pieces.cut(spec, {"body": pa.array(["c", "d a b"])})["body"]
+    kept = pieces.dictionary.to_pylist()
+    assert [kept[code] for code in again.codes] == ["c", "d ", "a ", "b"]
+    assert again.codes[0] == first["body"].codes[2] and again.codes[3] == first["body"].codes[1]
+
+
+def test_no_text_has_no_pieces(spec):
+    pieces = Pieces()
+    for texts in (pa.array([], pa.string()), pa.nulls(3, pa.string()), pa.array(["", ""])):
+        cut = pieces.cut(spec, {"body": texts})["body"]
+        assert len(cut.codes) == 0 and cut.sizes.tolist() == [0] * len(texts)
+
+
+def test_white_space_is_what_the_graph_strips():
+    every = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+    bare = stripped(tf.constant([character.encode() for character in every])).numpy()
+    assert [c for c, left in zip(every, bare, strict=True) if not left] == sorted(WHITE_SPACES)
+
+
+def test_only_texts_cut_at_spaces_and_read_alone_are_left_out_of_the_graph(spec):
+    features = {
+        "body": {"type": "text", "length": 8},
+        "phrases": {"type": "text", "length": 8, "ngrams": 2},
+        "title": {"type": "text", "length": 8},
+        "known_title": {"type": "categorical", "column": "title"},
+    }
+    other = parse({**_SPEC, "features": features})
+    assert set(texts_in_pieces(other)) == {"body", "title"}
+    assert read_by_no_other(other, {"body", "title"}) == ["body"]
+
+
+def _tokens_of(spec: Spec):
+    declared = spec.features["body"]
+    return lambda pieces: tokenize(pieces, declared)
+
+
+def _tokens(spec: Spec, texts: pa.Array) -> list[list[bytes]]:
+    rows = pa.record_batch([texts], ["body"])
+    return prepare(spec, sparse_tensors(rows, raw_columns(spec)))["body"].to_list()
+
+
+def _by_piece(spec: Spec, pieces: Pieces, codes: np.ndarray, sizes: np.ndarray):
+    told = pieces.dictionary.take(pa.array(codes, pa.int32())).to_pylist()
+    tokens = _tokens_of(spec)(tf.constant([piece.encode() for piece in told], tf.string)).to_list()
+    ends = np.cumsum(sizes)
+    return [
+        [token for piece in tokens[end - size : end] for token in piece]
+        for end, size in zip(ends, sizes, strict=True)
+    ]
