@@ -40,6 +40,7 @@ setup(
         "skewless.model.network",
         "skewless.model.network.body",
         "skewless.model.network.layers",
+        "skewless.model.network.seq2seq",
         "skewless.model.parity",
         "skewless.model.report",
         "skewless.model.report.card",

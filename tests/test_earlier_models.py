@@ -102,9 +102,9 @@ def test_it_generates_as_then(tmp_path: Path) -> None:
     save_as_before(model, tmp_path / "model.keras")
     opened = load_trained(tmp_path / "model.keras")
     source = np.array([[2, 3, 4], [4, 2, 0]])
+    target = FeatureEntry(dtype="int64", shape=(LENGTH,), cardinality=SIZE)
     now, then = (
-        Generator(each, LENGTH, SIZE, oov_buckets=1, beam_width=2).beam(source)
-        for each in (model, opened)
+        Generator(each, translating("source"), target).beam(source) for each in (model, opened)
     )
     for one, other in zip(now, then, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -77,13 +77,7 @@ class ServingFunctions(tf.Module):
             entry = manifest.features[LABEL]
             assert entry.cardinality is not None
             assert spec.label is not None
-            self._generator = Generator(
-                model,
-                entry.shape[0],
-                entry.cardinality,
-                spec.label.unknown_ids,
-                spec.model.beam_width,
-            )
+            self._generator = Generator(model, spec, entry)
             self._texts = _target_texts(spec, classes[LABEL], entry.cardinality)
 
     def endpoints(self) -> dict[str, tf.types.experimental.GenericFunction]:

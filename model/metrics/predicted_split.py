@@ -16,7 +16,7 @@ from skewless.model.metrics.compute import compute_metrics
 from skewless.model.metrics.confidence import confidence_intervals
 from skewless.model.metrics.curves import compute_curves
 from skewless.model.metrics.grouped import group_metrics
-from skewless.model.network.seq2seq import DECODER_INPUT, Generator
+from skewless.model.network.seq2seq import DECODER_INPUT, Generator, tokens_of
 from skewless.model.retrieval.fed import first_group_id
 from skewless.model.retrieval.found import Found, find_in_split
 from skewless.model.training.records import Records
@@ -170,25 +170,13 @@ def _generate_split(
     model: keras.Model, spec: Spec, records: Records, split: str, run_directory: Path
 ) -> Predictions:
     """Generates greedily; the loss is the teacher-forced one."""
-    assert isinstance(spec.model, Seq2SeqSpec)
-    assert spec.label is not None
-    label = records.manifest.features[LABEL]
-    assert label.cardinality is not None
-    generator = Generator(
-        model,
-        label.shape[0],
-        label.cardinality,
-        spec.label.unknown_ids,
-        spec.model.beam_width,
-    )
-    greedy = tf.function(generator.greedy)
+    greedy = tf.function(Generator(model, spec, records.manifest.features[LABEL]).greedy)
+    loss_of = tf.function(lambda *batch: _token_losses(model, *batch))
     truth, predicted, weights, keys, losses, counts = [], [], [], [], 0.0, 0.0
     for features, labels, weight in records.in_order(split, batch_size=_BATCH, with_key=True):
         keys.append(features.pop(KEY).numpy())
-        probabilities = model(features, training=False)
-        loss = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
-        losses += float(tf.reduce_sum(loss * weight))
-        counts += float(tf.reduce_sum(weight))
+        loss, count = loss_of(features, labels, weight)
+        losses, counts = losses + float(loss), counts + float(count)
         # Every target has its end token at least, so the first step bears the row's weight.
         weights.append(weight[:, 0].numpy())
         source = next(ids for name, ids in features.items() if name != DECODER_INPUT)
@@ -201,6 +189,15 @@ def _generate_split(
         np.concatenate(keys),
         losses / max(counts, 1.0),
     )
+
+
+def _token_losses(
+    model: keras.Model, features: Mapping[str, tf.Tensor], labels: tf.Tensor, weight: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns a batch's summed loss and weight of tokens."""
+    tokens = tokens_of(model, features, labels, weight)
+    each = tf.nn.sparse_softmax_cross_entropy_with_logits(tokens.truth, tokens.logits)
+    return tf.reduce_sum(each * tokens.weights), tf.reduce_sum(tokens.weights)
 
 
 _PREDICTED: dict[type, Callable[..., Predictions | OfLabels | Found]] = {

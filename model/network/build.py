@@ -15,7 +15,7 @@ from skewless.model.network.body.hidden import hidden_layers
 from skewless.model.network.body.predictions import predictions_of
 from skewless.model.network.layer_names import model_name
 from skewless.model.network.merges import merge_towers
-from skewless.model.network.seq2seq import build_seq2seq
+from skewless.model.network.seq2seq import build_seq2seq, seq2seq_loss
 from skewless.model.network.towers import inputs_of, towers_of
 from skewless.model.network.two_tower import build_two_tower, two_tower_loss
 from skewless.schemas.errors import DatasetMismatchError
@@ -89,6 +89,6 @@ def _build_towers(spec: Spec, entries: Entries) -> keras.Model:
 
 _KINDS: dict[type, _Kind] = {
     TowersSpec: _Kind(_build_towers, heads.compile_arguments),
-    Seq2SeqSpec: _Kind(build_seq2seq, heads.compile_arguments),
+    Seq2SeqSpec: _Kind(build_seq2seq, seq2seq_loss),
     TwoTowerSpec: _Kind(build_two_tower, two_tower_loss),
 }

@@ -98,18 +98,35 @@ class TowersSpec(Declared):
         yield from _tower_problems(spec.features, self, own=spec.preprocessing is not None)
 
 
+_HEADS = 4
+
+
 class Seq2SeqSpec(Declared):
     """An encoder over the one text feature and a decoder of the sequence label."""
 
     type: Literal["seq2seq"] = "seq2seq"
-    cell: Literal["gru", "lstm"] = "gru"
-    """Of encoder and decoder."""
+    cell: Literal["gru", "lstm", "transformer"] = "gru"
+    """Of encoder and decoder: recurrent cells, or transformer blocks (Vaswani et al. 2017)."""
     units: Width = 128
-    """Width of the cells."""
+    """Width of the cells or blocks."""
+    layers: Layers = 1
+    """Layers of the encoder on top of each other, and as many of the decoder."""
+    bidirectional: bool = False
+    """Whether a recurrent encoder reads in both directions."""
+    attention: Literal["luong", "bahdanau"] | None = None
+    """How the decoder of recurrent cells looks at the source's steps: by the score of Luong et al. 2015,
+    or of Bahdanau et al. 2015. Without it, it knows the encoder's last state alone.
+    """
+    heads: Width = _HEADS
+    """Attention heads of a transformer block; they divide `units`."""
     dropout: Rate = 0.0
-    """In the cells."""
+    """In the cells or blocks."""
     beam_width: Beams = 4
     """Candidates kept by the beam search of `generate`."""
+    length_penalty: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """How much beams are favoured for their length: scores are divided by ((5 + tokens) / 6) to this power
+    (Wu et al. 2016); 0 not at all, and shorter ones win more often than they should.
+    """
 
     @property
     def needs_label(self) -> bool:
@@ -123,6 +140,14 @@ class Seq2SeqSpec(Declared):
         texts = [feature for feature in spec.features.values() if isinstance(feature, TextFeature)]
         if len(texts) != 1 or len(spec.features) != 1:
             yield f"features: seq2seq encodes exactly one text feature, got {list(spec.features)}"
+        if self.cell == "transformer":
+            for key, default in (("bidirectional", False), ("attention", None)):
+                if getattr(self, key) != default:
+                    yield f"model.{key}: a transformer looks everywhere by itself; remove it"
+            if self.units % self.heads:
+                yield f"model.heads: {self.heads} do not divide units {self.units}; change one of them"
+        elif self.heads != _HEADS:
+            yield f"model.heads: go with cell: transformer, not {self.cell}; remove it"
 
 
 # Each kind answers `needs_label`, and `problems` with the rest of a spec.
