@@ -19,8 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skewless.beam_pipelines.analysis.counts import counted_vocabularies
+from skewless.beam_pipelines.analysis.spilled import runs as sorted_runs
 from skewless.beam_pipelines.batch.leaks import tell_leaks
-from skewless.beam_pipelines.histories import events, past, stage
+from skewless.beam_pipelines.histories import events, ordered, past, stage
 from skewless.beam_pipelines.preprocess import preprocess
 from skewless.beam_pipelines.rows.read_rows import rows_of
 from skewless.beam_pipelines.sources import WorkUnit, plan
@@ -169,6 +170,7 @@ def test_no_row_sees_itself_its_ties_or_the_future(
         if small:
             patch.setattr(stage, "_MOST_EVENTS", 3)
             patch.setattr(past, "_MOST_VALUES", 2)
+            patch.setattr(ordered, "_MOST_OPEN", 2)
             patch.setattr(events, "wide_fingerprint", _colliding)
         assert built(rows, spec, root, workers, unit_bytes) == expected(rows, length)
 
@@ -193,6 +195,51 @@ def test_nothing_hangs_on_the_order_of_rows(
         for root in [tmp_path_factory.mktemp("order")]
     ]
     assert found[0] == found[1]
+
+
+def test_one_user_of_many_rows_is_never_held_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, length = 60_000, 5
+    monkeypatch.setattr(sorted_runs, "_BLOCK_ROWS", 1000)
+    rng = np.random.default_rng(1)
+    times = rng.integers(0, 50, rows)
+    held = pa.table(
+        {
+            sorted_runs.KEY: np.zeros(rows, np.uint64),
+            events.SECOND: np.zeros(rows, np.uint64),
+            events.TIME: times,
+            events.VALUE: pa.array([f"i{value}" for value in rng.integers(0, 999, rows)]),
+            events.PLACE: np.arange(rows, dtype=np.uint64),
+        }
+    )
+    runs = [
+        run
+        for part in range(6)
+        for table in [ordered.in_order(held.slice(part * 10_000, 10_000))]
+        for _, run in sorted_runs.write_runs(table, np.zeros(len(table), np.int64), str(tmp_path))
+    ]
+    sizes = []
+    listed = past._listed
+
+    def seen(table: pa.Table, most: int) -> Any:
+        sizes.append(len(table))
+        return listed(table, most)
+
+    monkeypatch.setattr(past, "_listed", seen)
+    found = {}
+    for table in past.pasts(ordered.ordered(runs), length):
+        found.update(
+            zip(table[sorted_runs.KEY].to_pylist(), table[past.LISTS].to_pylist(), strict=True)
+        )
+    # A block of each run, and what is kept of the user.
+    assert max(sizes) <= 6 * 1000 + 2 * length
+    values = held[events.VALUE].to_pylist()
+    for time in range(50):
+        earlier = sorted((times[at], values[at]) for at in np.flatnonzero(times < time))
+        wanted = [value for _, value in earlier[-length:]]
+        for at in np.flatnonzero(times == time)[:20].tolist():
+            assert found.get(at, []) == wanted
 
 
 def test_whole_numbers_stay_numbers(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ their values (bytes of texts, size of numbers).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -16,24 +16,64 @@ import pyarrow.compute as pc
 from skewless.beam_pipelines.analysis.spilled.runs import KEY
 from skewless.beam_pipelines.histories.events import PLACE, SECOND, TIME, VALUE
 
-__all__ = ["LISTS", "pasts"]
+__all__ = ["LISTS", "NOWHERE", "newest", "pasts"]
 
 LISTS = "lists"
 # Values in the lists of one table: some tens of megabytes.
 _MOST_VALUES = 1 << 21
 _ORDER = [(name, "ascending") for name in (KEY, SECOND, TIME, VALUE)]
+# The place of an event that is in pasts alone, and has none itself.
+NOWHERE = np.uint64(2**64 - 1)
 
 
-def pasts(events: pa.Table, length: int) -> Iterator[pa.Table]:
+def pasts(tables: Iterable[pa.Table], length: int) -> Iterator[pa.Table]:
     """Yields the rows that have a past, with it: `KEY`, their place, and `LISTS`, the oldest value first.
 
     Args:
-      events: [events] of `events_of`, all of each user among them.
+      tables: [events] of `events_of` in the order of users and times; those of one user, and of one time,
+        may be in several. An event at `NOWHERE` gets no list.
       length: How many values of a past are kept, the newest.
     """
-    if not len(events):
-        return
-    events = events.take(pc.sort_indices(events, sort_keys=_ORDER)).combine_chunks()
+    kept: pa.Table | None = None
+    for table in tables:
+        if not len(table):
+            continue
+        events = table if kept is None else pa.concat_tables([kept, table])
+        events = events.take(pc.sort_indices(events, sort_keys=_ORDER)).combine_chunks()
+        yield from _listed(events, length)
+        last = [
+            np.equal(events[name].to_numpy(), events[name][-1].as_py()) for name in (KEY, SECOND)
+        ]
+        kept = newest(events.filter(pa.array(np.logical_and(*last))), length)
+        nowhere = pa.array(np.full(len(kept), NOWHERE))
+        kept = kept.set_column(kept.schema.get_field_index(PLACE), PLACE, nowhere)
+
+
+def newest(events: pa.Table, length: int) -> pa.Table:
+    """Returns what later rows of one user may see of its events: at most twice `length`.
+
+    The newest of the newest time are kept, since a row of a later time sees them, and the newest of before,
+    since one of that time sees those alone.
+
+    Args:
+      events: [events] of one user, sorted by time and value.
+      length: How many values of a past are kept.
+    """
+    valued = events.filter(events[VALUE].is_valid())
+    if not len(valued):
+        return valued
+    times = valued[TIME].to_numpy()
+    before = int(np.searchsorted(times, times[-1]))
+    return pa.concat_tables(
+        [
+            valued.slice(max(0, before - length), min(before, length)),
+            valued.slice(max(before, len(valued) - length)),
+        ]
+    )
+
+
+def _listed(events: pa.Table, length: int) -> Iterator[pa.Table]:
+    """Yields the lists of rows whose events are sorted by user, time and value."""
     first, second, times = (events[name].to_numpy() for name in (KEY, SECOND, TIME))
     other = np.append(True, (first[1:] != first[:-1]) | (second[1:] != second[:-1]))
     later = other | np.append(True, times[1:] != times[:-1])
@@ -45,9 +85,9 @@ def pasts(events: pa.Table, length: int) -> Iterator[pa.Table]:
     values = events[VALUE].combine_chunks().drop_null()
     lengths = ends - begins
     places = events[PLACE].to_numpy()
-    rows = np.flatnonzero(lengths)
+    rows = np.flatnonzero((lengths > 0) & (places != NOWHERE))
     cuts = np.searchsorted(
-        np.cumsum(lengths[rows]), np.arange(_MOST_VALUES, lengths.sum(), _MOST_VALUES)
+        np.cumsum(lengths[rows]), np.arange(_MOST_VALUES, lengths[rows].sum(), _MOST_VALUES)
     )
     for some in np.split(rows, cuts):
         if len(some):

@@ -3,7 +3,7 @@
     rows -> events by user, as sorted runs -> each user's rows by time -> lists by unit -> units
 
 The rows are those that will be written: sound ones, of which duplicates are left out. Events go to the
-partition of their user; memory holds some blocks of its runs, and all rows of one user.
+partition of their user; memory holds some blocks of its runs, however many rows one user has.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from skewless.beam_pipelines.analysis.spilled.merged import merged
 from skewless.beam_pipelines.analysis.spilled.runs import KEY, Run, write_runs, write_segments
 from skewless.beam_pipelines.histories.events import events_of, order_of, place_of
+from skewless.beam_pipelines.histories.ordered import in_order, ordered
 from skewless.beam_pipelines.histories.past import pasts
 from skewless.beam_pipelines.rows.read_rows import rows_of
 from skewless.beam_pipelines.running.job_progress import Tally, progress_of
@@ -125,6 +126,8 @@ class _GatherEvents(beam.DoFn):
             events = pa.concat_tables(tables)
             if not len(events):
                 continue
+            # Runs are sorted by the first half of a user's hash; what is sorted already stays so within.
+            events = in_order(events)
             users = events[KEY].to_numpy()
             partitions = (users % np.uint64(self._partitions)).astype(np.int64)
             for partition, run in write_runs(events, partitions, self._directory):
@@ -139,10 +142,9 @@ def _listed(
     (name, _), runs = partition
     length = histories_of(spec.features)[name].length
     spilled = []
-    for events in merged(list(runs)):
-        for table in pasts(events, length):
-            nowhere = np.zeros(len(table), np.int64)
-            spilled += [run for _, run in write_runs(table, nowhere, directory)]
+    for table in pasts(ordered(list(runs)), length):
+        one = np.zeros(len(table), np.int64)
+        spilled += [run for _, run in write_runs(table, one, directory)]
     if not spilled:
         return
     by_place = merged(spilled)
