@@ -37,6 +37,7 @@ setup(
         "skewless.model.explained",
         "skewless.model.exported",
         "skewless.model.metrics",
+        "skewless.model.metrics.translated",
         "skewless.model.network",
         "skewless.model.network.body",
         "skewless.model.network.layers",

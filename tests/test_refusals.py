@@ -85,8 +85,6 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (_sequence(vocabulary={"shared_with": "a"}),
      "label.vocabulary.shared_with: a sequence label counts a vocabulary of its own; "
      "remove it, or give both the same 'file'"),
-    (_sequence(tokenizer="subword"),
-     "label.tokenizer: expected words, whitespace, characters or regex, got 'subword'"),
     (_top(features=SEQUENCES, model={"groups": {"g": {"features": ["a", "b"], "merge": "add"}}}),
      "model.groups.g.merge: add needs equal widths, got [8, 16]; "
      "give the features one embedding width, or use concatenate"),

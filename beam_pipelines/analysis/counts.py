@@ -262,8 +262,8 @@ def counted_vocabularies(spec: Spec) -> dict[str, CountedVocabulary]:
         if label.names_classes and label.declared_classes is None:
             found[entry] = CountedVocabulary((entry,), MostFrequent())
         elif tokens is not None and tokens.file is None:
-            select_tokens = MostFrequent(tokens.max_size, tokens.min_count)
-            found[entry] = CountedVocabulary((entry,), select_tokens)
+            select = LearnedPieces if label.learns_pieces else MostFrequent
+            found[entry] = CountedVocabulary((entry,), select(tokens.max_size, tokens.min_count))
     return found
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from skewless.beam_pipelines.transform.lookup import padded, places, vocabulary_ids
+from skewless.beam_pipelines.transform.lookup import padded, places, vocabulary_ids, wordpieces
 from skewless.beam_pipelines.transform.numeric import NumericConstants, signed_log, standardized
 from skewless.beam_pipelines.transform.vocabulary_files import VocabularyFiles
 from skewless.schemas.records.id_contract import first_vocabulary_id
@@ -112,6 +112,8 @@ def _sequence(
     entry: str, label: SequenceLabel, tokens: tf.RaggedTensor, learned: LearnedLabels
 ) -> Outputs:
     path = learned.files.path(entry)
+    if label.learns_pieces:
+        tokens = wordpieces(tokens, path)
     flat = vocabulary_ids(tokens.flat_values, [path], label.oov_buckets, may_be_missing=False)
     ids = tokens.with_flat_values(flat)[:, : label.length]
     _, size = places(tokens.flat_values[:0], path)

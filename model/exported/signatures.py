@@ -23,14 +23,15 @@ import tensorflow as tf
 
 from skewless.model.exported.recommender import EXCLUDE, Recommender
 from skewless.model.exported.served_label import served_labels
+from skewless.model.exported.texts import Texts
 from skewless.model.exported.traced import traced_once
 from skewless.model.exported.transform import Transform, empty_column
 from skewless.model.network.seq2seq import DECODER_INPUT, Generator
-from skewless.schemas.records.id_contract import PADDING_ID, end_id, first_vocabulary_id
 from skewless.schemas.records.manifest import Manifest
 from skewless.schemas.records.records import LABEL
 from skewless.schemas.rows.raw_columns import RawColumn, served_columns
 from skewless.schemas.spec.features import columns_behind
+from skewless.schemas.spec.label import SequenceLabel
 from skewless.schemas.spec.network import Seq2SeqSpec, TwoTowerSpec
 from skewless.schemas.spec.spec import Spec
 
@@ -76,9 +77,9 @@ class ServingFunctions(tf.Module):
         if isinstance(spec.model, Seq2SeqSpec):
             entry = manifest.features[LABEL]
             assert entry.cardinality is not None
-            assert spec.label is not None
             self._generator = Generator(model, spec, entry)
-            self._texts = _target_texts(spec, classes[LABEL], entry.cardinality)
+            assert isinstance(spec.label, SequenceLabel)
+            self._texts = Texts(spec.label, classes[LABEL], entry.cardinality)
 
     def endpoints(self) -> dict[str, tf.types.experimental.GenericFunction]:
         """Returns each signature that fits the label, by name."""
@@ -153,7 +154,7 @@ class ServingFunctions(tf.Module):
         if self._generator is not None:
             (source,) = (features[name] for name in self._model.input if name != DECODER_INPUT)
             ids = self._generator.greedy(source)
-            return {"predictions": ids, "texts": self._join(ids)}
+            return {"predictions": ids, "texts": self._texts(ids)}
         if self._recommender is not None:
             return self._recommender.pair(features)
         predictions = self._outputs([features[name] for name in self._model.input])
@@ -205,20 +206,11 @@ class ServingFunctions(tf.Module):
         beams, scores = self._generator.beam(source)
         return {
             "greedy_ids": greedy,
-            "greedy_texts": self._join(greedy),
+            "greedy_texts": self._texts(greedy),
             "beam_ids": beams,
-            "beam_texts": self._join(beams),
+            "beam_texts": self._texts(beams),
             "beam_scores": scores,
         }
-
-    def _join(self, ids: tf.Tensor) -> tf.Tensor:
-        """Returns [...] string of [..., length] IDs: tokens by spaces, no padding, no end."""
-        tokens = tf.gather(self._texts, ids)
-        return tf.strings.strip(
-            tf.strings.regex_replace(
-                tf.strings.reduce_join(tokens, axis=-1, separator=" "), " +", " "
-            )
-        )
 
 
 def _functions(
@@ -260,16 +252,6 @@ def _query_arguments(spec: Spec, arguments: Mapping[str, str]) -> list[str]:
         return list(arguments)
     read = {column for name in spec.model.query for column in columns_behind(spec.features, name)}
     return [argument for argument, column in arguments.items() if column in read]
-
-
-def _target_texts(spec: Spec, vocabulary: list[bytes], cardinality: int) -> tf.Tensor:
-    """Returns [cardinality] string, what each target ID reads as."""
-    assert spec.label is not None
-    texts = [b"[unknown]"] * cardinality
-    texts[PADDING_ID] = texts[end_id(cardinality)] = b""
-    first = first_vocabulary_id(spec.label.unknown_ids)
-    texts[first : first + len(vocabulary)] = vocabulary
-    return tf.constant(texts)
 
 
 def _argument_names(columns: Iterable[str], reserved: Iterable[str] = ()) -> dict[str, str]:

@@ -16,12 +16,13 @@ from skewless.model.metrics.compute import compute_metrics
 from skewless.model.metrics.confidence import confidence_intervals
 from skewless.model.metrics.curves import compute_curves
 from skewless.model.metrics.grouped import group_metrics
-from skewless.model.network.seq2seq import DECODER_INPUT, Generator, tokens_of
+from skewless.model.metrics.translated.generated import generate_split
+from skewless.model.metrics.translated.scores import Translations
 from skewless.model.retrieval.fed import first_group_id
 from skewless.model.retrieval.found import Found, find_in_split
 from skewless.model.training.records import Records
 from skewless.schemas.records.layout import TRANSFORM
-from skewless.schemas.records.records import KEY, LABEL, label_entry
+from skewless.schemas.records.records import KEY, label_entry
 from skewless.schemas.spec.network import Seq2SeqSpec, TowersSpec, TwoTowerSpec
 from skewless.schemas.spec.spec import Spec
 
@@ -40,6 +41,7 @@ class Predictions:
     keys: np.ndarray
     loss: float | None = None
     groups: np.ndarray | None = None
+    translations: Translations | None = None
 
     @property
     def constant(self) -> bool | None:
@@ -58,6 +60,8 @@ class Predictions:
         if self.groups is not None:
             scores = self.predicted[chosen]
             result |= group_metrics(self.groups[chosen], self.truth[chosen], scores, weights)
+        if self.translations is not None:
+            result |= self.translations.metrics(chosen)
         if rows is None and self.loss is not None:
             result["loss"] = self.loss
         return result
@@ -166,42 +170,23 @@ def _predict_labels(
     return OfLabels(by_label, loss)
 
 
-def _generate_split(
+def _generated(
     model: keras.Model, spec: Spec, records: Records, split: str, run_directory: Path
 ) -> Predictions:
     """Generates greedily; the loss is the teacher-forced one."""
-    greedy = tf.function(Generator(model, spec, records.manifest.features[LABEL]).greedy)
-    loss_of = tf.function(lambda *batch: _token_losses(model, *batch))
-    truth, predicted, weights, keys, losses, counts = [], [], [], [], 0.0, 0.0
-    for features, labels, weight in records.in_order(split, batch_size=_BATCH, with_key=True):
-        keys.append(features.pop(KEY).numpy())
-        loss, count = loss_of(features, labels, weight)
-        losses, counts = losses + float(loss), counts + float(count)
-        # Every target has its end token at least, so the first step bears the row's weight.
-        weights.append(weight[:, 0].numpy())
-        source = next(ids for name, ids in features.items() if name != DECODER_INPUT)
-        predicted.append(greedy(source).numpy())
-        truth.append(labels.numpy())
+    found = generate_split(model, spec, records, split, run_directory)
     return Predictions(
-        np.concatenate(truth),
-        np.concatenate(predicted),
-        np.concatenate(weights) if spec.weight else None,
-        np.concatenate(keys),
-        losses / max(counts, 1.0),
+        found.truth,
+        found.predicted,
+        found.weights if spec.weight else None,
+        found.keys,
+        found.loss,
+        translations=found.translations,
     )
-
-
-def _token_losses(
-    model: keras.Model, features: Mapping[str, tf.Tensor], labels: tf.Tensor, weight: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns a batch's summed loss and weight of tokens."""
-    tokens = tokens_of(model, features, labels, weight)
-    each = tf.nn.sparse_softmax_cross_entropy_with_logits(tokens.truth, tokens.logits)
-    return tf.reduce_sum(each * tokens.weights), tf.reduce_sum(tokens.weights)
 
 
 _PREDICTED: dict[type, Callable[..., Predictions | OfLabels | Found]] = {
     TowersSpec: _predict_towers,
-    Seq2SeqSpec: _generate_split,
+    Seq2SeqSpec: _generated,
     TwoTowerSpec: find_in_split,
 }

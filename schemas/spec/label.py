@@ -204,7 +204,9 @@ class SequenceLabel(LabelColumn):
     length: Generated
     """Tokens kept, before the end token."""
     tokenizer: Tokenizer = "words"
-    """How the text is cut into tokens; `subword` is refused."""
+    """How the text is cut into tokens, which are put together again where it is generated. `subword` learns
+    pieces of words, so that words that were never seen whole can be written.
+    """
     lowercase: bool = True
     """Whether case is folded."""
     normalize: Literal["none", "nfkc", "strip_accents"] = "none"
@@ -225,6 +227,11 @@ class SequenceLabel(LabelColumn):
     def own_vocabulary(self) -> Vocabulary | None:
         """Of tokens."""
         return self.vocabulary
+
+    @property
+    def learns_pieces(self) -> bool:
+        """Of `tokenizer: subword`."""
+        return self.tokenizer == "subword"
 
     @property
     def unknown_ids(self) -> int:

@@ -100,11 +100,8 @@ def _problems_of_one(path: str, label: Label, spec: Any) -> Iterator[str]:
                     f"{path}.{key}: no row can hold {value!r}: it is among missing_values; "
                     "remove it from one of them"
                 )
-    if isinstance(label, SequenceLabel):
-        if label.vocabulary.shared_with is not None:
-            yield (
-                f"{path}.vocabulary.shared_with: a sequence label counts a vocabulary of its own; "
-                "remove it, or give both the same 'file'"
-            )
-        if label.tokenizer == "subword":
-            yield f"{path}.tokenizer: expected words, whitespace, characters or regex, got 'subword'"
+    if isinstance(label, SequenceLabel) and label.vocabulary.shared_with is not None:
+        yield (
+            f"{path}.vocabulary.shared_with: a sequence label counts a vocabulary of its own; "
+            "remove it, or give both the same 'file'"
+        )
