@@ -59,7 +59,9 @@ _HASHED = st.fixed_dictionaries(
 _NUMBERS = st.fixed_dictionaries(
     {"type": st.just("numeric")},
     optional={
-        "scale": st.sampled_from(["z_score", "min_max", "log1p", "none"]),
+        "scale": st.sampled_from(
+            ["z_score", "min_max", "log1p", "none", "robust_clip", ["log1p", "z_score"]]
+        ),
         "missing": st.one_of(st.sampled_from(["mean", "median"]), st.floats(-9, 9)),
         "indicator": st.booleans(),
         "clip": st.just([0, 120]),
@@ -93,7 +95,7 @@ _LABELS = st.one_of(
     st.just({"column": "L", "type": "multilabel", "separator": ","}),
     st.builds(
         lambda scale: {"column": "L", "type": "regression", "scale": scale},
-        st.sampled_from(["none", "log1p", "z_score"]),
+        st.sampled_from(["none", "log1p", "z_score", ["log1p", "z_score"]]),
     ),
 )
 _SPLITS = st.sampled_from(

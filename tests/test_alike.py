@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
@@ -135,8 +136,13 @@ def test_many_features_fare_as_each_alone(tmp_path: Path, monkeypatch: pytest.Mo
 
 def fitted(spec: Spec, rows: list[dict[str, Any]], directory: Path) -> dict[str, np.ndarray]:
     """Counts rows, the second half by what was known of the first, and transforms all of them."""
-    half = len(rows) // 2
-    batches = [canonical_rows(some, spec) for some in (rows[:half], rows[half:])]
+    return fitted_to(spec, canonical_rows(rows, spec), directory)
+
+
+def fitted_to(spec: Spec, columns: pa.RecordBatch, directory: Path) -> dict[str, np.ndarray]:
+    """Does the same with canonical columns."""
+    half = columns.num_rows // 2
+    batches = [columns[:half], columns[half:]]
     totals = AnalysisTotals(spec)
     totals.add(batches[0], AnalysisGraph(spec, {})(batches[0]))
     known = totals.know(20)
@@ -147,4 +153,4 @@ def fitted(spec: Spec, rows: list[dict[str, Any]], directory: Path) -> dict[str,
     vocabularies = str(directory / "vocabularies")
     constants = chosen_constants(totals.numbers, offers, spec, vocabularies)
     saved = write_transform_graph(spec, constants, str(directory / "transform"))
-    return TransformGraph(spec, saved)(canonical_rows(rows, spec))
+    return TransformGraph(spec, saved)(columns)

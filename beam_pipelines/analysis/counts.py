@@ -26,12 +26,14 @@ from skewless.beam_pipelines.analysis.token_counts import (
 from skewless.beam_pipelines.rows.pieces import Pieces, texts_in_pieces
 from skewless.beam_pipelines.statistics.numeric_summary import NumericSummary
 from skewless.beam_pipelines.statistics.pattern_counts import bins_allowed
+from skewless.beam_pipelines.transform.numeric import scaled
 from skewless.schemas.records.vocabulary_file import joint_keys, of_joint_key
 from skewless.schemas.rows.prepare import Together
 from skewless.schemas.rows.times.entries import measured_times
 from skewless.schemas.rows.tokenizers import tokenize
-from skewless.schemas.spec.features import TextFeature, TimestampFeature
+from skewless.schemas.spec.features import NumericFeature, TextFeature, TimestampFeature
 from skewless.schemas.spec.kinds.alike import alike
+from skewless.schemas.spec.label import RegressionLabel
 from skewless.schemas.spec.spec import Spec
 
 __all__ = [
@@ -63,7 +65,7 @@ class Reduction:
             if _tokens_of(spec, counted.members) is None
         }
         self._numbers = set(measured_numbers(spec))
-        self._features = spec.features
+        self._spec = spec
 
     def __call__(self, prepared: Together) -> dict[str, tf.Tensor]:
         """Returns counted pieces, and [batch, width] float32 numbers."""
@@ -77,9 +79,11 @@ class Reduction:
             }
         for names, values in prepared.items():
             if names[0] in self._numbers:
-                feature = self._features.get(names[0])
-                if isinstance(feature, TimestampFeature):
-                    values = measured_times(feature, values)
+                declared = self._spec.declared(names[0])
+                if isinstance(declared, TimestampFeature):
+                    values = measured_times(declared, values)
+                elif isinstance(declared, NumericFeature | RegressionLabel):
+                    values = scaled(declared.measured_after, values)
                 batch[f"{_VALUES}/{names[0]}"] = values
         return batch
 

@@ -90,10 +90,10 @@ def _regression(
     entry: str, label: RegressionLabel, prepared: tf.Tensor, learned: LearnedLabels
 ) -> Outputs:
     values = prepared[:, 0]
-    if label.scale == "none":
+    if label.logarithmic:
+        values = signed_log(values)
+    if not label.standardized:
         return {entry: values}
-    if label.scale == "log1p":
-        return {entry: signed_log(values)}
     constants = learned.constants[entry]
     mean, scale = constants.mean[0], constants.standard_deviation[0]
     every_row = tf.zeros_like(values)

@@ -47,6 +47,7 @@ from skewless.schemas.spec.features import (
     of_kind,
 )
 from skewless.schemas.spec.kinds.alike import alike
+from skewless.schemas.spec.kinds.scale import steps_of
 from skewless.schemas.spec.models.labels import label_path
 from skewless.schemas.spec.spec import Spec
 
@@ -213,13 +214,15 @@ def _filled_and_scaled(
     present: tf.Tensor,
     constants: NumericConstants | None,
 ) -> tf.Tensor:
+    steps, before = steps_of(feature.scale), feature.measured_after
     if isinstance(feature.missing, str):
         assert constants is not None
         replacement = constants.mean if feature.missing == "mean" else constants.median
+        values = tf.where(present, scaled(before, values), replacement)
     else:
         replacement = tf.fill([feature.width], feature.missing)
-    values = tf.where(present, values, replacement)
-    return scaled(feature, values, constants)
+        values = scaled(before, tf.where(present, values, replacement))
+    return scaled(steps[len(before) :], values, constants)
 
 
 def _squeeze(values: tf.Tensor, feature: NumericFeature) -> tf.Tensor:

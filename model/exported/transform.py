@@ -83,10 +83,14 @@ def to_own_unit(
     """Returns what undoes a regression label's scale, or None where there is nothing to undo."""
     if not isinstance(label, RegressionLabel) or label.scale == "none":
         return None
-    if label.scale == "log1p":
-        return lambda values: tf.sign(values) * tf.math.expm1(tf.abs(values))
-    mean, scale = transform.label_constants(entry)
-    return lambda values: values * scale + mean
+    mean, scale = transform.label_constants(entry) if label.standardized else (0.0, 1.0)
+
+    def own_unit(values: tf.Tensor) -> tf.Tensor:
+        if label.standardized:
+            values = values * scale + mean
+        return tf.sign(values) * tf.math.expm1(tf.abs(values)) if label.logarithmic else values
+
+    return own_unit
 
 
 def in_own_unit(

@@ -11,6 +11,7 @@ from skewless.model.report.divergence import divergences
 from skewless.model.report.run_charts import surely_worse
 from skewless.model.report.sources import Records, Run
 from skewless.schemas.spec.features import CategoricalFeature, NumericFeature, TextFeature
+from skewless.schemas.spec.kinds.scale import steps_of
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["Finding", "of_records", "of_run"]
@@ -144,7 +145,11 @@ def _vocabulary(
 
 
 def _tail(name: str, entry: Mapping[str, Any], declared: NumericFeature) -> Iterator[Finding]:
-    if declared.buckets or declared.clip or declared.scale not in ("z_score", "none", "min_max"):
+    if (
+        declared.buckets
+        or declared.clip
+        or {"log1p", "robust_clip"} & set(steps_of(declared.scale))
+    ):
         return
     deviation = entry["standard_deviation"]
     if entry["max"] is None or not deviation:

@@ -109,7 +109,11 @@ class Run:
     def error_unit(self) -> str:
         """The unit of `rmse` and `mae` in `history`; empty unless the label is a number."""
         label = self.spec.label
-        return label.error_unit if isinstance(label, RegressionLabel) else ""
+        if not isinstance(label, RegressionLabel):
+            return ""
+        # Statistics hold the deviation of the numbers, not that of their logarithms.
+        chained = label.standardized and label.logarithmic
+        return f"standard deviations of {label.error_unit}" if chained else label.error_unit
 
     @property
     def history(self) -> list[dict[str, float]]:

@@ -27,7 +27,7 @@ def epoch_line(spec: Spec, records: Records) -> Callable[[Mapping[str, float]], 
         if not isinstance(label, RegressionLabel):
             continue
         factor, unit = 1.0, label.error_unit
-        if label.scale == "z_score":
+        if label.standardized:
             factor = Transform(spec, records.root / TRANSFORM).label_constants(entry)[1]
         of_label = f"{label_name(entry)}_" if label_name(entry) else ""
         for held in ("", "val_"):

@@ -19,6 +19,7 @@ from skewless.schemas.spec.kinds.number_embedding import (
     Periodic,
     PiecewiseLinear,
 )
+from skewless.schemas.spec.kinds.scale import Scale, learned_step, measured_after
 from skewless.schemas.spec.kinds.timestamp import TimestampFeature
 from skewless.schemas.spec.kinds.vectors import Vectors
 from skewless.schemas.spec.kinds.vocabulary import Vocabulary
@@ -249,8 +250,11 @@ class NumericFeature(Column):
     """Several columns as one vector."""
     length: Steps | None = None
     """The numbers a row holds, where the column holds lists."""
-    scale: Literal["z_score", "min_max", "log1p", "none"] = "none"
-    """By constants of the training split; `log1p` is sign(x) * log(1 + abs(x))."""
+    scale: Scale = "none"
+    """By constants of the training split; `log1p` is sign(x) * log(1 + abs(x)), `robust_clip`
+    (x - median) / (upper - lower quartile), bent smoothly to stay within 3 (Holzmüller et al. 2024).
+    A list is a chain: `[log1p, z_score]`.
+    """
     missing: Literal["mean", "median"] | FiniteFloat = 0.0
     """What replaces a missing value before scaling."""
     indicator: bool = False
@@ -287,6 +291,11 @@ class NumericFeature(Column):
                     raise ValueError(f"{key!r} has no effect beside 'buckets' (ID 1 means missing)")
             if self.embedding is None or self.number_embedding is not None:
                 raise ValueError("'buckets' needs 'embedding': a width or one_hot")
+        elif self.linear_bins and learned_step(self.scale) == "robust_clip":
+            raise ValueError(
+                "'scale: robust_clip' has no effect on the bins of piecewise_linear, which are of "
+                "quantiles; remove one of them"
+            )
         elif self.embedding is not None and self.number_embedding is None:
             raise ValueError(
                 "a width or one_hot as 'embedding' needs 'buckets': plain numbers are not looked "
@@ -341,7 +350,7 @@ class NumericFeature(Column):
         return (
             self.buckets is not None
             or self.linear_bins > 0
-            or self.scale in ("z_score", "min_max")
+            or learned_step(self.scale) is not None
             or isinstance(self.missing, str)
         )
 
@@ -352,8 +361,13 @@ class NumericFeature(Column):
 
     @property
     def quantile_buckets(self) -> int:
-        """As declared."""
-        return self.buckets or 1
+        """As declared; quarters for a scale by quartiles."""
+        return 4 if learned_step(self.scale) == "robust_clip" else self.buckets or 1
+
+    @property
+    def measured_after(self) -> tuple[str, ...]:
+        """The steps of `scale` after which the constants are measured."""
+        return measured_after(self.scale)
 
     @property
     def linear_bins(self) -> int:

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, model_validator
 from skewless.schemas.rows.label_values import NEGATIVE_WORDS, POSITIVE_WORDS, label_text
 from skewless.schemas.spec.features import Kind, Tokenizer, Vocabulary
 from skewless.schemas.spec.kinds.label_column import LabelColumn, Values
+from skewless.schemas.spec.kinds.scale import LabelScale, learned_step, measured_after, steps_of
 from skewless.schemas.spec.sizes import Generated, Ids, Width
 
 __all__ = [
@@ -170,11 +171,11 @@ class MultilabelLabel(LabelColumn):
 
 
 class RegressionLabel(LabelColumn):
-    """A number, predicted in its own unit; `log1p` trains on log(1 + y)."""
+    """A number, predicted in its own unit; `log1p` trains on sign(y) * log(1 + abs(y))."""
 
     type: Literal["regression"] = "regression"
-    scale: Literal["none", "log1p", "z_score"] = "none"
-    """What it is trained on; predictions are in its own unit."""
+    scale: LabelScale = "none"
+    """What it is trained on, `[log1p, z_score]` too; predictions are in its own unit."""
 
     @property
     def kind(self) -> Kind:
@@ -189,12 +190,27 @@ class RegressionLabel(LabelColumn):
     @property
     def needs_constants(self) -> bool:
         """For a scale of the data."""
-        return self.scale == "z_score"
+        return self.standardized
+
+    @property
+    def standardized(self) -> bool:
+        """Whether a z-score ends its scale."""
+        return learned_step(self.scale) is not None
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether its scale begins with a logarithm."""
+        return "log1p" in steps_of(self.scale)
+
+    @property
+    def measured_after(self) -> tuple[str, ...]:
+        """The steps of `scale` after which the constants are measured."""
+        return measured_after(self.scale)
 
     @property
     def error_unit(self) -> str:
         """The unit of errors while it is trained, a z-score's scale undone; a logarithm's cannot be."""
-        return f"log1p({self.column})" if self.scale == "log1p" else self.column
+        return f"log1p({self.column})" if self.logarithmic else self.column
 
 
 class SequenceLabel(LabelColumn):

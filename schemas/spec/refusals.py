@@ -95,31 +95,40 @@ def _one_for_each_value(problems: Sequence[Any]) -> list[Any]:
     A mapping given to such a union was meant as the other branch, whose own problems stay.
     """
     joined: list[Any] = []
-    unions = [problem["loc"][:-1] for problem in problems if _is_words(problem)]
+    # By the place of each such union, what stands there.
+    unions = {problem["loc"][:-1]: problem["input"] for problem in problems if _is_words(problem)}
     for problem in problems:
         union = next((at for at in unions if problem["loc"][: len(at)] == at), None)
         if union is None:
             joined.append(problem)
-        elif not _is_words(problem):
-            if len(problem["loc"]) > len(union) + 1 or problem["type"] == "value_error":
-                joined.append({**problem, "loc": (*union, *problem["loc"][len(union) + 1 :])})
-        elif not isinstance(problem["input"], Mapping):
-            if any(p["loc"][:-1] == union and p["type"] == "value_error" for p in problems):
-                continue  # Of the other branch's kind; what is wrong with it says that branch.
-            others = [
-                other["type"]
-                for other in problems
-                if other["loc"][:-1] == union and not _is_words(other)
-            ]
+            continue
+        others = [
+            other
+            for other in problems
+            if other["loc"][: len(union)] == union and not _is_words(other)
+        ]
+        inner = [other for other in others if _says_what(other, union, unions[union])]
+        if problem in inner:
+            joined.append({**problem, "loc": (*union, *problem["loc"][len(union) + 1 :])})
+        elif _is_words(problem) and not inner:
             words = {
                 text
-                for kind in others
+                for other in others
                 for prefix, text in _OTHERWISE.items()
-                if kind.startswith(prefix)
+                if other["type"].startswith(prefix)
             }
             otherwise = f" or {words.pop()}" if len(words) == 1 else ""
             joined.append({**problem, "loc": union, "otherwise": otherwise})
     return joined
+
+
+def _says_what(problem: Any, union: Location, got: Any) -> bool:
+    """Whether the other branch says what is wrong with a value of its own kind."""
+    return (
+        len(problem["loc"]) > len(union) + 1
+        or problem["type"] == "value_error"
+        or (problem["type"].startswith("union_tag") and isinstance(got, Mapping))
+    )
 
 
 def _is_words(problem: Any) -> bool:
