@@ -5,7 +5,8 @@ Both learn from the training split and are measured on another by the same metri
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from skewless.model.retrieval.found import most_popular
 from skewless.model.training.records import Records
 from skewless.schemas.records.id_contract import PADDING_ID
 from skewless.schemas.records.layout import TRANSFORM
-from skewless.schemas.records.records import LABEL, is_feature
+from skewless.schemas.records.manifest import FeatureEntry
+from skewless.schemas.records.records import LABEL, is_feature, label_name
 from skewless.schemas.spec.network import TwoTowerSpec
 from skewless.schemas.spec.spec import Spec
 
@@ -42,8 +44,11 @@ def baseline_metrics(
     baseline, labels of more than 100 classes no linear one. Two towers are compared with
     `popular` alone, what is in most training rows.
 
+    Returns:
+      Metrics by baseline; of several labels {"labels": {name: metrics}} of each.
+
     Args:
-      spec: The declaration; its own label and model sections are read.
+      spec: The declaration; its own labels and model sections are read.
       records: The records that the model was trained on.
       split: Where to measure.
       run_directory: Of two towers, whose candidates were counted there.
@@ -56,30 +61,71 @@ def baseline_metrics(
             return {}
         popular = most_popular(spec, records, split, run_directory)
         return {"popular": popular.metrics(spec)}
-    if spec.label is None or spec.label.is_sequence:
+    targets = {entry: label for entry, label in spec.targets.items() if not label.is_sequence}
+    if not targets:
         return {}
-    width = _width(spec, records)
     inputs = _Inputs(records)
-    features, truth, weights = inputs.learn(spec)
-    held_out, held_truth, held_weights = inputs.of(split)
-    found = {
-        "majority": np.tile(_majority(spec, width, truth, weights), (len(held_truth), 1)),
-    }
+    learned, held = inputs.learn(spec), inputs.of(split)
+    transform = Transform(spec, records.root / TRANSFORM)
+    if spec.labels is None:
+        return _of_label(spec, LABEL, records, transform, (learned, held))
+    found: dict[str, dict[str, Any]] = {}
+    for entry in targets:
+        name = label_name(entry)
+        rows = tuple(
+            some.having(name, weighted=spec.weight is not None) for some in (learned, held)
+        )
+        own = _of_label(spec.alone(name), entry, records, transform, rows)
+        for baseline, metrics in own.items():
+            found.setdefault(baseline, {"labels": {}})["labels"][name] = metrics
+    return found
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of a split: a matrix of their features, labels and weights; of several labels by name."""
+
+    features: scipy.sparse.csr_matrix
+    truth: Any
+    weights: Any
+
+    def having(self, name: str, *, weighted: bool) -> _Rows:
+        """Returns those that have one of several labels."""
+        held = self.weights[name] > 0
+        weights = self.weights[name][held] if weighted else None
+        return _Rows(self.features[held], self.truth[name][held], weights)
+
+
+def _of_label(
+    spec: Spec, entry: str, records: Records, transform: Transform, rows: Sequence[_Rows]
+) -> dict[str, dict[str, Any]]:
+    """Returns the metrics of one label by baseline.
+
+    Args:
+      spec: With it as its only label.
+      entry: What records call it.
+      records: Those that are learned from.
+      transform: Theirs.
+      rows: To learn from, and to measure on.
+    """
+    learned, held = rows
+    width = _width(spec, records.manifest.features[entry])
+    majority = _majority(spec, width, learned.truth, learned.weights)
+    found = {"majority": np.tile(majority, (len(held.truth), 1))}
     if width <= _MOST_CLASSES:
-        found["linear"] = _linear(spec, width, features, truth, weights, held_out)
+        found["linear"] = _linear(spec, width, learned, held.features)
     labels, *predictions = in_own_unit(
-        spec.label, Transform(spec, records.root / TRANSFORM), held_truth, *found.values()
+        spec.label, transform, held.truth, *found.values(), entry=entry
     )
     keys = np.empty(0, object)
     return {
-        name: Predictions(labels, predicted, held_weights, keys).metrics(spec)
+        name: Predictions(labels, predicted, held.weights, keys).metrics(spec)
         for name, predicted in zip(found, predictions, strict=True)
     }
 
 
-def _width(spec: Spec, records: Records) -> int:
+def _width(spec: Spec, entry: FeatureEntry) -> int:
     """Returns the number of a prediction's values."""
-    entry = records.manifest.features[LABEL]
     assert spec.label is not None
     if spec.label.one_of_classes:
         assert entry.cardinality is not None
@@ -97,8 +143,8 @@ class _Inputs:
         }
         self._scale: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
-    def learn(self, spec: Spec) -> tuple[scipy.sparse.csr_matrix, np.ndarray, np.ndarray | None]:
-        """Returns training rows, [rows, ...] labels and [rows] weights, and notes numbers' scales."""
+    def learn(self, spec: Spec) -> _Rows:
+        """Returns training rows, and notes numbers' scales."""
         steps = -(-_MOST_ROWS // _BATCH)
         batches = self._records.training(batch_size=_BATCH, seed=spec.training.seed, epoch=0)
         rows = _gathered(batches.take(steps).as_numpy_iterator())
@@ -107,13 +153,13 @@ class _Inputs:
                 numbers = _flat(rows[0][name]).astype(np.float64)
                 deviation = numbers.std(axis=0)
                 self._scale[name] = (numbers.mean(axis=0), np.where(deviation > 0, deviation, 1.0))
-        return self._matrix(rows[0]), rows[1], rows[2]
+        return _Rows(self._matrix(rows[0]), rows[1], rows[2])
 
-    def of(self, split: str) -> tuple[scipy.sparse.csr_matrix, np.ndarray, np.ndarray | None]:
-        """Returns the same of all rows of a split."""
+    def of(self, split: str) -> _Rows:
+        """Returns all rows of a split."""
         batches = self._records.in_order(split, batch_size=_BATCH)
         features, truth, weights = _gathered(batches.as_numpy_iterator())
-        return self._matrix(features), truth, weights
+        return _Rows(self._matrix(features), truth, weights)
 
     def _matrix(self, features: dict[str, np.ndarray]) -> scipy.sparse.csr_matrix:
         parts = []
@@ -128,13 +174,16 @@ class _Inputs:
         return scipy.sparse.hstack(parts, format="csr")
 
 
-def _gathered(
-    batches: Iterator[Any],
-) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
+def _gathered(batches: Iterator[Any]) -> tuple[dict[str, np.ndarray], Any, Any]:
     features, labels, weights = zip(*((f, label, w) for f, label, *w in batches), strict=True)
-    joined = {name: np.concatenate([f[name] for f in features]) for name in features[0]}
-    joined_weights = np.concatenate([w[0] for w in weights]) if weights[0] else None
-    return joined, np.concatenate(labels), joined_weights
+    joined_weights = _joined([w[0] for w in weights]) if weights[0] else None
+    return _joined(features), _joined(labels), joined_weights
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts)
 
 
 def _flat(values: np.ndarray) -> np.ndarray:
@@ -158,17 +207,11 @@ def _majority(spec: Spec, width: int, truth: np.ndarray, weights: np.ndarray | N
     return np.average(_flat(truth), axis=0, weights=weights)
 
 
-def _linear(
-    spec: Spec,
-    width: int,
-    features: scipy.sparse.csr_matrix,
-    truth: np.ndarray,
-    weights: np.ndarray | None,
-    held_out: scipy.sparse.csr_matrix,
-) -> np.ndarray:
+def _linear(spec: Spec, width: int, rows: _Rows, held_out: scipy.sparse.csr_matrix) -> np.ndarray:
     """Returns [rows, outputs] predictions of a linear model for the held-out rows."""
     from sklearn.linear_model import LogisticRegression, Ridge
 
+    features, truth, weights = rows.features, rows.truth, rows.weights
     assert spec.label is not None
     if spec.label.is_number:
         ridge = Ridge(solver="lsqr").fit(features, truth.ravel(), sample_weight=weights)

@@ -19,7 +19,6 @@ from skewless.model.retrieval.found import Found
 from skewless.model.training.records import Records, open_records
 from skewless.model.training.run_directory import RunDirectory, load_trained, write_json
 from skewless.schemas.ending import run_module
-from skewless.schemas.errors import UsageError
 from skewless.schemas.records.layout import MODEL
 from skewless.schemas.spec.spec import Spec
 from skewless.schemas.storage.known_as import origin_of
@@ -72,8 +71,6 @@ def evaluate(
     for column in slices:
         check_column(records.directory, split, column)
     spec = directory.spec
-    if importance and spec.labels is not None:
-        raise UsageError("--importance: does not go with several labels yet; leave it out")
     model = load_trained(directory.path / MODEL)
     predictions = predict_split(model, spec, records, split, directory.path)
     if isinstance(predictions, OfLabels):
@@ -81,10 +78,14 @@ def evaluate(
             name: _result(spec.alone(name), records, split, slices, own)
             for name, own in predictions.by_label.items()
         }
-        return {"split": split, "loss": predictions.loss, "labels": by_label}
-    result = {"split": split, **_result(spec, records, split, slices, predictions)}
+        result = {"split": split, "loss": predictions.loss, "labels": by_label}
+    else:
+        by_label = {"": {"split": split, **_result(spec, records, split, slices, predictions)}}
+        result = by_label[""]
     if importance:
-        result["importance"] = importance_of_run(model, spec, records, split, directory.path)
+        leaning = importance_of_run(model, spec, records, split, directory.path)
+        for name, found in leaning.items():
+            by_label[name]["importance"] = found
     return result
 
 

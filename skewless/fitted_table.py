@@ -25,7 +25,23 @@ def lines_of(
       metrics: The model's, by name.
       baselines: The same by baseline.
       importance: As `evaluate` gives it, or empty.
+
+    Of several labels all three hold, under `labels`, what a single one has.
     """
+    labels = metrics.get("labels", {})
+    lines: list[str] = []
+    for label, own in labels.items():
+        theirs = {name: found["labels"][label] for name, found in baselines.items()}
+        lines += [label, *_of_label(split, own, theirs, importance["labels"][label]), ""]
+    return lines[:-1] if labels else _of_label(split, metrics, baselines, importance)
+
+
+def _of_label(
+    split: str,
+    metrics: Mapping[str, Any],
+    baselines: Mapping[str, Mapping[str, Any]],
+    importance: Mapping[str, Any],
+) -> list[str]:
     columns = {"model": metrics, **baselines}
     names = [
         name

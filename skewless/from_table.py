@@ -39,7 +39,8 @@ class Fitted:
       split: `test`, or `eval` where the spec gives `test` no rows.
       importance: How much worse the model is with each feature's values shuffled among rows of the
         split: {"metric", "rows", "features": [{"feature", "worse", "low", "high"}, …]}, the most
-        first; empty of a model that generates sequences.
+        first; empty of a model that generates sequences. Of several labels these three hold what a
+        single one has by `labels`, then name.
     """
 
     path: Path
@@ -110,12 +111,7 @@ def _fitted(
     begin = time.monotonic()
     root.mkdir(parents=True, exist_ok=True)
     declaration = _declaration(globs, label, root, spec, tell)
-    if declaration.labels is not None:
-        raise UsageError(
-            "labels: `skewless run` does not go with several labels yet; use preprocess, train, "
-            "evaluate and export, or one `label`"
-        )
-    if declaration.label is None and declaration.model.needs_label:
+    if not declaration.targets and declaration.model.needs_label:
         raise UsageError("--label: expected a column to predict; the spec has no label")
     tell("preprocess", "rows to records")
     records = preprocess(declaration, globs, root / "records", overwrite=overwrite)
@@ -151,8 +147,10 @@ def _importance(run: Run, split: str) -> dict[str, Any]:
         return {}
     result = run.evaluate(split, importance=True)
     leave_evaluation(run.path, result)
-    found: dict[str, Any] = result["importance"]
-    return found
+    if "labels" not in result:
+        found: dict[str, Any] = result["importance"]
+        return found
+    return {"labels": {name: own["importance"] for name, own in result["labels"].items()}}
 
 
 def _declaration(

@@ -125,14 +125,14 @@ def test_importance_is_scikit_learns(shop: DataSet, shop_run: Path) -> None:
     y = 3 * x[:, 0] - x[:, 1] + rng.normal(size=3_000)
     linear = LinearRegression().fit(x, y)
 
-    def rmse(features: Any) -> float:
+    def rmse(features: Any) -> dict[str, float]:
         predicted = linear.predict(np.stack([features[name] for name in "abc"], axis=1))
-        return float(np.sqrt(np.mean((predicted - y) ** 2)))
+        return {"y": float(np.sqrt(np.mean((predicted - y) ** 2)))}
 
     features = {name: x[:, at] for at, name in enumerate("abc")}
     found = permutation_importance(
-        rmse, features, {name: [name] for name in "abc"}, "rmse", repeats=20
-    )
+        rmse, features, {name: [name] for name in "abc"}, {"y": "rmse"}, repeats=20
+    )["y"]
     theirs = sklearn_importance(
         linear, x, y, scoring="neg_root_mean_squared_error", n_repeats=20, random_state=5
     ).importances_mean
@@ -157,13 +157,14 @@ def test_importance_is_scikit_learns(shop: DataSet, shop_run: Path) -> None:
     }
     label = np.concatenate([batch[1].numpy() for batch in batches]).reshape(-1)
 
-    def auc(shuffled: Any) -> float:
-        return float(roc_auc_score(label, np.asarray(model(shuffled, training=False))[:, 0]))
+    def auc(shuffled: Any) -> dict[str, float]:
+        scores = np.asarray(model(shuffled, training=False))[:, 0]
+        return {"": float(roc_auc_score(label, scores))}
 
     names = {
         name: [n for n in held if n in (name, missing_name(name))] for name in shop.spec.features
     }
-    for entry in permutation_importance(auc, held, names, "auc"):
+    for entry in permutation_importance(auc, held, names, {"": "auc"})[""]:
         (other,) = (each for each in ours["features"] if each["feature"] == entry["feature"])
         assert other == pytest.approx(entry, abs=1e-3)
 

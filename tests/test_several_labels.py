@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 import pyarrow.parquet
 import pytest
 import sklearn.metrics as sk
@@ -18,6 +19,7 @@ import tensorflow as tf
 from skewless.beam_pipelines.inspect_records import meaning, records_in_words
 from skewless.beam_pipelines.predict import predict
 from skewless.beam_pipelines.preprocess import preprocess
+from skewless.from_table import fit
 from skewless.model.evaluate import as_table, evaluate
 from skewless.model.explain import explain
 from skewless.model.export import export
@@ -27,6 +29,7 @@ from skewless.model.network.build import build, compile_arguments
 from skewless.model.report import write_report
 from skewless.model.report.sources import open_directories
 from skewless.model.train import train
+from skewless.model.training.epoch.kept import kept_epoch
 from skewless.model.training.records import open_records
 from skewless.model.training.start import declared_spec
 from skewless.schemas import Spec, parse
@@ -119,15 +122,18 @@ def visits(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
         ({"labels": {**LABELS, "more": {"column": "x", "type": "binary"}}}, "would leak"),
         ({"key": "kind"}, "key: column 'kind' is the label"),
         ({"weight": "seconds"}, "weight: column 'seconds' is the label"),
-        ({"model": {"linear": True}}, "model.linear: goes with one `label`"),
-        ({"model": {"ensemble": 4}}, "model.ensemble: goes with one `label`"),
+        ({"model": {"ensemble": 4, "experts": 2, "hidden": [4]}}, "model.experts: do not go with"),
         ({"model": {"experts": 4, "hidden": []}}, "model.experts: are stacks of the hidden layers"),
         (
             {"labels": None, "label": LABELS["kind"], "model": {"experts": 4}},
             "model.experts: goes with several `labels`",
         ),
         ({"training": {"class_weights": "balanced"}}, "training.class_weights: goes with one"),
-        ({"training": {"best_by": "auc"}}, "training.best_by: goes with one"),
+        (
+            {"training": {"best_by": "auc"}},
+            "training.best_by: of several labels expected one of loss",
+        ),
+        ({"training": {"best_by": "dwell_auc"}}, "dwell_rmse, dwell_mae"),
         (
             {"model": {"type": "two_tower", "query": ["x"], "candidate": ["page"]}},
             "labels: do not go with model.type two_tower",
@@ -368,8 +374,15 @@ def test_slices_and_report_are_of_each_label(
         slices = own["slices"]["page"]
         assert sum(entry["rows"] for entry in slices) == own["metrics"]["rows"]
         assert "page = a" in as_table({"split": "eval", **own})
-    with pytest.raises(UsageError, match="--importance"):
-        evaluate(run, visits.directory, "eval", importance=True)
+    leaning = evaluate(run, visits.directory, "eval", importance=True)["labels"]
+    for name, own in leaning.items():
+        found_of = own["importance"]
+        worse = {entry["feature"]: entry["worse"] for entry in found_of["features"]}
+        assert found_of["rows"] == metrics["labels"][name]["rows"]
+        assert found_of["metric"] == {"dwell": "rmse"}.get(name, "auc")
+        assert worse["x"] > 0.1
+        # What kind follows from is x alone.
+        assert abs(worse["page"]) < 0.05 if name == "kind" else worse["page"] > 0.01
     (run / "evaluation-eval.json").write_text(json.dumps(found), encoding="utf-8")
     page = write_report([run], tmp_path / "report.html").read_text(encoding="utf-8")
     for name in LABELS:
@@ -387,6 +400,64 @@ def test_slices_and_report_are_of_each_label(
         encoding="utf-8"
     )
     assert all(f"The runs side by side: {name}" in page for name in LABELS)
+
+
+def test_members_and_a_wide_part_learn_each_label(visits: DataSet) -> None:
+    spec = parse({**VISITS, "model": {"hidden": [8], "ensemble": 3, "linear": True}})
+    records = open_records(visits.directory)
+    model = build(spec, records.manifest.features)
+    model.compile(optimizer=keras.optimizers.SGD(0.0), **compile_arguments(spec))
+    features, truth, weights = next(iter(records.in_order("train", batch_size=64)))
+    told = model.train_on_batch(features, truth, weights, return_dict=True)
+    layers = [layer for layer in model.layers if layer.name.startswith("members.")]
+    assert {layer.name for layer in layers} == {f"members.{name}" for name in LABELS}
+    inside = keras.Model(model.inputs, {layer.name: layer.output for layer in layers})(features)
+    loss = 0.0
+    for name, label in LABELS.items():
+        members, predicted = inside[f"members.{name}"].numpy(), model(features)[name].numpy()
+        np.testing.assert_allclose(predicted, members.mean(axis=1), rtol=1e-5)
+        held = weights[name].numpy() > 0
+        true = truth[name].numpy()[held].reshape(-1, 1)
+        of_each = members[held].astype(np.float64)
+        if label["type"] == "binary":
+            each = -np.log(np.where(true[:, None] > 0.5, of_each, 1 - of_each))
+        elif label["type"] == "regression":
+            each = (of_each - true[:, None]) ** 2
+        else:
+            each = -np.log(np.take_along_axis(of_each, true.astype(int)[:, None], axis=2))
+        loss += float(label.get("weight", 1.0)) * each.mean()
+    assert told["loss"] == pytest.approx(loss, rel=1e-4)
+    names = [layer.name for layer in model.layers if layer.name.startswith("wide.")]
+    assert len(names) == 2 * len(LABELS)
+
+
+@pytest.mark.slow
+def test_one_command_goes_from_a_table_to_a_model_of_several_labels(
+    visits: DataSet, tmp_path: Path
+) -> None:
+    spec = {
+        **VISITS,
+        "model": {"hidden": [8], "ensemble": 2, "linear": True},
+        "training": {**VISITS["training"], "best_by": "dwell_rmse"},
+    }
+    rows = [
+        row for row in _rows() if any(row[name] not in ("", "?") for name in ("clicked", "kind"))
+    ]
+    fitted = fit(pd.DataFrame(rows), output=tmp_path / "out", spec=spec)
+    told = str(fitted)
+    for name, own in fitted.metrics["labels"].items():
+        assert name in told.splitlines()
+        theirs = {baseline: found["labels"][name] for baseline, found in fitted.baselines.items()}
+        assert set(theirs) == {"majority", "linear"}
+        assert theirs["linear"]["rows"] == own["rows"]
+        assert theirs["linear"]["loss"] < theirs["majority"]["loss"]
+        assert own["loss"] < theirs["majority"]["loss"]
+        assert fitted.importance["labels"][name]["features"][0]["feature"] == "x"
+    history = fitted.run.metrics["history"]
+    kept = min(range(len(history)), key=lambda epoch: history[epoch]["val_dwell_rmse"])
+    assert kept_epoch(history, "dwell_rmse") == kept
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert all(f"Run: run, {name}" in page for name in LABELS)
 
 
 def test_a_spec_as_if_one_of_its_labels_were_the_only_one() -> None:

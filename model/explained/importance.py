@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from skewless.model.metrics.names import main_metric
 from skewless.model.training.records import Records
 from skewless.schemas.errors import UsageError
 from skewless.schemas.records.layout import TRANSFORM
-from skewless.schemas.records.records import is_feature, missing_name
+from skewless.schemas.records.records import is_feature, label_name, missing_name
 from skewless.schemas.spec.label import Label
 from skewless.schemas.spec.network import TowersSpec
 from skewless.schemas.spec.spec import Spec
@@ -32,13 +33,14 @@ _MOST_VALUES = 1_000_000
 
 def importance_of_run(
     model: keras.Model, spec: Spec, records: Records, split: str, run_directory: Path
-) -> dict[str, Any]:
+) -> dict[str, dict[str, Any]]:
     """Returns the importance of each feature by permutation, on the first rows of a split.
 
     On 20,000 rows at most, and fewer of many features.
 
     Returns:
-      {"metric", "rows", "features": as `permutation_importance` gives them}.
+      By label, of a single one under "": {"metric", "rows", "features": as `permutation_importance`
+      gives them}.
 
     Raises:
       UsageError: If the model predicts no value: it generates sequences, or finds candidates.
@@ -48,30 +50,72 @@ def importance_of_run(
             "--importance: expected a model that predicts a value (towers), got "
             f"{spec.model.type}; leave it out"
         )
-    features, truth, weights = _rows(records, split)
+    features, labels = _rows(spec, records, split)
     transform = Transform(spec, run_directory / TRANSFORM)
+    judged = {name: _Judged(rows, transform) for name, rows in labels.items()}
     predict = _Predict(model, features)
 
-    assert spec.label is not None
-    label: Label = spec.label
+    def scores(shuffled: Mapping[str, np.ndarray]) -> dict[str, float]:
+        predicted = predict(shuffled)
+        return {name: label.score(predicted[name]) for name, label in judged.items()}
 
-    def in_unit(shuffled: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        labels, outputs = in_own_unit(label, transform, truth, predict(shuffled))
-        return labels, outputs
-
-    metric = main_metric(compute_metrics(label, *in_unit(features), weights))
+    for name, whole in predict(features).items():
+        judged[name].choose(whole)
     entries = {
         name: [name, *({missing_name(name)} & set(features))]
         for name in features
         if not name.startswith("__")
     }
-    found = permutation_importance(
-        lambda shuffled: compute_metric(metric, label, *in_unit(shuffled), weights),
-        features,
-        entries,
-        metric,
-    )
-    return {"metric": metric, "rows": len(truth), "features": found}
+    metrics = {name: label.metric for name, label in judged.items()}
+    found = permutation_importance(scores, features, entries, metrics)
+    return {
+        name: {"metric": label.metric, "rows": len(label.rows.truth), "features": found[name]}
+        for name, label in judged.items()
+    }
+
+
+@dataclass(frozen=True)
+class _LabelRows:
+    """The rows that have a label.
+
+    Attributes:
+      label: The declaration.
+      entry: What records call it.
+      truth: [rows, …].
+      weights: [rows] of those that weigh; None where none do.
+      held: [all rows] bool, which those are; None where all have it.
+    """
+
+    label: Label
+    entry: str
+    truth: np.ndarray
+    weights: np.ndarray | None
+    held: np.ndarray | None = None
+
+
+class _Judged:
+    """A label's predictions, judged by the metric that says most of it."""
+
+    def __init__(self, rows: _LabelRows, transform: Transform) -> None:
+        self.rows = rows
+        self.metric = ""
+        self._transform = transform
+
+    def choose(self, predicted: np.ndarray) -> None:
+        """Chooses the metric by what is defined of [all rows, …] predictions."""
+        truth, outputs = self._in_unit(predicted)
+        found = compute_metrics(self.rows.label, truth, outputs, self.rows.weights)
+        self.metric = main_metric(found)
+
+    def score(self, predicted: np.ndarray) -> float:
+        """Returns the metric of [all rows, …] predictions."""
+        truth, outputs = self._in_unit(predicted)
+        return compute_metric(self.metric, self.rows.label, truth, outputs, self.rows.weights)
+
+    def _in_unit(self, predicted: np.ndarray) -> list[np.ndarray]:
+        rows = self.rows
+        own = predicted if rows.held is None else predicted[rows.held]
+        return in_own_unit(rows.label, self._transform, rows.truth, own, entry=rows.entry)
 
 
 class _Predict:
@@ -98,18 +142,19 @@ class _Predict:
         }
         self._call = tf.function(self._of(model), reduce_retracing=True)
 
-    def _of(self, model: keras.Model) -> Callable[[list[tf.Tensor]], tf.Tensor]:
-        def predicted(arrays: list[tf.Tensor]) -> tf.Tensor:
+    def _of(self, model: keras.Model) -> Callable[[list[tf.Tensor]], dict[str, tf.Tensor]]:
+        def predicted(arrays: list[tf.Tensor]) -> dict[str, tf.Tensor]:
             batch: dict[str, tf.Tensor] = {}
             for names, array in zip(self._names, arrays, strict=True):
                 parts = tf.unstack(array, len(names), axis=1)
                 batch |= dict(zip(names, parts, strict=True))
-            return model(batch, training=False)
+            outputs = model(batch, training=False)
+            return outputs if isinstance(outputs, dict) else {"": outputs}
 
         return predicted
 
-    def __call__(self, shuffled: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Returns the predictions, [rows, …], with `shuffled` entries instead of what there is."""
+    def __call__(self, shuffled: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns [rows, …] predictions by label, with `shuffled` entries instead of what there is."""
         changed = [name for name, values in shuffled.items() if values is not self._features[name]]
         for name in changed:
             array, place = self._places[name]
@@ -122,13 +167,13 @@ class _Predict:
         for name in changed:
             array, place = self._places[name]
             array[:, place] = self._features[name]
-        return np.concatenate(parts)
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _rows(
-    records: Records, split: str
-) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray | None]:
-    """Returns features, labels and weights of the first rows, in memory."""
+    spec: Spec, records: Records, split: str
+) -> tuple[dict[str, np.ndarray], dict[str, _LabelRows]]:
+    """Returns features of the first rows, in memory, and the labels they have, by name."""
     entries = sum(is_feature(name) for name in records.manifest.features)
     most = min(_MOST_ROWS, _MOST_VALUES // max(1, entries))
     batches = records.in_order(split, batch_size=_BATCH).take(max(1, most // _BATCH))
@@ -138,7 +183,17 @@ def _rows(
         for name in parts[0][0]
         if is_feature(name)
     }
-    truth, *weights = (
-        np.concatenate(list(values)) for values in list(zip(*parts, strict=True))[1:]
-    )
-    return features, truth, weights[0] if weights else None
+    labels = {}
+    for entry, label in spec.targets.items():
+        name = label_name(entry)
+        truth, *weights = (
+            np.concatenate([part[place][name] if name else part[place] for part in parts])
+            for place in range(1, len(parts[0]))
+        )
+        held = None
+        if spec.labels is not None:  # Rows that lack the label have weight 0.
+            held = weights[0] > 0
+            truth = truth[held]
+            weights = [weights[0][held]] if spec.weight else []
+        labels[name] = _LabelRows(label, entry, truth, weights[0] if weights else None, held)
+    return features, labels

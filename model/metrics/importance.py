@@ -19,44 +19,49 @@ Features = Mapping[str, np.ndarray]
 
 
 def permutation_importance(
-    score: Callable[[Features], float],
+    scores: Callable[[Features], Mapping[str, float]],
     features: Features,
     entries: Mapping[str, Sequence[str]],
-    metric: str,
+    metrics: Mapping[str, str],
     *,
     repeats: int = 3,
     seed: int = 1,
-) -> list[dict[str, Any]]:
-    """Returns how much a metric worsens when a feature's rows are shuffled, the most first.
+) -> dict[str, list[dict[str, Any]]]:
+    """Returns how much metrics worsen when a feature's rows are shuffled, the most first.
 
     Args:
-      score: The metric of the model's predictions for features.
+      scores: By label, the metric of the model's predictions for features.
       features: [rows, …] values by record entry.
       entries: The record entries of each feature, which are shuffled together.
-      metric: The metric's name, which says whether less is better.
+      metrics: By label, the metric's name, which says whether less is better.
       repeats: Shuffles of each feature.
       seed: Of the shuffles; the same for each feature.
 
     Returns:
-      {"feature", "worse": the mean over the shuffles, "low", "high": their extremes}; negative
-      where shuffling did no harm.
+      By label, {"feature", "worse": the mean over the shuffles, "low", "high": their extremes};
+      negative where shuffling did no harm.
     """
-    sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
-    whole = score(features)
+    whole = scores(features)
     rows = len(next(iter(features.values())))
     orders = [np.random.default_rng([seed, at]).permutation(rows) for at in range(repeats)]
-    found = []
+    found: dict[str, list[dict[str, Any]]] = {label: [] for label in metrics}
     for feature, names in entries.items():
-        worse = [
-            sign * (whole - score({**features, **{name: features[name][order] for name in names}}))
+        shuffled = [
+            scores({**features, **{name: features[name][order] for name in names}})
             for order in orders
         ]
-        found.append(
-            {
-                "feature": feature,
-                "worse": float(np.mean(worse)),
-                "low": float(min(worse)),
-                "high": float(max(worse)),
-            }
-        )
-    return sorted(found, key=lambda entry: -entry["worse"])
+        for label, metric in metrics.items():
+            sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
+            worse = [sign * (whole[label] - other[label]) for other in shuffled]
+            found[label].append(
+                {
+                    "feature": feature,
+                    "worse": float(np.mean(worse)),
+                    "low": float(min(worse)),
+                    "high": float(max(worse)),
+                }
+            )
+    return {
+        label: sorted(entries_found, key=lambda entry: -entry["worse"])
+        for label, entries_found in found.items()
+    }

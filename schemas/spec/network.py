@@ -39,6 +39,9 @@ Merge = Literal[
     "cross",
 ]
 
+# A figure of one of several labels, `LABEL_METRIC`.
+OfOneLabel = Annotated[str, Field(pattern=r"^[A-Za-z]\w*_(loss|auc|accuracy|rmse|mae)$")]
+
 # What merges sequences, step by step.
 _STEPWISE = ("concatenate", "average", "add", "multiply", "maximum")
 
@@ -196,8 +199,10 @@ class TrainingSpec(Declared):
     """Of weights, order of rows and dropout."""
     early_stopping: Passes | None = 2
     """Epochs without a better eval loss before training ends; null never ends it."""
-    best_by: Literal["loss", "auc", "accuracy", "rmse", "mae"] = "loss"
-    """What of eval the kept epoch, and `early_stopping`, go by."""
+    best_by: Literal["loss", "auc", "accuracy", "rmse", "mae"] | OfOneLabel = "loss"
+    """What of eval the kept epoch, and `early_stopping`, go by; of several labels the loss of all, or
+    one label's own, as `clicked_auc`.
+    """
     class_weights: Literal["balanced"] | None = None
     """Rows weigh rows / (classes * rows of their class) while training, so that rare classes count as
     much as frequent ones. Probabilities are then of such a balanced world, no longer of yours.

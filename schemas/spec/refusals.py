@@ -37,6 +37,7 @@ _OTHERWISE = {
     "finite": "a number",
     "int": "a whole number above 0",
     "greater_than": "a whole number above 0",
+    "string_pattern": "LABEL_METRIC",
     "model": "{regex: EXPRESSION}",
 }
 

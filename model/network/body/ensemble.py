@@ -9,17 +9,19 @@ import tensorflow as tf
 
 from skewless.model.network.layer_names import layer_called, layer_name
 
-__all__ = ["MEMBERS", "EnsembleModel"]
+__all__ = ["EnsembleModel", "members_of"]
 
-# The layer that gives each member's predictions.
-MEMBERS = layer_name("members")
+
+def members_of(*label: str) -> str:
+    """Returns the name of the layer that gives each member's predictions, of one of several labels."""
+    return layer_name("members", *label)
 
 
 @keras.saving.register_keras_serializable(package="skewless")
 class EnsembleModel(keras.Model):
-    """A functional model whose layer `MEMBERS` gives [batch, members, units].
+    """A functional model whose layers `members_of` give [batch, members, units].
 
-    Its predictions are their mean. Trained is the mean of the members' losses: the loss of their mean
+    Its predictions are their means. Trained is the mean of the members' losses: the loss of their mean
     would let members lean on each other, and they would no longer be several models.
     """
 
@@ -28,15 +30,23 @@ class EnsembleModel(keras.Model):
         features, truth, weight = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
             members, predicted = self._whole(features, training=True)
-            count = members.shape[1]
+            count = tf.nest.flatten(members)[0].shape[1]
+
+            def of_each(values: tf.Tensor) -> tf.Tensor:
+                return tf.repeat(values, count, axis=0)
+
             loss = self.compute_loss(
                 x=features,
-                y=tf.repeat(truth, count, axis=0),
-                y_pred=tf.reshape(members, (-1, members.shape[2])),
-                sample_weight=None if weight is None else tf.repeat(weight, count, axis=0),
+                y=tf.nest.map_structure(of_each, truth),
+                y_pred=tf.nest.map_structure(
+                    lambda each: tf.reshape(each, (-1, each.shape[2])), members
+                ),
+                sample_weight=tf.nest.map_structure(of_each, weight)
+                if weight is not None
+                else None,
                 training=True,
             )
-            rows = tf.shape(predicted)[0]
+            rows = tf.shape(tf.nest.flatten(predicted)[0])[0]
             self._loss_tracker.update_state(loss, sample_weight=rows)
             scaled = self.optimizer.scale_loss(loss)
         weights = self.trainable_weights
@@ -49,7 +59,10 @@ class EnsembleModel(keras.Model):
         found = self.__dict__.get("_with_members")
         if found is None:
             layers = {layer.name: layer for layer in self.layers}
-            members = layer_called(MEMBERS, layers).output
+            if isinstance(self.output, dict):
+                members: Any = {name: layers[members_of(name)].output for name in self.output}
+            else:
+                members = layer_called(members_of(), layers).output
             found = keras.Model(self.inputs, [members, self.output])
             # Not as an attribute: Keras would save it as a layer of this model.
             self.__dict__["_with_members"] = found

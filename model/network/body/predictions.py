@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 
-from skewless.model.network.body.ensemble import MEMBERS
+from skewless.model.network.body.ensemble import members_of
 from skewless.model.network.body.recalibrated import Recalibrated
 from skewless.model.network.body.wide import wide_part
 from skewless.model.network.heads import head_of, output_layer
@@ -15,6 +16,7 @@ from skewless.model.network.layer_names import layer_name
 from skewless.model.network.layers import EnsembleDense, MeanOfMembers
 from skewless.schemas.records.manifest import FeatureEntry
 from skewless.schemas.records.records import LABEL, label_entry
+from skewless.schemas.spec.label import Label
 from skewless.schemas.spec.network import TowersSpec
 from skewless.schemas.spec.spec import Spec
 
@@ -40,36 +42,56 @@ def predictions_of(
     Raises:
       SpecError: If the spec has no label.
     """
-    model = spec.model
-    assert isinstance(model, TowersSpec)
     if spec.labels is not None:
         return {
-            name: output_layer(label, entries[label_entry(name)], name)(vectors[name])
+            name: _predicted(spec, label, entries[label_entry(name)], vectors[name], wide)
             for name, label in spec.labels.items()
+            for wide in [_WidePart(entries, inputs, (name,))]
         }
-    label, vector = entries[LABEL], vectors[""]
+    wide = _WidePart(entries, inputs)
+    return _recalibrated(spec, _predicted(spec, spec.label, entries[LABEL], vectors[""], wide))
+
+
+@dataclass(frozen=True)
+class _WidePart:
+    """What the wide part is made of, if one is declared; `name` is that of one of several labels."""
+
+    entries: Mapping[str, FeatureEntry]
+    inputs: Mapping[str, Tensor]
+    name: tuple[str, ...] = ()
+
+    def __call__(self, units: int) -> Tensor:
+        return wide_part(self.entries, self.inputs, units, *self.name)
+
+
+def _predicted(
+    spec: Spec, label: Label | None, entry: FeatureEntry, vector: Tensor, wide: _WidePart
+) -> Tensor:
+    """Returns one label's predictions: of the last hidden vector, of members, with a wide part."""
+    model, name = spec.model, wide.name
+    assert isinstance(model, TowersSpec)
     if model.ensemble is None and not model.linear:
-        return _recalibrated(spec, output_layer(spec.label, label)(vector))
-    units = label.cardinality or 1
+        return output_layer(label, entry, *name)(vector)
+    units = entry.cardinality or 1
     # What comes before the activation, so that the wide part can be added to it.
     if model.ensemble is None:
-        layer = keras.layers.Dense(units, dtype="float32", name=layer_name("logits"))
+        layer = keras.layers.Dense(units, dtype="float32", name=layer_name("logits", *name))
     else:
-        layer = EnsembleDense(units, model.ensemble, dtype="float32", name=layer_name("logits"))
+        layer = EnsembleDense(
+            units, model.ensemble, dtype="float32", name=layer_name("logits", *name)
+        )
     logits = layer(vector)
     if model.linear:
-        wide = wide_part(entries, inputs, units)
+        added = wide(units)
         if model.ensemble is not None:
-            wide = keras.layers.Reshape((1, units), name=layer_name("wide_of_each"))(wide)
-        logits = keras.layers.Add(name=layer_name("deep_and_wide"))([logits, wide])
-    activation = head_of(spec.label).activation
+            added = keras.layers.Reshape((1, units), name=layer_name("wide_of_each", *name))(added)
+        logits = keras.layers.Add(name=layer_name("deep_and_wide", *name))([logits, added])
+    activation = head_of(label).activation
+    predictions = layer_name("predictions", *name)
     if model.ensemble is None:
-        name = layer_name("predictions")
-        predictions = keras.layers.Activation(activation, dtype="float32", name=name)(logits)
-        return _recalibrated(spec, predictions)
-    members = keras.layers.Activation(activation, dtype="float32", name=MEMBERS)(logits)
-    mean = MeanOfMembers(dtype="float32", name=layer_name("predictions"))(members)
-    return _recalibrated(spec, mean)
+        return keras.layers.Activation(activation, dtype="float32", name=predictions)(logits)
+    each = keras.layers.Activation(activation, dtype="float32", name=members_of(*name))(logits)
+    return MeanOfMembers(dtype="float32", name=predictions)(each)
 
 
 def _recalibrated(spec: Spec, predictions: Tensor) -> Tensor:

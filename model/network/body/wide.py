@@ -18,7 +18,7 @@ Tensor = Any
 
 
 def wide_part(
-    entries: Mapping[str, FeatureEntry], inputs: Mapping[str, Tensor], units: int
+    entries: Mapping[str, FeatureEntry], inputs: Mapping[str, Tensor], units: int, *label: str
 ) -> Tensor:
     """Returns [batch, units]: a weight for each ID and each number, summed; zeros at first.
 
@@ -26,39 +26,49 @@ def wide_part(
       entries: The manifest's features.
       inputs: The model's, by the same names.
       units: Width of the output layer that it is added to.
+      label: Which of several labels that layer predicts.
     """
-    parts = _of_ids(entries, inputs, units)
-    numbers = _columns(entries, inputs)
+    parts = _of_ids(entries, inputs, units, label)
+    numbers = _columns(entries, inputs, label)
     if numbers:
         together = (
             numbers[0]
             if len(numbers) == 1
-            else keras.layers.Concatenate(name=layer_name("wide_numbers"))(numbers)
+            else keras.layers.Concatenate(name=layer_name("wide_numbers", *label))(numbers)
         )
         dense = keras.layers.Dense(
             units,
             use_bias=False,
             kernel_initializer="zeros",
             dtype="float32",
-            name=layer_name("wide"),
+            name=layer_name("wide", *label),
         )
         parts.append(dense(together))
-    return parts[0] if len(parts) == 1 else keras.layers.Add(name=layer_name("wide_sum"))(parts)
+    if len(parts) == 1:
+        return parts[0]
+    return keras.layers.Add(name=layer_name("wide_sum", *label))(parts)
 
 
 def _of_ids(
-    entries: Mapping[str, FeatureEntry], inputs: Mapping[str, Tensor], units: int
+    entries: Mapping[str, FeatureEntry],
+    inputs: Mapping[str, Tensor],
+    units: int,
+    label: tuple[str, ...],
 ) -> list[Tensor]:
     """Returns [batch, units] sums of the weights of IDs: of one feature each, or of many alike."""
     sizes = {name: entries[name].cardinality for name in inputs}
     tables = {
-        name: (layer_name("wide", name), size) for name, size in sizes.items() if size is not None
+        name: (layer_name("wide", name, *label), size)
+        for name, size in sizes.items()
+        if size is not None
     }
     single = [name for name in tables if not entries[name].shape]
     parts = []
     if len(single) >= FEWEST:
         layer = StackedLinearOfIds(
-            [tables.pop(name) for name in single], units, name=layer_name("wides", single[0])
+            [tables.pop(name) for name in single],
+            units,
+            name=layer_name("wides", single[0], *label),
         )
         parts.append(layer([inputs[name] for name in single]))
     for name, (called, size) in tables.items():
@@ -66,21 +76,23 @@ def _of_ids(
     return parts
 
 
-def _columns(entries: Mapping[str, FeatureEntry], inputs: Mapping[str, Tensor]) -> list[Tensor]:
+def _columns(
+    entries: Mapping[str, FeatureEntry], inputs: Mapping[str, Tensor], label: tuple[str, ...]
+) -> list[Tensor]:
     """Returns [batch, width] numbers of each entry that is no ID."""
     names = [name for name in inputs if entries[name].cardinality is None]
     single = [name for name in names if not entries[name].shape]
     columns: dict[str, Tensor] = {}
     if len(single) >= FEWEST:
         layer = StackedColumns(
-            [[layer_name("wide_column", name)] for name in single],
-            name=layer_name("wide_columns", single[0]),
+            [[layer_name("wide_column", name, *label)] for name in single],
+            name=layer_name("wide_columns", single[0], *label),
         )
         columns = dict(zip(single, layer([inputs[name] for name in single]), strict=True))
     for name in names:
         if name not in columns:
             kind = keras.layers.Flatten if entries[name].shape else _column
-            columns[name] = kind(name=layer_name("wide_column", name))(inputs[name])
+            columns[name] = kind(name=layer_name("wide_column", name, *label))(inputs[name])
     return [columns[name] for name in names]
 
 

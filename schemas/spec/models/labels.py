@@ -53,11 +53,11 @@ def _problems_of_several(spec: Any) -> Iterator[str]:
         yield "labels: expected at least two; a single one goes under `label`"
     if spec.model.type != "towers":
         yield f"labels: do not go with model.type {spec.model.type}; use towers, or one `label`"
-    for key, default in (("linear", False), ("ensemble", None)):
-        if getattr(spec.model, key, default) != default:
-            yield f"model.{key}: goes with one `label`, not with several `labels`; remove it"
-    if getattr(spec.model, "experts", None) is not None and not spec.model.hidden:
-        yield "model.experts: are stacks of the hidden layers; give `hidden` widths, or remove it"
+    if getattr(spec.model, "experts", None) is not None:
+        if not spec.model.hidden:
+            yield "model.experts: are stacks of the hidden layers; give `hidden` widths, or remove it"
+        if spec.model.ensemble is not None:
+            yield "model.experts: do not go with an ensemble; remove one of them"
     readers: dict[str, str] = {}
     called: dict[str, str] = {}
     for name, label in spec.labels.items():

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from skewless.schemas.errors import nearest
+from skewless.schemas.records.records import label_name
 from skewless.schemas.spec.label import (
     BinaryLabel,
     Label,
@@ -35,6 +36,7 @@ _OF_PROBABILITIES = {
     "keep_negatives": None,
 }
 _OF_LABELS = {**_OF_PROBABILITIES, "loss": None, "group": None}
+_OF_ONE_LABEL = {key: default for key, default in _OF_LABELS.items() if key != "best_by"}
 _OF_CLASSES = (BinaryLabel, MulticlassLabel)
 _SMOOTHED = (*_OF_CLASSES, MultilabelLabel)
 
@@ -50,9 +52,10 @@ def training_problems(
       learns: Whether the model learns from a label.
     """
     if len(targets) > 1:
-        for key, default in _OF_LABELS.items():
+        for key, default in _OF_ONE_LABEL.items():
             if getattr(training, key) != default:
                 yield f"training.{key}: goes with one `label`, not with several `labels`; remove it"
+        yield from _best_by_problems(training.best_by, "several labels", _measured_of(targets))
         return
     label = next(iter(targets.values()), None)
     if label is None or not learns:
@@ -60,12 +63,8 @@ def training_problems(
             if getattr(training, key) != default:
                 yield f"training.{key}: goes with a label that the model learns from; remove it"
         return
-    measured = _MEASURED[type(label)]
-    if training.best_by not in measured:
-        yield (
-            f"training.best_by: of a {label.type} label expected one of {', '.join(measured)}, got "
-            f"{training.best_by!r}"
-        )
+    of = f"a {label.type} label"
+    yield from _best_by_problems(training.best_by, of, _MEASURED[type(label)])
     if training.class_weights is not None and not isinstance(label, _OF_CLASSES):
         yield f"training.class_weights: goes with a binary or multiclass label, not {label.type}"
     if training.label_smoothing and not isinstance(label, _SMOOTHED):
@@ -86,6 +85,24 @@ def training_problems(
             yield f"training.keep_negatives: goes with a binary label, not {label.type}"
         elif training.class_weights is not None:
             yield "training.keep_negatives: does not go with class_weights; remove one of them"
+
+
+def _measured_of(targets: Mapping[str, Label]) -> tuple[str, ...]:
+    """Returns what is measured of several labels: the loss of all, and what each has by its name."""
+    own = (
+        f"{label_name(entry)}_{metric}"
+        for entry, label in targets.items()
+        for metric in _MEASURED.get(type(label), ())
+    )
+    return ("loss", *own)
+
+
+def _best_by_problems(best_by: str, of: str, measured: tuple[str, ...]) -> Iterator[str]:
+    if best_by not in measured:
+        yield (
+            f"training.best_by: of {of} expected one of {', '.join(measured)}, got "
+            f"{best_by!r}{nearest(best_by, measured)}"
+        )
 
 
 def group_problems(training: Any, features: Mapping[str, Any], model: Any) -> Iterator[str]:
