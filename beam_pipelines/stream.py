@@ -14,6 +14,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,6 +53,7 @@ from skewless.schemas.records.layout import MANIFEST, SPEC, TRANSFORM
 from skewless.schemas.records.manifest import Rows
 from skewless.schemas.records.transform_digest import transform_sha256
 from skewless.schemas.records.windows import WindowManifest
+from skewless.schemas.spec.kinds.history import histories_of
 from skewless.schemas.spec.spec import Spec, load
 from skewless.schemas.staged import put_in_place, staging_beside
 
@@ -107,6 +109,8 @@ def stream(
             "checkpoint with --savepoint_path=PATH, or choose another output"
         )
     job = prepare(spec, Path(transform), directory, windowing, compression)
+    if local and histories_of(spec.features):
+        job = replace(job, lists="completed")
 
     def tell(folder: str) -> bool:
         path = directory / folder / MANIFEST

@@ -8,6 +8,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,14 @@ from skewless.beam_pipelines.analysis.spilled import runs as sorted_runs
 from skewless.beam_pipelines.batch.leaks import tell_leaks
 from skewless.beam_pipelines.histories import events, ordered, past, stage
 from skewless.beam_pipelines.preprocess import preprocess
-from skewless.beam_pipelines.rows.read_rows import rows_of
+from skewless.beam_pipelines.rows.read_rows import check_rows, rows_of
 from skewless.beam_pipelines.sources import WorkUnit, plan
 from skewless.beam_pipelines.statistics.split_statistics import SplitStatistics
 from skewless.beam_pipelines.stream import stream
+from skewless.beam_pipelines.streaming import local as local_stream
+from skewless.beam_pipelines.streaming import pasts as pasts_of_stream
 from skewless.beam_pipelines.streaming.event_time import SECOND, Windowing
+from skewless.beam_pipelines.streaming.steps import Message, parse_messages
 from skewless.cli import main
 from skewless.schemas import SpecError, parse
 from skewless.schemas.errors import DataError
@@ -179,6 +183,59 @@ def _colliding(texts: pa.Array) -> np.ndarray:
     """Hashes whose first half all users share."""
     second = [sum(text.encode()) for text in texts.to_pylist()]
     return np.array([[7, value] for value in second], np.uint64).reshape(-1, 2)
+
+
+_VISITS = st.lists(
+    st.tuples(st.sampled_from("uv"), st.integers(0, 5), st.sampled_from(["x", "y", "z", "東", None])),
+    max_size=24,
+)  # fmt: skip
+
+
+@settings(max_examples=40)
+@given(visits=_VISITS, panes=st.integers(1, 5), in_time=st.booleans(), length=st.integers(1, 3))
+def test_a_row_of_a_stream_sees_earlier_rows_that_have_come(
+    tmp_path_factory: pytest.TempPathFactory,
+    visits: list[tuple[str, int, str | None]],
+    panes: int,
+    in_time: bool,
+    length: int,
+) -> None:
+    features = {**DOCUMENT["features"], "past": {**HISTORY, "length": length}}
+    spec = parse({**DOCUMENT, "features": features})
+    root = str(tmp_path_factory.mktemp("stream"))
+    if in_time:  # A window's rows are in no order, and rows of one time are in one window.
+        cuts = [[v for v in visits if v[1] * panes // 6 == pane] for pane in range(panes)]
+    else:
+        cuts = [visits[pane::panes] for pane in range(panes)]
+    come: list[tuple[str, int, str | None]] = []
+    for pane, some in enumerate(cuts):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(pasts_of_stream, "_USERS", 1)
+            # As after a restart.
+            built = pasts_of_stream.StreamPasts(SimpleNamespace(spec=spec, directory=root))  # type: ignore[arg-type]
+            names = zip(("user", "at", "what"), zip(*some, strict=True), strict=False)
+            columns = pa.record_batch(
+                {name: pa.array(map(_as_text, values), pa.string()) for name, values in names}
+                or {name: pa.array([], pa.string()) for name in ("user", "at", "what")}
+            )
+            places = events.place_of(0, np.arange(len(some)))
+            found = events.events_of(spec.features["past"], spec, columns, places)
+            lists = built._lists("past", found).of(places, pa.list_(pa.string())).to_pylist()
+            built._held.add(str(pane), {"past": found})
+            built._held.add(str(pane), {"past": found})
+        for (user, time, _), listed in zip(some, lists, strict=True):
+            mine = [visit for visit in (*come, *some) if visit[0] == user and visit[2] is not None]
+            earlier = sorted((when, str(what).encode()) for _, when, what in mine if when < time)
+            wanted = [what.decode() for _, what in earlier]
+            if time >= max((when for who, when, what in come if who == user and what), default=0):
+                assert listed == wanted[-length:]
+            else:
+                assert not Counter(listed) - Counter(wanted)
+        come += some
+
+
+def _as_text(value: Any) -> str | None:
+    return str(10**9 + value) if isinstance(value, int) else value
 
 
 @settings(max_examples=10)
@@ -400,12 +457,84 @@ def test_the_road_to_what_comes_next(walked: Path, capsys: pytest.CaptureFixture
     assert b"i8" in found[0, :3]
 
 
+def streamed(walked: Path, source: Path, output: Path, **more: Any) -> Counter[bytes]:
+    """Streams all files there are, in windows of a day; returns the records."""
+    stream(
+        parse(WALKS),
+        f"dir://{source}/*.jsonl",
+        walked / "records" / TRANSFORM,
+        output,
+        Windowing(size=1000 * SECOND, column="at"),
+        until_idle=0,
+        **more,
+    )
+    return records_in(output)
+
+
+@pytest.mark.slow
+def test_a_stream_builds_what_the_batch_job_does_and_is_killed_meanwhile(
+    walked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = walks()
+    batch: Counter[bytes] = sum(records_of(walked / "records").values(), Counter())
+    source, output = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    # Rows of one round are in no order; rounds are in order of time.
+    rows.sort(key=lambda row: row["at"] >= 1_700_006_000)
+    for name, some in (("a", rows[:200]), ("b", rows[200:])):
+        lines = "".join(json.dumps(row) + "\n" for row in some)
+        (source / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+    committed, done = local_stream.commit_pane, 0
+
+    def killed(job: Any, pane: Any) -> str:
+        nonlocal done
+        done += 1
+        if done == 3:
+            raise KeyboardInterrupt
+        folder = committed(job, pane)
+        if done == 2:
+            raise KeyboardInterrupt
+        return folder
+
+    # First when a pane is in its place and not yet in what is held, then before it is in its place.
+    monkeypatch.setattr(local_stream, "commit_pane", killed)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            streamed(walked, source, output)
+    monkeypatch.undo()
+    assert streamed(walked, source, output) == batch
+    # What is held is made anew from the panes, and a row that comes late sees what was before it.
+    (output / pasts_of_stream.HELD).unlink()
+    late = {"id": "late", "user": "u3", "at": 1_700_010_999, "what": "i1", "price": 1.0}
+    own = {**late, "id": "own", "past": ["i5", "i6"]}
+    none = {**late, "id": "none", "user": None}
+    lines = "".join(json.dumps(row) + "\n" for row in (late, own, none))
+    (source / "late.jsonl").write_text(lines, encoding="utf-8")
+    ids: dict[str, tuple[int, list[int]]] = {}
+    for record in streamed(walked, source, output):
+        held = tf.train.Example.FromString(record).features.feature
+        ids[held[KEY].bytes_list.value[0].decode()] = (
+            held["item"].int64_list.value[0],
+            list(held["past"].int64_list.value),
+        )
+    assert len(ids) == len(batch) + 3
+    # Between its user's eleventh and twelfth row, so it sees what the twelfth saw.
+    assert ids["late"][1] == ids["3-11"][1] != [0, 0, 0]
+    tokens = {row["what"]: ids[row["id"]][0] for row in walks() if row["id"] in ids}
+    assert ids["own"][1] == [tokens["i5"], tokens["i6"], 0]
+    assert ids["none"][1] == [0, 0, 0]
+
+
 @pytest.mark.slow
 def test_a_stream_takes_the_lists_that_were_served(walked: Path, tmp_path: Path) -> None:
     spec, lists = parse(WALKS), lists_of(walked / "records")
     rows = [{**row, "past": lists[row["id"]]} for row in walks() if row["id"] in lists]
-    bare = {name: value for name, value in rows[-1].items() if name != "past"}
-    lines = "".join(json.dumps(row) + "\n" for row in [*rows[:-1], bare])
+    for row in rows:  # Some rows are not kept raw: of those before this one all are.
+        user, step = map(int, row["id"].split("-"))
+        if step > 3 and all(f"{user}-{step - back}" in lists for back in (1, 2, 3)):
+            del row["past"]
+            break
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
     (tmp_path / "in.jsonl").write_text(lines, encoding="utf-8")
     stream(
         spec,
@@ -416,9 +545,20 @@ def test_a_stream_takes_the_lists_that_were_served(walked: Path, tmp_path: Path)
         until_idle=0,
     )
     batch: Counter[bytes] = sum(records_of(walked / "records").values(), Counter())
-    streamed = records_in(tmp_path / "out")
-    assert sum(streamed.values()) == len(rows) - 1
-    assert streamed <= batch
-    [rejected] = (tmp_path / "out").rglob("rejected/*.jsonl")
-    [entry] = [json.loads(line) for line in rejected.read_text("utf-8").splitlines()]
-    assert entry["column"] == "past" and "as it was served" in entry["reason"]
+    found = records_in(tmp_path / "out")
+    assert sum(found.values()) == len(rows) and found <= batch
+
+
+def test_on_a_cluster_a_row_without_its_list_is_rejected() -> None:
+    spec = parse(WALKS)
+    job = SimpleNamespace(spec=spec, lists="held", windowing=Windowing(size=SECOND))
+    row = {"id": "1", "what": "i1", "price": 1.0}
+    messages = [
+        Message(json.dumps(held).encode(), "topic/0", number)
+        for number, held in enumerate([row, {**row, "id": "2", "past": []}])
+    ]
+    batch = parse_messages(messages, job, "json")  # type: ignore[arg-type]
+    rows = check_rows(batch, spec, lists="held")
+    assert rows.numbers.tolist() == [1]
+    [entry] = rows.rejected
+    assert entry.column == "past" and "as it was served" in entry.reason

@@ -15,7 +15,7 @@ from skewless.beam_pipelines.sources import WorkUnit
 from skewless.schemas.rows.raw_columns import RowColumns
 from skewless.schemas.spec.spec import Spec
 
-__all__ = ["UnitHistories"]
+__all__ = ["PlacedLists", "UnitHistories"]
 
 
 class UnitHistories:
@@ -27,7 +27,7 @@ class UnitHistories:
         runs: dict[str, list[Run]] = {name: [] for name in self._names}
         for name, path, begin, end in unit.past:
             runs[name].append(Run(path, begin, end))
-        self._readers = {name: _Reader(found) for name, found in runs.items()}
+        self._readers = {name: PlacedLists(found) for name, found in runs.items()}
 
     def added(self, columns: pa.RecordBatch, numbers: np.ndarray) -> pa.RecordBatch:
         """Returns rows with their histories; a row without a past has an empty list.
@@ -45,13 +45,16 @@ class UnitHistories:
         return columns
 
 
-class _Reader:
+class PlacedLists:
+    """Lists of rows in the order of their places, read once from end to end."""
+
     def __init__(self, runs: list[Run]) -> None:
+        """Opens runs of lists by place."""
         self._tables: Iterator[pa.Table] = merged(runs) if runs else iter(())
         self._held: pa.Table | None = None
 
     def of(self, places: np.ndarray, kind: pa.DataType) -> pa.ListArray:
-        """Returns [rows] lists of the rows at these places."""
+        """Returns [rows] lists of the rows at these places, which rise, above those of the call before."""
         held = self._read_up_to(places)
         if held is None or not len(places):
             nothing = pa.array([], kind.value_type)

@@ -25,7 +25,7 @@ from skewless.beam_pipelines.sources import (
 )
 from skewless.beam_pipelines.sources.place import at_column
 from skewless.schemas.rows.canonical import canonical, without_missing
-from skewless.schemas.rows.raw_columns import RowColumns
+from skewless.schemas.rows.raw_columns import Lists, RowColumns
 from skewless.schemas.rows.times.columns import times_of
 from skewless.schemas.spec.spec import Spec
 
@@ -121,15 +121,15 @@ def keys_of(unit: WorkUnit, spec: Spec) -> Iterator[tuple[np.ndarray, pa.Array]]
         yield batch.rows[present], keys.drop_null().cast(pa.string())
 
 
-def check_rows(batch: RawBatch, spec: Spec, *, streamed: bool = False) -> Rows:
+def check_rows(batch: RawBatch, spec: Spec, *, lists: Lists = "built") -> Rows:
     """Returns the sound rows of a raw batch, keyed and assigned to splits.
 
     Args:
       batch: [rows] as read.
       spec: The declaration.
-      streamed: Whether they come in a stream.
+      lists: How they come to their histories.
     """
-    wanted = RowColumns(spec, batch.unit.serving, streamed)
+    wanted = RowColumns(spec, batch.unit.serving, lists)
     # Not the sum of what became of them: accounting compares the two.
     count = len(batch.rows) + len(batch.rejected)
     valid = validate(batch, wanted)

@@ -36,7 +36,7 @@ from skewless.schemas.spec.splits import SPLITS
 __all__ = ["ValidBatch", "canonical_schema", "validate"]
 
 
-_NO_LIST = "a row of a stream holds its own past, as it was served; write [] where there is none"
+_NO_LIST = "a row of a stream on a cluster holds its own past, as it was served; write [] where there is none"
 
 
 @dataclass
@@ -148,7 +148,7 @@ def _row_faults(
             faults[int(at)] = f"{what} is missing"
     if rows.serving:
         return faults
-    if rows.streamed and name in histories_of(spec.features):
+    if rows.lists == "held" and name in histories_of(spec.features):
         for at in np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False)):
             faults[int(at)] = _NO_LIST
     if name == spec.weight:

@@ -122,6 +122,15 @@ def opened(whole: WorkUnit, rows: RowColumns, size: UnitSize) -> OpenedFile:
 def _check(whole: WorkUnit, names: Sequence[str], rows: RowColumns) -> None:
     excused = rows.may_lack(whole.split)
     histories = histories_of(rows.spec.features)
+    if rows.lists == "completed":
+        # Rows that hold their own lists need not say whose they are.
+        excused |= {
+            column
+            for name, history in histories.items()
+            if name in names
+            for column in (history.by, history.time)
+            if column not in rows.of_graph
+        }
     problems: list[str] = []
     held = Counter(names)
     for name in rows.wanted:

@@ -22,7 +22,7 @@ from skewless.beam_pipelines.sources.files import whole_files
 from skewless.beam_pipelines.sources.opened import OpenedFile, opened
 from skewless.beam_pipelines.sources.units import WorkUnit
 from skewless.schemas.rows.csv_format import CsvFormat
-from skewless.schemas.rows.raw_columns import RowColumns
+from skewless.schemas.rows.raw_columns import Lists, RowColumns
 from skewless.schemas.spec.spec import Spec
 
 __all__ = [
@@ -51,7 +51,7 @@ def plan(
     spec: Spec,
     *,
     serving: bool = False,
-    streamed: bool = False,
+    lists: Lists = "built",
     unit_bytes: int = UNIT_BYTES,
     unit_rows: int = UNIT_ROWS,
 ) -> list[WorkUnit]:
@@ -62,7 +62,7 @@ def plan(
       spec: Names the columns that every file with a header must have.
       serving: Whether rows are to be predicted for: label, weight and split columns may be absent
         then, other columns are still wanted.
-      streamed: Whether rows come in a stream, each with its own histories.
+      lists: How rows come to their histories.
       unit_bytes: About how many bytes of an uncompressed file one unit takes.
       unit_rows: About how many rows of an uncompressed file one unit takes.
 
@@ -71,7 +71,7 @@ def plan(
       DataError: If a file lacks a column, has it twice, or cannot be opened as its ending says.
     """
     size = UnitSize(unit_bytes, unit_rows)
-    files = opened_files(inputs, spec, serving=serving, streamed=streamed, size=size)
+    files = opened_files(inputs, spec, serving=serving, lists=lists, size=size)
     return units_of(files, cut_here(files))
 
 
@@ -80,11 +80,11 @@ def opened_files(
     spec: Spec,
     *,
     serving: bool = False,
-    streamed: bool = False,
+    lists: Lists = "built",
     size: UnitSize | None = None,
 ) -> list[OpenedFile]:
     """Returns all files, none of them looked through; arguments and errors are those of `plan`."""
-    rows = RowColumns(spec, serving, streamed)
+    rows = RowColumns(spec, serving, lists)
     wholes = whole_files(inputs)
     return list(
         _together(lambda whole: opened(whole, rows, size or UnitSize()), wholes, _OPENED_TOGETHER)

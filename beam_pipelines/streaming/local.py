@@ -23,7 +23,8 @@ from skewless.beam_pipelines.running.local_runner import BeamOptions
 from skewless.beam_pipelines.sources import matched, plan
 from skewless.beam_pipelines.streaming.event_time import SECOND
 from skewless.beam_pipelines.streaming.leftovers import SOURCES
-from skewless.beam_pipelines.streaming.panes import commit_pane, seal_pane
+from skewless.beam_pipelines.streaming.panes import SealedPane, commit_pane, seal_pane
+from skewless.beam_pipelines.streaming.pasts import StreamPasts
 from skewless.beam_pipelines.streaming.rounds import Done, run_round
 from skewless.beam_pipelines.streaming.segments import PENDING, Segment, StreamJob
 from skewless.beam_pipelines.streaming.steps import WriteFiles
@@ -124,7 +125,7 @@ class FileFeed:
         if not new:
             return None
         # Forced into one split, a row needs no split column: a stream has no splits.
-        units = plan([f"train={path}" for path in new], self._job.spec, streamed=True)
+        units = plan([f"train={path}" for path in new], self._job.spec, lists=self._job.lists)
         write = WriteFiles(self._job, self.clock, done)
         segments = [Segment(**found) for found in run_round(self._job, units, write, self._options)]
         self.clock = max([self.clock, *(segment.latest for segment in segments)])
@@ -184,6 +185,7 @@ class _Windows:
         self._job = job
         self._committed = committed
         self._windows, self.done = _finished(job)
+        self._pasts = StreamPasts(job) if job.lists == "completed" else None
         self._read = self._written = 0
 
     def add(self, segments: Sequence[Segment]) -> None:
@@ -201,13 +203,24 @@ class _Windows:
         for start, window in sorted(due.items()):
             if window.deadline > until:
                 continue
-            pane = seal_pane(self._job, start, window.segments, window.panes)
+            pane = self._sealed(start, window)
             self._written += sum(segment.read for segment in window.segments)
             window.panes.append(pane.id)
             window.segments = []
-            if not self._committed(commit_pane(self._job, pane)):
+            folder = commit_pane(self._job, pane)
+            if self._pasts is not None:
+                self._pasts.commit(pane)
+            if not self._committed(folder):
                 return False
         return True
+
+    def _sealed(self, start: int, window: _Window) -> SealedPane:
+        if self._pasts is None:
+            return seal_pane(self._job, start, window.segments, window.panes)
+        segments = self._pasts.completed(start, window.segments, window.panes)
+        pane = seal_pane(self._job, start, segments, window.panes)
+        self._pasts.seal(pane)
+        return pane
 
     def close_all(self) -> bool:
         """Writes all panes; False when the stream is to end before.

@@ -49,7 +49,7 @@ from skewless.schemas.records.manifest import Rows, Shard
 from skewless.schemas.records.records import KEY
 from skewless.schemas.records.windows import WindowManifest, pane_folder
 
-__all__ = ["SealedPane", "commit_pane", "seal_pane", "started"]
+__all__ = ["SealedPane", "commit_pane", "kept_rows", "seal_pane", "sealed_folder", "started"]
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,10 @@ def seal_pane(
     Raises:
       AccountingError: If a segment is gone, or rows are.
     """
-    opened = [_Opened(segment, _open(segment)) for segment in segments]
+    opened = _opened(segments)
     pane = SealedPane(
         window, len(earlier), uuid.uuid4().hex, tuple(each.segment.path for each in opened)
     )
-    opened.sort(key=lambda each: (each.contents.file, int(each.contents.numbers[0])))
     staging = _pending(job, window, pane.id)
     staging.mkdir(parents=True)
     # First, so that what an attempt leaves when it is killed can be told from what is under way.
@@ -98,6 +97,28 @@ def seal_pane(
     manifest = _manifest(job, pane, written, shards)
     (staging / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return pane
+
+
+def kept_rows(
+    job: StreamJob, window: int, segments: Iterable[Segment], earlier: Sequence[str]
+) -> list[tuple[Segment, np.ndarray]]:
+    """Returns segments in the order that a pane has them, each with [rows] bool, those that it writes.
+
+    Args and errors are those of `seal_pane`.
+    """
+    opened = _opened(segments)
+    keep = _first_of_each_key(job, [each.contents for each in opened], window, earlier)
+    return [(each.segment, kept) for each, kept in zip(opened, keep, strict=True)]
+
+
+def sealed_folder(job: StreamJob, pane: SealedPane) -> Path:
+    """Returns where a sealed pane lies before it is put in its place."""
+    return _pending(job, pane.window, pane.id)
+
+
+def _opened(segments: Iterable[Segment]) -> list[_Opened]:
+    opened = [_Opened(segment, _open(segment)) for segment in segments]
+    return sorted(opened, key=lambda each: (each.contents.file, int(each.contents.numbers[0])))
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ from skewless.schemas.records.layout import TRANSFORM, TRANSFORM_FN
 from skewless.schemas.records.manifest import FeatureEntry
 from skewless.schemas.records.records import KEY, is_diagnostic
 from skewless.schemas.rows.canonical import canonical
-from skewless.schemas.rows.raw_columns import RawColumn, RowColumns
+from skewless.schemas.rows.raw_columns import Lists, RawColumn, RowColumns
 from skewless.schemas.rows.reasons import Faults
 from skewless.schemas.spec.spec import Spec
 
@@ -53,6 +53,7 @@ __all__ = [
     "pending_segments",
     "read_records",
     "read_segment",
+    "rewrite_segment",
     "statistics_of",
     "stream_columns",
     "write_segments",
@@ -77,6 +78,7 @@ class StreamJob:
       transform_sha256: Of the transform, a copy of which lies in the directory.
       features: The entries of its records.
       reference: Statistics of the rows that it was fitted to; empty where they are not there.
+      lists: How rows come to their histories: `held`, or `completed` when their window is written.
       shard_bytes: About how large a shard gets.
     """
 
@@ -86,6 +88,7 @@ class StreamJob:
     transform_sha256: str
     features: Mapping[str, FeatureEntry]
     reference: Mapping[str, Any] = field(default_factory=dict)
+    lists: Lists = "held"
     shard_bytes: int = SHARD_BYTES
     compression: Literal["none", "gzip"] = "none"
 
@@ -127,7 +130,8 @@ class SegmentContents:
       times: [written] int64 micros.
       keys: [written] string.
       statistics: Of all written rows.
-      columns: [written] raw columns of numbers, which records hold as transformed only.
+      columns: [written] raw columns of numbers, which records hold as transformed only; all columns
+        where histories are to be completed, since the records are made anew then.
       lengths: [written] int64 by the transform's output: diagnostics, which records do not hold.
     """
 
@@ -162,7 +166,7 @@ class Arrivals:
 
 def stream_columns(job: StreamJob) -> dict[str, RawColumn]:
     """Returns the columns read from a stream: the spec's, and the one with the row's time."""
-    columns = dict(RowColumns(job.spec, streamed=True).wanted)
+    columns = dict(RowColumns(job.spec, lists=job.lists).wanted)
     if job.windowing.column is not None:
         columns.setdefault(job.windowing.column, RawColumn(job.windowing.column, "string"))
     return columns
@@ -183,7 +187,7 @@ def write_segments(job: StreamJob, batch: RawBatch, arrivals: Arrivals) -> list[
     times, faults = _times(job, batch, numbers, arrivals)
     arrived = arrivals.times[np.searchsorted(arrivals.numbers, numbers)]
     rows = _timely(
-        job, batch, check_rows(batch, job.spec, streamed=True), numbers, times, arrived, faults
+        job, batch, check_rows(batch, job.spec, lists=job.lists), numbers, times, arrived, faults
     )
     outputs = job.graph()(rows.columns)
     rows, outputs, unknown = reject_unknown_classes(job.spec, rows, outputs)
@@ -209,7 +213,9 @@ def write_segments(job: StreamJob, batch: RawBatch, arrivals: Arrivals) -> list[
             keys=here.keys,
             rejected=[rejected[at] for at in np.flatnonzero(rejected_starts == start)],
             statistics=statistics,
-            columns=here.columns.select(number_columns(job.spec)),
+            columns=here.columns
+            if job.lists == "completed"
+            else here.columns.select(number_columns(job.spec)),
             lengths={name: value for name, value in transformed.items() if is_diagnostic(name)},
         )
         chosen = [records[position] for position in np.flatnonzero(mask)]
@@ -274,6 +280,15 @@ def statistics_of(
     statistics = SplitStatistics()
     statistics.add(job.spec, contents.columns.take(pa.array(chosen)), outputs)
     return statistics
+
+
+def rewrite_segment(
+    job: StreamJob, segment: Segment, contents: SegmentContents, records: list[bytes]
+) -> Segment:
+    """Returns a segment in a new file, with other contents of the same rows; the old file is removed."""
+    written = _write(job, segment.window, segment.arrival, contents, records)
+    Path(segment.path).unlink()
+    return written
 
 
 def pending_segments(directory: str | Path) -> Path:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2
 
 __all__ = [
+    "Lists",
     "RawColumn",
     "RowColumns",
     "raw_columns",
@@ -29,6 +30,9 @@ __all__ = [
     "raw_schema",
     "served_columns",
 ]
+
+
+Lists = Literal["built", "held", "completed"]
 
 
 @dataclass(frozen=True)
@@ -62,13 +66,13 @@ class RowColumns:
       spec: The declaration.
       serving: Whether the rows are to be predicted for; nobody is asked for label, weight and
         split then.
-      streamed: Whether they come in a stream: each holds the lists of its histories, as a row to
-        predict for does, since the rows before it are not at hand.
+      lists: How rows to learn from come to their histories: `built` from the rows, `held` by each row,
+        as by a row to predict for, or `completed`: held, and built where a row lacks them.
     """
 
     spec: Spec
     serving: bool = False
-    streamed: bool = False
+    lists: Lists = "built"
 
     @cached_property
     def of_graph(self) -> dict[str, RawColumn]:
@@ -85,7 +89,8 @@ class RowColumns:
         columns = dict(self.of_graph)
         label = {label.column for label in spec.targets.values()} if self.serving else set()
         histories = histories_of(spec.features)
-        past = [history for name, history in histories.items() if name in self.built]
+        made = not self.serving and self.lists != "held"
+        past = list(histories.values()) if made else []
         asked = [name for history in past for name in (history.by, history.time)]
         for name in (spec.key, split.by, split.column, split.time, *asked, *spec.keep):
             if name is not None and name not in label - set(spec.keep):
@@ -101,7 +106,7 @@ class RowColumns:
     @cached_property
     def built(self) -> frozenset[str]:
         """Those of `wanted` that the job builds itself: no input holds them."""
-        hold_them = self.serving or self.streamed
+        hold_them = self.serving or self.lists != "built"
         return frozenset() if hold_them else frozenset(histories_of(self.spec.features))
 
     def may_lack(self, split: SplitName | None) -> set[str]:
@@ -111,7 +116,8 @@ class RowColumns:
         if self.serving:
             excused.add(declared.by)
         needed = {*self.spec.keep, *raw_columns(self.spec), self.spec.key}
-        return {name for name in excused - needed if name is not None}
+        lacked = set(histories_of(self.spec.features)) if self.lists == "completed" else set()
+        return {name for name in excused - needed if name is not None} | lacked
 
 
 def raw_columns(spec: Spec) -> dict[str, RawColumn]:
