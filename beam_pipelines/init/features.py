@@ -112,6 +112,7 @@ def _text(profile: Profile) -> Guess:
     words = vocabulary(entries, profile.total, 5 if profile.total >= 200_000 else 2)
     feature: dict[str, Any] = {
         "type": "text",
+        "weighting": "tf_idf",
         "length": length,
         **_vocabulary(words),
         "embedding": 64 if entries.distinct > 5_000 else 32,

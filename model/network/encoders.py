@@ -58,8 +58,13 @@ def _flatten(encoder: Flatten, steps: Tensor, mask: Tensor, name: str) -> Tensor
 
 
 def _pooling(encoder: Pooling, steps: Tensor, mask: Tensor, name: str) -> Tensor:
-    layer = MaskedMean if encoder.type == "mean" else MaskedMax
-    return layer(name=layer_name(encoder.type, name))(steps, mask)
+    kinds = {"mean": MaskedMean, "max": MaskedMax}
+    pooled = [
+        kinds[kind](name=layer_name(kind, name))(steps, mask) for kind in encoder.type.split("_")
+    ]
+    if len(pooled) == 1:
+        return pooled[0]
+    return layers.Concatenate(name=layer_name(encoder.type, name))(pooled)
 
 
 def _recurrent(encoder: Recurrent, steps: Tensor, mask: Tensor, name: str) -> Tensor:

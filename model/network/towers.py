@@ -13,7 +13,14 @@ import keras
 from skewless.model.network.alike import Alike, alike_of
 from skewless.model.network.encoders import encode_numbers, encode_steps
 from skewless.model.network.layer_names import layer_name
-from skewless.model.network.layers import AnyMask, ClearPadding, OneHot, PaddingMask
+from skewless.model.network.layers import (
+    AnyMask,
+    ClearPadding,
+    OneHot,
+    PaddingMask,
+    TermWeights,
+    WeightedSum,
+)
 from skewless.model.network.merges import merge_members, merge_steps
 from skewless.model.network.number_embeddings import embed_numbers
 from skewless.schemas.errors import DatasetMismatchError
@@ -159,6 +166,10 @@ def _id_tower(
     steps = _embedded(name, feature, entry, inputs[name])
     if not feature.is_sequence:
         return steps
+    if feature.weighs_terms:
+        assert entry.cardinality is not None
+        weights = TermWeights(entry.cardinality, name=layer_name("tf_idf", name))(inputs[name])
+        return WeightedSum(name=layer_name("weighted_sum", name))(steps, weights)
     mask = PaddingMask(name=layer_name("mask", name))(inputs[name])
     return encode_steps(feature.encoder or _MEAN, steps, mask, name)
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 from skewless.model.network.build import build, compile_arguments
 from skewless.model.training.records import Records
 from skewless.model.training.vectors.tables import begin_with_vectors
+from skewless.model.training.vectors.term_weights import begin_with_term_weights
 from skewless.schemas.errors import UsageError
 from skewless.schemas.spec.network import TowersSpec, TrainingSpec
 from skewless.schemas.spec.spec import Spec
@@ -45,7 +46,7 @@ def compiled_model(spec: Spec, records: Records, *, ends: bool = True) -> keras.
     """
     training = spec.training
     if not ends:
-        _check_endless(training)
+        _check_endless(spec)
     keras.utils.set_random_seed(training.seed)
     policy = keras.config.dtype_policy()
     steps = training.epochs * records.steps("train", training.batch_size)
@@ -57,6 +58,7 @@ def compiled_model(spec: Spec, records: Records, *, ends: bool = True) -> keras.
         with strategy().scope():
             model = build(spec, records.manifest.features)
             begin_with_vectors(model, spec, records)
+            begin_with_term_weights(model, spec, records)
             model.compile(
                 optimizer=_optimizer(training, steps if ends else None),
                 jit_compile=ends and _worth_compiling(spec, records),
@@ -67,7 +69,14 @@ def compiled_model(spec: Spec, records: Records, *, ends: bool = True) -> keras.
     return model
 
 
-def _check_endless(training: TrainingSpec) -> None:
+def _check_endless(spec: Spec) -> None:
+    training = spec.training
+    for name, feature in spec.features.items():
+        if feature.weighs_terms:
+            raise UsageError(
+                f"features.{name}.weighting: is not there with --follow, which does not know the rows "
+                "to come; remove it from the spec"
+            )
     for key in ("class_weights", "ema", "keep_negatives", "loss"):
         if getattr(training, key) is not None:
             raise UsageError(

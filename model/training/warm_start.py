@@ -30,6 +30,8 @@ from skewless.model.network.layers import (
     StackedEmbedding,
     StackedOneHot,
     StackedTables,
+    TermWeights,
+    WeightedSum,
 )
 from skewless.model.training.compiled import compiled_model, strategy
 from skewless.model.training.records import Records
@@ -48,7 +50,9 @@ __all__ = ["carry_over", "check_warm_start", "initial_model"]
 _LOGGER = logging.getLogger(__name__)
 layers = keras.layers
 # Layers that leave their first input's entries in their places.
-_PASSING = (AttentionPooling, ClearPadding, Cross, MaskedMax, MaskedMean, layers.Dropout)
+_PASSING = (
+    AttentionPooling, ClearPadding, Cross, MaskedMax, MaskedMean, WeightedSum, layers.Dropout,
+)  # fmt: skip
 # Layers in which an entry that was not there before, and is 0, changes nothing.
 _READING = (
     AttentionPooling,
@@ -214,7 +218,7 @@ def _places(
     """Returns, by axis, where the old weights' entries are in the new; None if that is not known."""
     axes = [axis for axis, size in enumerate(shape) if size != old_shape[axis]]
     places = [np.arange(size) for size in old_shape]
-    if isinstance(layer, layers.Embedding | StackedEmbedding):
+    if isinstance(layer, layers.Embedding | StackedEmbedding | TermWeights):
         # IDs keep their places; a table never shrinks.
         return places if axes == [0] and shape[0] > old_shape[0] else None
     if not isinstance(layer, _READING) or (len(axes) > 1 and not isinstance(layer, Cross)):

@@ -9,7 +9,7 @@ from typing import Any
 from skewless.model.comparison.arms import value_of, with_values
 from skewless.model.tuning.knobs import Choice, Knob, Range, choice
 from skewless.schemas.errors import SpecError, UsageError, nearest
-from skewless.schemas.spec.features import Feature, NumericFeature
+from skewless.schemas.spec.features import Feature, NumericFeature, TextFeature
 from skewless.schemas.spec.kinds.number_embedding import PiecewiseLinear
 from skewless.schemas.spec.network import Seq2SeqSpec, TowersSpec
 from skewless.schemas.spec.spec import Spec
@@ -138,11 +138,22 @@ def _of_features(spec: Spec) -> Iterator[Knob]:
     if isinstance(spec.model, Seq2SeqSpec):
         return
     for name in sequences[:_FEATURES_OF_THEIR_OWN]:
-        encoder = spec.features[name].model_dump(mode="json")["encoder"]
-        plain = encoder is None or encoder == {"type": encoder["type"]}
-        declared = "mean" if encoder is None else encoder["type"] if plain else encoder
-        yield choice(f"features.{name}.encoder", declared, _ENCODERS)
+        yield _encoder(f"features.{name}", spec.features[name])
     yield from _numbers(spec)
+
+
+def _encoder(path: str, feature: Feature) -> Choice:
+    """Which encoder a sequence has; of a text `tf_idf` too, which takes the mean's place."""
+    encoder = feature.model_dump(mode="json")["encoder"]
+    plain = encoder is None or encoder == {"type": encoder["type"]}
+    declared = "mean" if encoder is None else encoder["type"] if plain else encoder
+    encoders = choice(f"{path}.encoder", declared, _ENCODERS)
+    if not isinstance(feature, TextFeature):
+        return encoders
+    weighting = f"{path}.weighting"
+    settings = {name: {**values, weighting: None} for name, values in encoders.settings.items()}
+    settings["tf_idf"] = {f"{path}.encoder": "mean", weighting: "tf_idf"}
+    return Choice(encoders.name, feature.weighting or encoders.declared, settings)
 
 
 def _widths(spec: Spec, features: Mapping[str, Feature]) -> Iterator[Knob]:

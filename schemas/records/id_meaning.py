@@ -10,7 +10,7 @@ from skewless.schemas.spec.spec import Spec
 __all__ = ["meaning_differences", "record_differences"]
 
 # What the model makes of IDs, and which rows are turned away: neither changes what an ID means.
-_READ_BY_THE_MODEL = ("embedding", "encoder", "vectors", "weight")
+_READ_BY_THE_MODEL = ("embedding", "encoder", "vectors", "weight", "weighting")
 _BESIDE_MEANING = (*_READ_BY_THE_MODEL, "required")
 # How many tokens get an ID of their own, which only grows; a file is compared by its lines.
 _GROWING = ("max_size", "min_count", "file")

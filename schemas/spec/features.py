@@ -98,6 +98,10 @@ class TextFeature(Column):
     """Vectors that rows of tokens begin with."""
     encoder: Encoder = Field(default="mean", validate_default=True)
     """How the tokens' vectors become one."""
+    weighting: Literal["tf_idf"] | None = None
+    """Instead of the mean, a sum in which each token weighs ln((1 + rows) / (1 + rows that hold it)) + 1,
+    counted in the training split, divided so that the squares of a text's weights sum to 1.
+    """
 
     @property
     def is_sequence(self) -> bool:
@@ -115,6 +119,11 @@ class TextFeature(Column):
         return self.vectors
 
     @property
+    def weighs_terms(self) -> bool:
+        """As declared."""
+        return self.weighting is not None
+
+    @property
     def learns_pieces(self) -> bool:
         """Of `tokenizer: subword`."""
         return self.tokenizer == "subword"
@@ -123,6 +132,15 @@ class TextFeature(Column):
     def unknown_ids(self) -> int:
         """As declared."""
         return self.oov_buckets
+
+    @model_validator(mode="after")
+    def _weighted_mean(self) -> TextFeature:
+        if self.weighting is not None and self.encoder.type != "mean":
+            raise ValueError(
+                f"weighting: {self.weighting} stands in place of a mean, not of {self.encoder.type}; remove it, or "
+                "use encoder: mean"
+            )
+        return self
 
     @model_validator(mode="after")
     def _subword_vocabulary(self) -> TextFeature:

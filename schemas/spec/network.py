@@ -143,6 +143,9 @@ class Seq2SeqSpec(Declared):
         texts = [feature for feature in spec.features.values() if isinstance(feature, TextFeature)]
         if len(texts) != 1 or len(spec.features) != 1:
             yield f"features: seq2seq encodes exactly one text feature, got {list(spec.features)}"
+        for name, feature in spec.features.items():
+            if feature.weighs_terms:
+                yield f"features.{name}.weighting: seq2seq reads each step; remove it"
         if self.cell == "transformer":
             for key, default in (("bidirectional", False), ("attention", None)):
                 if getattr(self, key) != default:
@@ -253,6 +256,8 @@ def _tower_problems(
             elif name in member_of:
                 yield f"{path}.features: {name!r} is already in group {member_of[name]!r}"
             member_of.setdefault(name, group_name)
+            if name in features and features[name].weighs_terms:
+                yield f"features.{name}.weighting: weighs no group's steps; remove it, or the feature from {path}"
         known = [features[name] for name in group.features if name in features]
         yield from _group_problems(path, group, known)
     towers = len(features) - len(member_of) + len(model.groups)

@@ -168,6 +168,7 @@ _EXAMPLES = {
     "shared_with": "body",
     "regex": "'\\p{L}+'",
     "units": "64",
+    "weighting": "tf_idf",
     "layers": "2",
     "dropout": "0.1",
     "filters": "64",

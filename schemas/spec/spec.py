@@ -116,7 +116,7 @@ class Spec(Declared):
                 "model": True,
                 "training": True,
                 "csv": untold,
-                "features": {"__all__": {"vectors"}},
+                "features": {"__all__": {"vectors", "weighting"}},
                 "label": {"weight"},
                 "labels": self.labels is None or {"__all__": {"weight"}},
             }

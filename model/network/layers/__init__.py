@@ -11,7 +11,12 @@ from skewless.model.network.layers.masks import AnyMask, ClearPadding, PaddingMa
 from skewless.model.network.layers.one_hot import OneHot
 from skewless.model.network.layers.periodic import PeriodicEmbedding
 from skewless.model.network.layers.piecewise_linear import PiecewiseLinearEmbedding
-from skewless.model.network.layers.pooling import AttentionPooling, MaskedMax, MaskedMean
+from skewless.model.network.layers.pooling import (
+    AttentionPooling,
+    MaskedMax,
+    MaskedMean,
+    WeightedSum,
+)
 from skewless.model.network.layers.positions import PositionEmbedding
 from skewless.model.network.layers.stacked import (
     Stacked,
@@ -21,6 +26,7 @@ from skewless.model.network.layers.stacked import (
     StackedOneHot,
     StackedTables,
 )
+from skewless.model.network.layers.term_weights import TermWeights
 from skewless.model.network.layers.weighted_average import WeightedAverage
 
 __all__ = [
@@ -45,5 +51,7 @@ __all__ = [
     "StackedLinearOfIds",
     "StackedOneHot",
     "StackedTables",
+    "TermWeights",
     "WeightedAverage",
+    "WeightedSum",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-__all__ = ["AttentionPooling", "MaskedMax", "MaskedMean"]
+__all__ = ["AttentionPooling", "MaskedMax", "MaskedMean", "WeightedSum"]
 
 
 class _Pooling(keras.layers.Layer):
@@ -25,6 +25,15 @@ class MaskedMean(_Pooling):
         total = ops.einsum("blw,bl->bw", steps, weights)
         # 0/0 would give NaN, which a later relu turns into a silent 0.
         return total / ops.maximum(ops.sum(weights, axis=1, keepdims=True), 1)
+
+
+@keras.saving.register_keras_serializable(package="skewless")
+class WeightedSum(_Pooling):
+    """[batch, length, width], [batch, length] -> [batch, width], steps times their weights, summed."""
+
+    def call(self, steps: Any, weights: Any) -> Any:
+        """Returns the sum, zero where no step weighs anything."""
+        return ops.einsum("blw,bl->bw", steps, ops.cast(weights, steps.dtype))
 
 
 @keras.saving.register_keras_serializable(package="skewless")

@@ -1,1 +1,1 @@
-"""Word vectors from files: which they are, and into which rows of the embedding tables they go."""
+"""What layers begin with: vectors of words from files, and weights of terms counted of records."""

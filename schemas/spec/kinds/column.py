@@ -49,6 +49,11 @@ class HasIds:
         return None
 
     @property
+    def weighs_terms(self) -> bool:
+        """Whether its steps are averaged by weights that are counted of their IDs."""
+        return False
+
+    @property
     def own_vectors(self) -> Vectors | None:
         """What rows of its embedding table begin with, if that is declared."""
         return None
