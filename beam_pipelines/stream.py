@@ -15,6 +15,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,6 +57,8 @@ from skewless.schemas.records.windows import WindowManifest
 from skewless.schemas.spec.kinds.history import histories_of
 from skewless.schemas.spec.spec import Spec, load
 from skewless.schemas.staged import put_in_place, staging_beside
+from skewless.schemas.storage.location import as_path, is_uri
+from skewless.schemas.storage.windows import windows_to_write
 
 __all__ = ["execute", "prepare", "run", "stream", "stream_pipeline"]
 
@@ -83,7 +86,8 @@ def stream(
       spec: The declaration.
       source: Where rows come from (`skewless.beam_pipelines.streaming.source_uri`).
       transform: The `transform/` folder that `preprocess` left.
-      output: The directory of windows; one begun by an earlier run is gone on with.
+      output: The directory of windows, on this machine a URI too; one begun by an earlier run is gone
+        on with.
       windowing: How rows fall into windows.
       format: What a message of a queue is.
       compression: Of the records.
@@ -102,32 +106,61 @@ def stream(
     beam_options = completed_options(options)
     local = beam_options.view_as(StandardOptions).runner == LOCAL_RUNNER
     _check(origin, local, until_idle)
-    directory = Path(output).absolute()
+    path = as_path(str(output)) if is_uri(output) else Path(output)
+    declared = partial(prepare, spec, Path(transform), windowing=windowing, compression=compression)
+    if path is None:
+        if not local:
+            raise UsageError(
+                f"--output {output}: on a cluster, windows lie on a filesystem that its workers share; "
+                "leave --runner out, or give a path (docs/streaming.md)"
+            )
+        with windows_to_write(str(output), declared) as (remote, job):
+            job = replace(job, remote=remote)
+            _stream_here(job, origin, format, until_idle, committed, options)
+        return
+    directory = path.absolute()
     if not local and not is_named("savepoint_path", options) and _panes(directory):
         raise UsageError(
             f"{output}: holds finished windows, and this job would begin anew; go on from the last "
             "checkpoint with --savepoint_path=PATH, or choose another output"
         )
-    job = prepare(spec, Path(transform), directory, windowing, compression)
-    if local and histories_of(spec.features):
+    job = declared(directory)
+    if local:
+        _stream_here(job, origin, format, until_idle, committed, options)
+    else:
+        remove_leftovers(directory)
+        beam_options.view_as(StandardOptions).streaming = True
+        pipeline = stream_pipeline(job, origin, format, beam_options, expansion_service)
+        _watch(pipeline, directory, _telling(directory, committed))
+
+
+def _stream_here(
+    job: StreamJob,
+    source: Source,
+    format: MessageFormat,
+    until_idle: float | None,
+    committed: Committed,
+    options: BeamOptions,
+) -> None:
+    if histories_of(job.spec.features):
         job = replace(job, lists="completed")
+    feed = (
+        TopicFeed(job, source, format, options)
+        if source.kind == "kafka"
+        else FileFeed(job, source.place, options)
+    )
+    tell = _telling(Path(job.directory), committed)
+    stream_here(job, feed, until_idle=until_idle, committed=tell)
+
+
+def _telling(directory: Path, committed: Committed) -> Callable[[str], bool]:
+    """Returns what to call with the folder of each finished pane."""
 
     def tell(folder: str) -> bool:
         path = directory / folder / MANIFEST
         return committed(folder, WindowManifest.model_validate_json(path.read_text("utf-8")))
 
-    if local:
-        feed = (
-            TopicFeed(job, origin, format, options)
-            if origin.kind == "kafka"
-            else FileFeed(job, origin.place, options)
-        )
-        stream_here(job, feed, until_idle=until_idle, committed=tell)
-    else:
-        remove_leftovers(directory)
-        beam_options.view_as(StandardOptions).streaming = True
-        pipeline = stream_pipeline(job, origin, format, beam_options, expansion_service)
-        _watch(pipeline, directory, tell)
+    return tell
 
 
 def prepare(

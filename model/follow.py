@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from skewless.model.export import export_model
-from skewless.model.metrics.slices import raw_files
-from skewless.model.training.panes import WINDOWS, Arrivals, Followed, train_on, write_lines
+from skewless.model.training.arrivals import Arrivals, arriving
+from skewless.model.training.panes import WINDOWS, Followed, train_on, write_lines
 from skewless.model.training.records import Records, open_records
 from skewless.model.training.run_directory import write_json
 from skewless.model.training.start import (
@@ -28,6 +28,7 @@ from skewless.model.training.start import (
 from skewless.schemas.errors import DataError, UsageError
 from skewless.schemas.records.layout import METRICS, MODEL
 from skewless.schemas.spec.spec import Spec
+from skewless.schemas.storage.leaving import is_finished, leaving, names_at
 
 __all__ = ["WINDOWS", "Exports", "Followed", "follow"]
 
@@ -39,14 +40,14 @@ class Exports:
     """Which versions are exported.
 
     Attributes:
-      directory: Holds the versions, as folders 1, 2, …
+      directory: A path or URI that holds the versions, as folders 1, 2, …
       every: Panes from one version to the next.
       check: Whether parity is proved first: on the last window that keeps raw rows, else on
         `records`.
       records: A records directory of the same transform.
     """
 
-    directory: Path
+    directory: str | Path
     every: int = 1
     check: bool = True
     records: Path | None = None
@@ -69,7 +70,7 @@ def follow(
     """Trains on windows as they finish, until there are enough of them or none comes any more.
 
     Args:
-      directory: What `stream` leaves.
+      directory: What `stream` leaves, a path or URI.
       output: The run directory.
       spec: Other `model` and `training` sections; `epochs` and `early_stopping` have no meaning here.
       warm_start: A finished run whose weights training begins with.
@@ -94,17 +95,30 @@ def follow(
         is out of its range.
     """
     _check_numbers(checkpoint_steps, poll, max_windows, exports)
-    arrivals = Arrivals(Path(directory), poll, idle_timeout)
     start = Start(spec, None, warm_start, overwrite)
-    training = _resumed(Path(output), start) if resume else _begun(Path(output), start, arrivals)
+    with arriving(directory, str(output), poll, idle_timeout) as arrivals:
+        training = (
+            _resumed(Path(output), start) if resume else _begun(Path(output), start, arrivals)
+        )
+        write_lines(training.run, training.progress)
+        _export(training, arrivals, exports)
+        _train(training, arrivals, checkpoint_steps, max_windows, exports)
+        return _finish(training, arrivals)
+
+
+def _train(
+    training: Training[Followed],
+    arrivals: Arrivals,
+    checkpoint_steps: int,
+    max_windows: int | None,
+    exports: Exports | None,
+) -> None:
     progress = training.progress
-    write_lines(training.run, progress)
-    _export(training, arrivals.root, exports)
     while max_windows is None or len(progress.consumed) < max_windows:
         pane = progress.pane or arrivals.after(progress.consumed)
         if pane is None:
-            break
-        records = open_records(arrivals.root / pane)
+            return
+        records = open_records(arrivals.at_hand(pane))
         training.run.check_records(records)
         (training.run.path / METRICS).unlink(missing_ok=True)
         entry = train_on(pane, records, training, checkpoint_steps)
@@ -116,8 +130,8 @@ def follow(
         training.checkpoints.save(training.model, progress)
         write_lines(training.run, progress, only_last=True)
         _LOGGER.info("%s", _line(entry))
-        _export(training, arrivals.root, exports)
-    return _finish(training, arrivals.root)
+        _export(training, arrivals, exports)
+        arrivals.free(pane)
 
 
 def _check_numbers(
@@ -143,7 +157,7 @@ def _begun(output: Path, start: Start, arrivals: Arrivals) -> Training[Followed]
             f"{arrivals.root}: no window has finished in time; start `skewless stream` with this "
             "--output, or wait longer with --idle-timeout"
         )
-    records = open_records(arrivals.root / pane)
+    records = open_records(arrivals.at_hand(pane))
     if not declared_spec(records, start.spec).model.needs_label:
         raise UsageError(
             "--follow: two towers learn by how often candidates are in all training rows, which a "
@@ -170,38 +184,35 @@ def _due(exports: Exports | None, progress: Followed) -> int:
     """Returns the version to export now, after those there are; 0 if it is not time."""
     if exports is None or len(progress.consumed) % exports.every:
         return 0
-    present = exports.directory.iterdir() if exports.directory.is_dir() else ()
-    return 1 + max((int(path.name) for path in present if path.name.isdigit()), default=0)
+    present = names_at(exports.directory)
+    return 1 + max((int(name) for name in present if name.isdigit()), default=0)
 
 
-def _export(training: Training[Followed], root: Path, exports: Exports | None) -> None:
+def _export(training: Training[Followed], arrivals: Arrivals, exports: Exports | None) -> None:
     """Exports the version that is due, unless that was done before the run was stopped."""
     version = training.progress.version
-    if exports is None or not version or (exports.directory / str(version)).exists():
+    if exports is None or not version:
         return
-    records = _with_raw_rows(root, training.progress.consumed) or exports.records
+    destination = f"{exports.directory}/{version}"
+    if is_finished(destination):
+        return
+    records = arrivals.with_raw_rows(training.progress.consumed) or exports.records
     if exports.check and records is None:
         raise UsageError(
-            f"{root}: no window that was trained on keeps raw rows (raw/*.parquet) to prove parity on; "
+            f"{arrivals.root}: no window that was trained on keeps raw rows (raw/*.parquet) to prove parity on; "
             "give records of the same transform with --prove-on, or --no-verify to export unproved"
         )
-    destination = exports.directory / str(version)
-    report = export_model(
-        training.run, training.model, destination, records if exports.check else None
-    )
+    with leaving(destination) as place:
+        report = export_model(
+            training.run, training.model, place, records if exports.check else None
+        )
     _LOGGER.info("%s: exported; %s", destination, report or "without proof")
 
 
-def _with_raw_rows(root: Path, consumed: list[str]) -> Path | None:
-    """Returns the last pane consumed that keeps raw rows."""
-    panes = (root / folder for folder in reversed(consumed))
-    return next((pane for pane in panes if raw_files(pane, "train")), None)
-
-
-def _finish(training: Training[Followed], root: Path) -> dict[str, Any]:
+def _finish(training: Training[Followed], arrivals: Arrivals) -> dict[str, Any]:
     """Saves the model, and writes its metrics last."""
     run, progress = training.run, training.progress
-    pane = _with_raw_rows(root, progress.consumed)
+    pane = arrivals.with_raw_rows(progress.consumed)
     if pane is not None:
         run.set_records(pane)
     training.model.save(run.path / MODEL)

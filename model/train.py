@@ -191,7 +191,7 @@ def _follow(known: argparse.Namespace, spec: Spec | None) -> int:
     exports = None
     if known.export_to is not None:
         exports = Exports(
-            Path(known.export_to),
+            known.export_to,
             every=1 if known.export_every is None else known.export_every,
             check=not known.no_verify,
             records=None if known.prove_on is None else Path(known.prove_on),

@@ -1,5 +1,8 @@
 """Commands that leave their output in a bucket, killed at random moments: `python -m tests.killed_commands`.
 
+    preprocess, train, export    replaced by one of another seed: the old or the new, whole
+    stream                       started again with more rows: each row in one pane, once (tests/killed_stream.py)
+
 Each of `preprocess`, `train` and `export` replaces what an earlier one of another seed left, and is killed
 by SIGKILL at some moment of the time that it takes. Then what lies there must be, whole, what either would
 have left; a last one runs to its end, and nothing of the killed ones may be left. By hand: 30 kills of each
@@ -26,6 +29,7 @@ import yaml
 from skewless.schemas.storage.fetched import fetched
 from skewless.schemas.storage.location import Location
 from tests.conftest import SHOP, shop_csv
+from tests.killed_stream import KilledStream
 from tests.object_stores import STORES
 
 Command = Callable[[int], list[str]]
@@ -128,6 +132,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--kills", type=int, default=30, help="of each command (default: %(default)s)"
     )
+    parser.add_argument(
+        "--command",
+        action="append",
+        choices=["preprocess", "train", "export", "stream"],
+        help="only this one; may be given again",
+    )
     known = parser.parse_args(argv)
     moments = random.Random(1)
     with tempfile.TemporaryDirectory() as name, STORES[known.store]() as variables:
@@ -143,6 +153,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             "export": (lambda seed: ["export", f"{made[seed]}-run"], digest_of_model),
         }
         for word, (command, digest) in commands.items():
+            if known.command and word not in known.command:
+                continue
             outcomes = Killed(f"{bucket}/{word}", command, digest, folder / word).run(
                 known.kills, moments
             )
@@ -150,6 +162,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"{word} to {known.store}: {known.kills} kills, {dict(outcomes)}, no mixture",
                 flush=True,
             )
+        if not known.command or "stream" in known.command:
+            stream = KilledStream(f"{bucket}/stream", made[1], folder / "stream")
+            print(f"stream to {known.store}: {stream.run(known.kills, moments)}", flush=True)
     return 0
 
 

@@ -302,7 +302,7 @@ def test_arguments_take_uris(uri: str) -> None:
     with at_hand("preprocess", given) as here:
         assert not Path(here.output).exists()
     assert [path for path in stored(uri) if path.startswith("c/")] == []
-    for command, name in (("stream", "output"), ("train", "follow"), ("serve", "token_file")):
+    for command, name in (("tune", "output"), ("demo", "output"), ("serve", "token_file")):
         with (
             pytest.raises(UsageError, match=f"--{name.replace('_', '-')} memory://.*not taken yet"),
             at_hand(command, argparse.Namespace(**{name: uri})),

@@ -23,8 +23,8 @@ from skewless.beam_pipelines.running.local_runner import BeamOptions
 from skewless.beam_pipelines.sources import matched, plan
 from skewless.beam_pipelines.streaming.event_time import SECOND
 from skewless.beam_pipelines.streaming.leftovers import SOURCES
-from skewless.beam_pipelines.streaming.panes import SealedPane, commit_pane, seal_pane
-from skewless.beam_pipelines.streaming.pasts import StreamPasts
+from skewless.beam_pipelines.streaming.panes import AT_HAND, SealedPane, commit_pane, seal_pane
+from skewless.beam_pipelines.streaming.pasts import PASTS, StreamPasts
 from skewless.beam_pipelines.streaming.rounds import Done, run_round
 from skewless.beam_pipelines.streaming.segments import PENDING, Segment, StreamJob
 from skewless.beam_pipelines.streaming.steps import WriteFiles
@@ -241,6 +241,8 @@ def _finished(job: StreamJob) -> tuple[dict[int, _Window], Done]:
     """Returns the windows that have panes, and by file the ranges of records that they hold."""
     windows: dict[int, _Window] = {}
     done: Done = {}
+    if job.remote is not None:
+        job.remote.go_on((*AT_HAND, PASTS))
     for folder, manifest in finished_panes(job.directory):
         start = round(manifest.start.timestamp()) * SECOND
         windows.setdefault(start, _Window()).panes.append(manifest.id)

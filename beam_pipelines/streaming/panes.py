@@ -49,7 +49,18 @@ from skewless.schemas.records.manifest import Rows, Shard
 from skewless.schemas.records.records import KEY
 from skewless.schemas.records.windows import WindowManifest, pane_folder
 
-__all__ = ["SealedPane", "commit_pane", "kept_rows", "seal_pane", "sealed_folder", "started"]
+__all__ = [
+    "AT_HAND",
+    "SealedPane",
+    "commit_pane",
+    "kept_rows",
+    "seal_pane",
+    "sealed_folder",
+    "started",
+]
+
+# What a stream to a URI keeps of finished panes on this machine.
+AT_HAND = (MANIFEST, SOURCES)
 
 
 @dataclass(frozen=True)
@@ -182,6 +193,7 @@ def commit_pane(job: StreamJob, pane: SealedPane) -> str:
 
     Raises:
       AccountingError: If another pane is in its place, or the sealed one is gone.
+      UsageError: If the windows lie at a URI, and another stream writes there, or the store refuses.
     """
     folder = pane_folder(started(pane.window), pane.pane)
     final = Path(job.directory) / folder
@@ -192,6 +204,8 @@ def commit_pane(job: StreamJob, pane: SealedPane) -> str:
                 f"{staging}: sealed for {folder}, and gone; nothing was written there; "
                 "go on from the last checkpoint, or into an empty output"
             )
+        if job.remote is not None:
+            job.remote.put(staging, folder)
         _move(staging, final)
     else:
         there = WindowManifest.model_validate_json((final / MANIFEST).read_text(encoding="utf-8"))
@@ -202,6 +216,9 @@ def commit_pane(job: StreamJob, pane: SealedPane) -> str:
             )
     for path in pane.segments:
         Path(path).unlink(missing_ok=True)
+    if job.remote is not None:
+        for place in range(pane.pane + 1):
+            job.remote.free(pane_folder(started(pane.window), place), but=AT_HAND)
     remove_leftovers(job.directory, pane.window)
     return folder
 
@@ -258,7 +275,10 @@ def _first_of_each_key(
 
 def _hashes_of(job: StreamJob, window: int, pane: int, id: str) -> np.ndarray:
     """Returns [rows, 2] uint64, hashes of the keys of a sealed pane, wherever it is by now."""
-    final = Path(job.directory) / pane_folder(started(window), pane)
+    place_of_it = pane_folder(started(window), pane)
+    if job.remote is not None:
+        job.remote.bring(place_of_it)
+    final = Path(job.directory) / place_of_it
     pending = _pending(job, window, id)
     # Looked for twice: it may be put in its place in between.
     for folder in (pending, final, pending, final):

@@ -43,6 +43,7 @@ from skewless.schemas.rows.canonical import canonical
 from skewless.schemas.rows.raw_columns import Lists, RawColumn, RowColumns
 from skewless.schemas.rows.reasons import Faults
 from skewless.schemas.spec.spec import Spec
+from skewless.schemas.storage.windows import RemoteWindows
 
 __all__ = [
     "PENDING",
@@ -80,6 +81,7 @@ class StreamJob:
       reference: Statistics of the rows that it was fitted to; empty where they are not there.
       lists: How rows come to their histories: `held`, or `completed` when their window is written.
       shard_bytes: About how large a shard gets.
+      remote: The windows at a URI, of which the directory has what is at hand; None where it is all.
     """
 
     spec: Spec
@@ -91,6 +93,7 @@ class StreamJob:
     lists: Lists = "held"
     shard_bytes: int = SHARD_BYTES
     compression: Literal["none", "gzip"] = "none"
+    remote: RemoteWindows | None = None
 
     def graph(self) -> TransformGraph:
         """Returns the transform, loaded once in a process: a runner may make many DoFns."""

@@ -1,4 +1,4 @@
-"""Panes of windows to train on: waited for, evaluated, then trained on, each once.
+"""Panes of windows to train on: evaluated, then trained on, each once.
 
 A pane is evaluated before it is trained on (progressive validation: Blum, Kalai and Langford
 1999). What was consumed is part of the checkpoint that holds the weights it led to, so that a run
@@ -8,11 +8,8 @@ that was killed goes on without using a pane twice or leaving one out.
 from __future__ import annotations
 
 import json
-import math
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -22,10 +19,9 @@ from skewless.model.training.checkpoints import Progress
 from skewless.model.training.records import Records
 from skewless.model.training.run_directory import RunDirectory
 from skewless.model.training.start import Training
-from skewless.schemas.records.windows import finished_panes
 from skewless.schemas.staged import write_whole
 
-__all__ = ["WINDOWS", "Arrivals", "Followed", "train_on", "write_lines"]
+__all__ = ["WINDOWS", "Followed", "train_on", "write_lines"]
 
 WINDOWS = "windows.jsonl"
 
@@ -45,33 +41,6 @@ class Followed(Progress):
     pane: str | None = None
     before: dict[str, float] = field(default_factory=dict)
     version: int = 0
-
-
-@dataclass(frozen=True)
-class Arrivals:
-    """How panes are waited for.
-
-    Attributes:
-      root: The directory of windows.
-      poll: Seconds between looks at it.
-      idle_timeout: How many seconds without a new pane end the waiting; None waits on.
-    """
-
-    root: Path
-    poll: float
-    idle_timeout: float | None
-
-    def after(self, consumed: Sequence[str]) -> str | None:
-        """Returns the oldest finished pane that was not consumed; None if none comes in time."""
-        begun, limit = time.monotonic(), self.idle_timeout
-        while True:
-            finished = finished_panes(self.root, frozenset(consumed))
-            if finished:
-                return finished[0][0]
-            left = math.inf if limit is None else begun + limit - time.monotonic()
-            if left <= 0:
-                return None
-            time.sleep(min(self.poll, left))
 
 
 def train_on(

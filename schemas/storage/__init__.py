@@ -5,6 +5,7 @@
     published.py     putting a finished directory at a URI
     fetched.py       a local copy of a directory at a URI
     leaving.py       where a job writes what is to be put at a URI
+    windows.py       windows of a stream at a URI, put and brought pane by pane
     mirrored.py      a folder that several jobs add to, such as the analysis cache
     known_as.py      messages name a copy by its URI
     arguments.py     all this for the arguments of a command

@@ -26,12 +26,17 @@ _DIRECTORIES = (
     "warm_start",
 )
 _FILES = ("spec",)
-_LEAVE_DIRECTORY = ("export", "index", "predict", "preprocess", "run", "train")
+_LEAVE_DIRECTORY = ("compare", "export", "index", "predict", "preprocess", "run", "train")
 _LEAVE_FILE = ("init", "report")
 # What is read by rows (beam_pipelines/sources), or is a URI of something else.
 _OF_THEIR_OWN = frozenset(
     {"command", "data", "drift_webhook", "input", "queries", "source", "track"}
 )
+# Windows and the models that are trained on them come and go one by one.
+_PIECEMEAL = {
+    "stream": frozenset({"output"}),
+    "train": frozenset({"export_to", "follow"}),
+}
 
 
 @contextlib.contextmanager
@@ -52,7 +57,8 @@ def at_hand(command: str, known: argparse.Namespace) -> Iterator[argparse.Namesp
     here = argparse.Namespace(**vars(known))
     with contextlib.ExitStack() as stack:
         # Whether the output may be written is found out before anything is fetched.
-        if is_uri(getattr(here, "output", None)):
+        theirs = _OF_THEIR_OWN | _PIECEMEAL.get(command, frozenset())
+        if is_uri(getattr(here, "output", None)) and "output" not in theirs:
             here.output = _output(command, here, stack)
         if command == "preprocess" and is_uri(here.cache):
             here.cache = str(stack.enter_context(mirrored(here.cache)))
@@ -61,7 +67,7 @@ def at_hand(command: str, known: argparse.Namespace) -> Iterator[argparse.Namesp
                 setattr(here, name, _each(values, fetched))
             elif name in _FILES:
                 setattr(here, name, _each(values, fetched_file))
-            elif name not in _OF_THEIR_OWN:
+            elif name not in theirs:
                 setattr(here, name, _each(values, lambda uri, name=name: _local_only(name, uri)))
         yield here
 
@@ -72,10 +78,14 @@ def _output(command: str, here: argparse.Namespace, stack: contextlib.ExitStack)
     if command in _LEAVE_FILE:
         return str(stack.enter_context(leaving_file(here.output)))
     if command in _LEAVE_DIRECTORY:
-        if getattr(here, "follow", None) is not None:
-            return _local_only("output", here.output)
-        resumable = command == "train"
-        left = leaving(here.output, overwrite=here.overwrite, resumable=resumable)
+        # Comparing takes finished runs as they are; following goes on with a run that had ended.
+        followed = getattr(here, "follow", None) is not None
+        left = leaving(
+            here.output,
+            overwrite=getattr(here, "overwrite", False),
+            resumable=command == "train",
+            going_on=command == "compare" or (followed and here.resume),
+        )
         return str(stack.enter_context(left))
     return here.output
 

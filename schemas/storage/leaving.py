@@ -16,13 +16,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from skewless.schemas.errors import UsageError
+from skewless.schemas.staged import put_in_place, staging_beside
 from skewless.schemas.storage.alone import alone
-from skewless.schemas.storage.fetched import adopt, cache_directory
+from skewless.schemas.storage.fetched import adopt, cache_directory, fetched
 from skewless.schemas.storage.known_as import note_copy
-from skewless.schemas.storage.location import Location, as_path, is_uri, refused
+from skewless.schemas.storage.location import Location, as_path, is_uri, names_in, refused
+from skewless.schemas.storage.marker import read_marker
 from skewless.schemas.storage.published import Publication, put_file
 
-__all__ = ["leaving", "leaving_file", "stand_in"]
+__all__ = [
+    "alone_at",
+    "empty",
+    "is_finished",
+    "leaving",
+    "leaving_file",
+    "names_at",
+    "stand_in",
+]
 
 
 def stand_in(uri: str | Path) -> Path:
@@ -37,7 +47,7 @@ def stand_in(uri: str | Path) -> Path:
 
 @contextlib.contextmanager
 def leaving(
-    output: str | Path, *, overwrite: bool = False, resumable: bool = False
+    output: str | Path, *, overwrite: bool = False, resumable: bool = False, going_on: bool = False
 ) -> Iterator[Path]:
     """Gives the path to write a directory to; when the block ends well, its URI holds it.
 
@@ -45,6 +55,7 @@ def leaving(
       output: A path, which is given as it is, or a URI.
       overwrite: Replaces what is finished at the URI; until the new one is complete it stays.
       resumable: Keeps what an earlier block left unfinished at the path.
+      going_on: Likewise, and else puts what is finished at the URI there, to be replaced.
 
     Raises:
       UsageError: Before the block, if the URI cannot be written to, is finished, or another
@@ -56,10 +67,14 @@ def leaving(
         return
     uri = str(Location.of(str(output)))
     path = stand_in(uri)
-    with _alone(path.parent, uri):
-        publication = Publication.begin(uri, overwrite=overwrite)
-        if not resumable:
-            _empty(path.parent)
+    with alone_at(path.parent, uri):
+        publication = Publication.begin(uri, overwrite=overwrite or going_on)
+        if not resumable and not going_on:
+            empty(path.parent)
+        if going_on and publication.replaces and not path.exists():
+            with staging_beside(path) as staging:
+                shutil.copytree(fetched(uri), staging)
+                put_in_place(staging, path)
         note_copy(path, uri)
         try:
             yield path
@@ -72,7 +87,7 @@ def leaving(
             _put_beside(path, uri)
             raise
         adopt(path, uri, marker)
-        _empty(path.parent)
+        empty(path.parent)
 
 
 @contextlib.contextmanager
@@ -92,29 +107,58 @@ def leaving_file(output: str | Path) -> Iterator[Path]:
         place.system.pipe_file(probe, b"")
         place.system.rm_file(probe)
     path = stand_in(str(place))
-    with _alone(path.parent, str(place)):
-        _empty(path.parent)
+    with alone_at(path.parent, str(place)):
+        empty(path.parent)
         note_copy(path, str(place))
         yield path
         if path.is_file():
             put_file(path, str(place))
-        _empty(path.parent)
+        empty(path.parent)
 
 
 @contextlib.contextmanager
-def _alone(folder: Path, uri: str) -> Iterator[None]:
+def alone_at(folder: Path, uri: str) -> Iterator[None]:
     """Gives a folder of its own to the one process that makes what is to lie at a URI."""
     with alone(folder.with_name(f"{folder.name}.lock"), uri):
         folder.mkdir(exist_ok=True)
         yield
 
 
-def _empty(folder: Path) -> None:
+def empty(folder: Path) -> None:
+    """Removes all that lies in a folder."""
     for entry in folder.iterdir():
         if entry.is_dir():
             shutil.rmtree(entry, ignore_errors=True)
         else:
             entry.unlink(missing_ok=True)
+
+
+def is_finished(output: str) -> bool:
+    """Whether a path exists, or a URI holds an output that is whole.
+
+    Raises:
+      UsageError: If the store cannot be read.
+    """
+    local = as_path(output) if is_uri(output) else Path(output)
+    if local is not None:
+        return local.exists()
+    place = Location.of(output)
+    with refused(place, "read"):
+        return read_marker(place) is not None
+
+
+def names_at(directory: str | Path) -> list[str]:
+    """Returns the names of what lies right inside a path or URI; none where there is nothing.
+
+    Raises:
+      UsageError: If the store cannot be read.
+    """
+    local = as_path(str(directory)) if is_uri(directory) else Path(directory)
+    if local is not None:
+        return [path.name for path in local.iterdir()] if local.is_dir() else []
+    place = Location.of(str(directory))
+    with refused(place, "read"):
+        return names_in(place)
 
 
 def _put_beside(path: Path, uri: str) -> None:

@@ -18,7 +18,7 @@ from skewless.schemas.records.manifest import file_sha256
 from skewless.schemas.storage.location import TRANSFERS, Location, names_in, refused
 from skewless.schemas.storage.marker import FileEntry, Marked, Marker, put_marker, read_marker
 
-__all__ = ["Publication", "put_file"]
+__all__ = ["Publication", "put_file", "remove"]
 
 _ATTEMPT = "attempt-"
 # The first object of an attempt; proves that we may write, and says when the attempt began.
@@ -33,6 +33,7 @@ class Publication:
         self.root = root
         self._before = before
         self._folder = root / f"{_ATTEMPT}{uuid.uuid4().hex[:12]}"
+        self._may_be_marked = False
 
     @classmethod
     def begin(cls, uri: str, *, overwrite: bool) -> Publication:
@@ -62,6 +63,11 @@ class Publication:
         publication._remove_dead()
         return publication
 
+    @property
+    def replaces(self) -> bool:
+        """Whether a finished output was there when the attempt began."""
+        return self._before is not None
+
     def put(self, directory: Path) -> Marker:
         """Uploads all files of a directory but hidden ones, and makes them what the URI holds.
 
@@ -83,15 +89,17 @@ class Publication:
                 )
             marker = Marker(self._folder.name, entries, empty)
             others = [name for name in _attempts(self.root) if name != self._folder.name]
+            self._may_be_marked = True
             won = put_marker(self.root, marker, self._before)
         if not won:
+            self._may_be_marked = False
             self.abandon()
             raise UsageError(
                 f"{self.root}: another job left its output there while this one ran; nothing of "
                 "this one is there. Add --overwrite to replace it"
             )
         for name in others:
-            _remove(self.root / name)
+            remove(self.root / name)
         return marker
 
     def _upload(self, inside: str, path: Path) -> FileEntry:
@@ -101,8 +109,9 @@ class Publication:
         return entry
 
     def abandon(self) -> None:
-        """Removes what this attempt has uploaded."""
-        _remove(self._folder)
+        """Removes what this attempt has uploaded, unless a marker names it, or may by now."""
+        if not self._may_be_marked:
+            remove(self._folder)
 
     def _remove_dead(self) -> None:
         """Removes what killed jobs left: attempts begun before the marker that does not name them.
@@ -120,7 +129,7 @@ class Publication:
             except FileNotFoundError:
                 begun = 0.0  # Being removed, or by a process that was killed.
             if begun < self._before.modified:
-                _remove(place)
+                remove(place)
 
 
 def put_file(path: Path, uri: str) -> None:
@@ -142,7 +151,8 @@ def _attempts(root: Location) -> list[str]:
     return [name for name in names_in(root) if name.startswith(_ATTEMPT)]
 
 
-def _remove(place: Location) -> None:
+def remove(place: Location) -> None:
+    """Removes all that lies at a location; what cannot be removed is told, and stays."""
     try:
         place.system.rm(place.path, recursive=True)
     except FileNotFoundError:
