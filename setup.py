@@ -69,6 +69,7 @@ setup(
         "skewless.schemas.spec.kinds",
         "skewless.schemas.spec.models",
         "skewless.schemas.storage",
+        "skewless.schemas.storage.ahead",
     ],
     package_data={
         "skewless.model.report": ["page.html", "page.css", "page.js"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 from skewless.model.option_rules import OptionRule
 
@@ -26,7 +27,7 @@ TRAIN_RULES = (
         remedy="goes with --follow DIR",
     ),
     OptionRule(
-        ("records", "epochs", "minutes", "cache"),
+        ("records", "epochs", "minutes", "cache", "shard_cache"),
         other="follow",
         beside=False,
         remedy="has no meaning with --follow, which sees each window once; leave it out",
@@ -53,6 +54,12 @@ def train(parser: argparse.ArgumentParser) -> None:
         help="begin no epoch that would end later than this, those before --resume counted too",
     )
     parser.add_argument("--resume", action="store_true", help="continue a stopped run")
+    parser.add_argument(
+        "--shard-cache",
+        type=_bytes,
+        metavar="SIZE",
+        help="how much of records in a bucket is kept on this machine, such as 500M (default: 20G)",
+    )
     parser.add_argument(
         "--warm-start",
         metavar="RUN",
@@ -218,6 +225,14 @@ def _run(parser: argparse.ArgumentParser) -> None:
 
 def _epochs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, metavar="N", help="instead of training.epochs")
+
+
+def _bytes(text: str) -> int:
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([KMGT]?)", text.strip().upper())
+    size = 0 if match is None else round(float(match[1]) * 1024 ** " KMGT".index(match[2] or " "))
+    if size < 1:
+        raise argparse.ArgumentTypeError(f"expected a size such as 500M or 20G, got {text!r}")
+    return size
 
 
 def _cache(parser: argparse.ArgumentParser) -> None:

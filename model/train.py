@@ -12,6 +12,7 @@ import argparse
 import json
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from skewless.schemas.errors import DatasetMismatchError, UsageError
 from skewless.schemas.records.layout import METRICS, MODEL
 from skewless.schemas.spec.spec import Spec, load
 from skewless.schemas.spec.splits import SPLITS
+from skewless.schemas.storage.ahead.fetching import SHARD_CACHE, shards_ahead
 
 __all__ = ["execute", "run", "train"]
 
@@ -49,11 +51,12 @@ def train(
     checkpoint_steps: int = 500,
     warm_start: str | Path | None = None,
     track: str | None = None,
+    shard_cache: int = SHARD_CACHE,
 ) -> dict[str, Any]:
     """Trains the declared model.
 
     Args:
-      records_directory: What `preprocess` left.
+      records_directory: What `preprocess` left, a path or URI.
       output: The run directory.
       spec: Other `model` and `training` sections than those of the records' spec.
       epochs: Instead of `training.epochs`; a resumed run keeps those it was started with.
@@ -65,6 +68,7 @@ def train(
       warm_start: A finished run whose weights training begins with (model/training/warm_start.py).
       track: `mlflow:URI`, to tell MLflow of parameters, metrics and files; one that cannot be
         reached is told of, and training goes on.
+      shard_cache: Of records at a URI, how many bytes of shards are kept on this machine.
 
     Returns:
       What `metrics.json` holds.
@@ -83,34 +87,36 @@ def train(
     if minutes is not None and not minutes > 0:
         raise UsageError(f"--minutes: expected a number above 0, got {minutes:g}")
     tracking = Tracking(checked_tracker(track))
-    records = open_records(records_directory)
-    start = Start(spec, epochs, warm_start, overwrite)
-    if resume:
-        run = run_to_resume(Path(output), start)
-        run.check_records(records)
-        if run.finished:
-            _LOGGER.info("%s is finished already; nothing to resume", run.path)
-            return dict(json.loads((run.path / METRICS).read_text(encoding="utf-8")))
-        training = resumed(run, records, Progress(cached=cache is not None))
-        _check_resumed(training, cached=cache is not None)
-    else:
-        _check_not_empty(records)
-        training = begun(Path(output), records, start, Progress(cached=cache is not None))
-    loop = Epochs(
-        training,
-        epochs=training.run.spec.training.epochs if epochs is None else epochs,
-        minutes=minutes,
-        cache=cache,
-        checkpoint_steps=checkpoint_steps,
-    )
-    with tracking:
-        tracking.begin(training.run, {split: records.rows(split) for split in SPLITS})
-        while loop.go_on():
-            loop.train_one()
-            tracking.epochs(training.progress.history)
-        metrics = _finish(training, records)
-        tracking.finish(training.run, metrics)
-    return metrics
+    directory, ahead = shards_ahead(records_directory, shard_cache)
+    records = open_records(directory, ahead=ahead)
+    with nullcontext() if ahead is None else ahead.telling():
+        start = Start(spec, epochs, warm_start, overwrite)
+        if resume:
+            run = run_to_resume(Path(output), start)
+            run.check_records(records)
+            if run.finished:
+                _LOGGER.info("%s is finished already; nothing to resume", run.path)
+                return dict(json.loads((run.path / METRICS).read_text(encoding="utf-8")))
+            training = resumed(run, records, Progress(cached=cache is not None))
+            _check_resumed(training, cached=cache is not None)
+        else:
+            _check_not_empty(records)
+            training = begun(Path(output), records, start, Progress(cached=cache is not None))
+        loop = Epochs(
+            training,
+            epochs=training.run.spec.training.epochs if epochs is None else epochs,
+            minutes=minutes,
+            cache=cache,
+            checkpoint_steps=checkpoint_steps,
+        )
+        with tracking:
+            tracking.begin(training.run, {split: records.rows(split) for split in SPLITS})
+            while loop.go_on():
+                loop.train_one()
+                tracking.epochs(training.progress.history)
+            metrics = _finish(training, records)
+            tracking.finish(training.run, metrics)
+        return metrics
 
 
 def _check_not_empty(records: Records) -> None:
@@ -179,6 +185,7 @@ def execute(known: argparse.Namespace) -> int:
         checkpoint_steps=known.checkpoint_steps,
         warm_start=known.warm_start,
         track=known.track,
+        shard_cache=SHARD_CACHE if known.shard_cache is None else known.shard_cache,
     )
     print(json.dumps({split: metrics[split] for split in ("eval", "test") if split in metrics}))
     return 0

@@ -58,7 +58,7 @@ def train(
 
     with leaving(output, overwrite=overwrite, resumable=True) as path:
         job(
-            directory_of(records),
+            records.path if isinstance(records, Records) else records,
             path,
             spec=None if spec is None else declared(spec),
             epochs=epochs,

@@ -186,14 +186,15 @@ def test_a_reader_of_a_replaced_directory_gets_the_new_one(
 ) -> None:
     leave(uri, OLD)
     monkeypatch.setenv("SKEWLESS_CACHE", str(tmp_path / "another"))
-    get_file = STORE.get_file
+    system = Location.of(uri).system  # fsspec has one for each thread that asked first.
+    get_file = system.get_file
 
     def replaced_meanwhile(*arguments: Any) -> None:
-        monkeypatch.setattr(STORE, "get_file", get_file)
+        monkeypatch.setattr(system, "get_file", get_file)
         Publication.begin(uri, overwrite=True).put(written(tmp_path / "new", NEW))
         get_file(*arguments)
 
-    monkeypatch.setattr(STORE, "get_file", replaced_meanwhile)
+    monkeypatch.setattr(system, "get_file", replaced_meanwhile)
     assert held(fetched(uri)) == NEW
 
 

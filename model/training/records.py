@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from skewless.schemas.records.records import (
 )
 from skewless.schemas.records.transform_digest import is_of_transform
 from skewless.schemas.records.windows import load_pane, windows_directory
+from skewless.schemas.storage.ahead.fetching import ShardsAhead
 
 __all__ = ["Records", "Thinning", "open_records"]
 
@@ -66,6 +67,7 @@ class Records:
         they lie in one pool; None where rows lie as it comes.
       prepared: From a batch of records to what a model is trained on; None where that is the same.
       thinning: What training batches leave out; None where that is nothing.
+      ahead: Fetches shards as they are read; None where they lie in the directory.
     """
 
     directory: Path
@@ -73,6 +75,7 @@ class Records:
     prepared: Callable[..., tuple[Any, ...]] | None = None
     grouped: str | None = None
     thinning: Thinning | None = None
+    ahead: ShardsAhead | None = None
 
     @property
     def root(self) -> Path:
@@ -101,7 +104,7 @@ class Records:
           cache: `memory`, or a path to which the digest of these very records is added, so that
             a file of other records is never read. Two runs must not fill one file at a time.
         """
-        raw = tf.data.TFRecordDataset(self._files("train"), compression_type=self._compression)
+        raw = self._serialized(self._shards("train"))
         if cache == "memory":
             return raw.cache()
         digests = "".join(shard.sha256 for shard in self.manifest.splits["train"].shards)
@@ -131,7 +134,6 @@ class Records:
         Returns:
           (features, label) or (features, label, weight) batches.
         """
-        files = self._files("train")
         # tf.data mixes the process's global seed into every shuffle: without this, a resumed
         # process would see another order than the one that was killed. Setting it anew each epoch
         # would make TensorFlow prepare the training step again.
@@ -139,10 +141,11 @@ class Records:
             tf.random.set_seed(seed)
         # Seeds that tf.data sees are 64-bit; neighbouring epochs must not share an order.
         order = (seed * 1_000_003 + epoch * 7_919 + 17) & 0x7FFFFFFF
-        names = tf.random.experimental.stateless_shuffle(tf.constant(files), seed=[seed, epoch])
+        shards = tf.constant(self._shards("train"))
+        names = tf.random.experimental.stateless_shuffle(shards, seed=[seed, epoch])
         raw = cached
         if raw is None:
-            raw = tf.data.TFRecordDataset(names, compression_type=self._compression)
+            raw = self._serialized([name.decode() for name in names.numpy()])
         if self.thinning is None:
             batches = self._shuffled(raw, order, batch_size, skip)
         else:
@@ -192,7 +195,7 @@ class Records:
                 f"{self.directory}: split {split!r} has no rows (there are {held}); "
                 "choose another, or give it a share under `split` in the spec"
             )
-        raw = tf.data.TFRecordDataset(self._files(split), compression_type=self._compression)
+        raw = self._serialized(self._shards(split))
         each = self.manifest.rows_per_record
         together = batch_size if self.grouped is None else max(batch_size, self._pool_rows())
         batches = self._parsed(raw.batch(-(-together // each)), with_key=with_key)
@@ -212,12 +215,20 @@ class Records:
         counted = batches.apply(tf.data.experimental.assert_cardinality(steps))
         return counted.prefetch(tf.data.AUTOTUNE)
 
-    def _files(self, split: str) -> list[str]:
-        return [str(self.directory / shard.path) for shard in self.manifest.splits[split].shards]
+    def _shards(self, split: str) -> list[str]:
+        return [shard.path for shard in self.manifest.splits[split].shards]
 
-    @property
-    def _compression(self) -> str:
-        return "GZIP" if self.manifest.compression == "gzip" else ""
+    def _serialized(self, shards: Sequence[str]) -> tf.data.Dataset:
+        """Returns the records of shards, one shard after the other."""
+        compression = "GZIP" if self.manifest.compression == "gzip" else ""
+        ahead = self.ahead
+        if ahead is None:
+            names = [str(self.directory / shard) for shard in shards]
+            return tf.data.TFRecordDataset(names, compression_type=compression)
+        paths = tf.data.Dataset.from_generator(
+            lambda: ahead.paths(shards), output_signature=tf.TensorSpec((), tf.string)
+        )
+        return tf.data.TFRecordDataset(paths, compression_type=compression)
 
     def _parsed(self, batches: tf.data.Dataset, *, with_key: bool = False) -> tf.data.Dataset:
         return batches.map(
@@ -303,13 +314,19 @@ def _is_target(shape: tuple[int, ...], dtype: str) -> bool:
     return dtype == "int64" and len(shape) == 1
 
 
-def open_records(directory: str | Path, *, verify_checksums: bool = False) -> Records:
+def open_records(
+    directory: str | Path,
+    *,
+    verify_checksums: bool = False,
+    ahead: ShardsAhead | None = None,
+) -> Records:
     """Checks that a directory is a complete data set and belongs to its transform.
 
     Args:
       directory: A records directory that `preprocess` left, or a pane that `stream` left, whose
         rows are then the training split.
       verify_checksums: Reads every shard and compares its digest, not only its size.
+      ahead: Has the shards that are not in the directory.
 
     Raises:
       DatasetMismatchError: If the manifest is missing, a shard is missing or changed, or the
@@ -319,7 +336,7 @@ def open_records(directory: str | Path, *, verify_checksums: bool = False) -> Re
     windows = windows_directory(root)
     manifest = load_manifest(root) if windows is None else load_pane(root).as_records()
     for split in manifest.splits.values():
-        for shard in split.shards:
+        for shard in split.shards if ahead is None else ():
             path = root / shard.path
             if not path.is_file():
                 raise DatasetMismatchError(
@@ -333,7 +350,7 @@ def open_records(directory: str | Path, *, verify_checksums: bool = False) -> Re
                 raise DatasetMismatchError(
                     f"{path}: its bytes are not the manifest's; preprocess again"
                 )
-    records = Records(root, manifest)
+    records = Records(root, manifest, ahead=ahead)
     transform = records.root / TRANSFORM
     if not is_of_transform(manifest.transform_sha256, transform):
         raise DatasetMismatchError(

@@ -32,10 +32,11 @@ _LEAVE_FILE = ("init", "report")
 _OF_THEIR_OWN = frozenset(
     {"command", "data", "drift_webhook", "input", "queries", "source", "track"}
 )
-# Windows and the models that are trained on them come and go one by one.
+# Windows and the models that are trained on them come and go one by one; records are fetched as they are
+# trained on.
 _PIECEMEAL = {
     "stream": frozenset({"output"}),
-    "train": frozenset({"export_to", "follow"}),
+    "train": frozenset({"export_to", "follow", "records"}),
 }
 
 
