@@ -1,7 +1,7 @@
 """Servers of object stores on loopback, for tests: the bucket `bucket` and the variables that lead to it.
 
-S3 by moto, which can answer badly (`tests/s3_server.py`); Google Cloud Storage by fake-gcs-server; Azure
-by Azurite.
+S3 by moto, which can answer badly (`tests/s3_server.py`), or by what SKEWLESS_TEST_S3 names, gofakes3 or versitygw
+(`scripts/s3_server` builds them); Google Cloud Storage by fake-gcs-server; Azure by Azurite.
 """
 
 from __future__ import annotations
@@ -29,6 +29,34 @@ import fsspec, sys
 system = fsspec.filesystem(sys.argv[1])
 system.mkdir("bucket")
 """
+
+
+@contextlib.contextmanager
+def _s3_server() -> Iterator[dict[str, str]]:
+    name = os.environ.get("SKEWLESS_TEST_S3")
+    if not name:
+        with s3_server() as variables:
+            yield variables
+        return
+    script = Path(__file__).parent.parent / "scripts" / "s3_server"
+    built = subprocess.run([script, name], capture_output=True, text=True, check=True, timeout=580)
+    port, program = _free_port(), built.stdout.strip()
+    keys = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
+    variables = {
+        **keys,
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        # gofakes3 answers a range with the checksum of the whole object.
+        "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+    }
+    command = {
+        "gofakes3": [program, "-host", f"127.0.0.1:{port}", "-backend", "memory"],
+        "versitygw": [
+            program, "--access", "testing", "--secret", "testing", "--port", f"127.0.0.1:{port}", "posix", ".",
+        ],
+    }[name]  # fmt: skip
+    with _running("s3", command, port, variables) as known:
+        yield known
 
 
 @contextlib.contextmanager
@@ -104,7 +132,7 @@ def _wait(port: int) -> None:
 
 
 STORES: dict[str, Callable[[], AbstractContextManager[dict[str, str]]]] = {
-    "s3": s3_server,
+    "s3": _s3_server,
     "gs": _gcs_server,
     "az": _azure_server,
 }
