@@ -130,10 +130,9 @@ def index(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--search-width",
         type=_positive,
-        default=64,
         metavar="N",
         help="how many candidates a search keeps in sight: more find more, and take longer "
-        "(default: %(default)s)",
+        "(default: the least of 64 to 1,024 that finds 95%% of what brute force does)",
     )
     _max_rejected(parser)
     _overwrite(parser)

@@ -63,12 +63,12 @@ def test_candidates_that_cannot_be_are_refused(tmp_path: Path) -> None:
 def test_recall_is_the_share_of_what_brute_force_finds() -> None:
     """By sorting; of an index that lacks entries, so that there is something to miss."""
     vectors, queries = _unit(300), _unit(40, seed=2)
-    whole = approximate.built(vectors, 64)
+    whole = approximate.built(vectors)
     assert approximate.measured(whole, vectors, queries, (5, 1_000))["recall"] == {
         "5": 1.0,
         "1000": 1.0,
     }
-    lacking = approximate.built(vectors, 64)
+    lacking = approximate.built(vectors)
     lacking.remove(np.arange(0, 300, 3, dtype=np.uint64))
     found = approximate.measured(lacking, vectors, queries, (5, 20))
     for cutoff in (5, 20):
@@ -76,13 +76,23 @@ def test_recall_is_the_share_of_what_brute_force_finds() -> None:
         expected = (order % 3 != 0).mean()
         assert found["recall"][str(cutoff)] == pytest.approx(expected, abs=1e-9)
     assert found["p50_milliseconds"]["index"] > 0
+    assert found["search_width"] == 1_024, "no width finds what is not there"
+
+
+def test_the_least_width_that_finds_enough_is_taken() -> None:
+    vectors, queries = _unit(20_000, width=32), _unit(200, width=32, seed=2)
+    index = approximate.built(vectors)
+    chosen = approximate.measured(index, vectors, queries, (10,))
+    assert chosen["recall"]["10"] >= 0.95
+    narrower = approximate.measured(index, vectors, queries, (10,), chosen["search_width"] // 2)
+    assert narrower["search_width"] >= 64 and narrower["recall"]["10"] < 0.95
 
 
 def test_an_index_is_opened_asked_and_added_to(tmp_path: Path) -> None:
     vectors = _unit(50)
     catalogue = Catalogue(pa.array([f"c{row}" for row in range(50)]), vectors)
     catalogue.write(tmp_path)
-    approximate.built(vectors, 64).save(str(tmp_path / approximate.INDEX))
+    approximate.built(vectors).save(str(tmp_path / approximate.INDEX))
     files = {name: file_sha256(tmp_path / name) for name in (VECTORS, approximate.INDEX)}
     marker = tmp_path / "index.json"
     marker.write_text(json.dumps({"files": files, "search_width": 32}))
