@@ -11,7 +11,7 @@ from skewless.model.tuning.knobs import Choice, Knob, Range, choice
 from skewless.schemas.errors import SpecError, UsageError, nearest
 from skewless.schemas.spec.features import Feature, NumericFeature, TextFeature
 from skewless.schemas.spec.kinds.number_embedding import PiecewiseLinear
-from skewless.schemas.spec.network import Seq2SeqSpec, TowersSpec
+from skewless.schemas.spec.network import Seq2SeqSpec, TowersSpec, TwoTowerSpec
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["space_of"]
@@ -215,4 +215,6 @@ def _of_training(spec: Spec, document: dict[str, Any]) -> Iterator[Knob]:
     yield choice("training.weight_decay", training["weight_decay"], _WEIGHT_DECAY)
     yield choice("training.ema", training["ema"], (None, 0.99, 0.999))
     yield choice("training.label_smoothing", training["label_smoothing"], (0.0, 0.05, 0.1))
-    yield choice("training.batch_size", size, _around(size))
+    # The softmax of two towers is over the batch: losses of batches of other sizes do not compare.
+    if not isinstance(spec.model, TwoTowerSpec):
+        yield choice("training.batch_size", size, _around(size))
