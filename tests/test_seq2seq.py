@@ -19,6 +19,7 @@ from skewless.model.network.seq2seq import (
     tokens_of,
     trimmed,
 )
+from skewless.model.network.seq2seq.sampled import drawn, log_expected, sampled_losses
 from skewless.model.network.seq2seq.sinusoids import Sinusoids
 from skewless.schemas import Spec, SpecError, parse
 from skewless.schemas.records.id_contract import end_id, start_id
@@ -233,8 +234,50 @@ def test_loss_and_accuracy_are_kerass_over_tokens_that_are_asked_for() -> None:
     tokens = tokens_of(model, features, labels, weights)
     np.testing.assert_array_equal(tokens.truth, labels.numpy()[asked])
     np.testing.assert_allclose(
-        tf.nn.softmax(tokens.logits), probabilities[asked], rtol=1e-4, atol=1e-6
+        tf.nn.softmax(tokens.logits()), probabilities[asked], rtol=1e-4, atol=1e-6
     )
+
+
+def test_sampled_losses_are_those_over_all_tokens_in_the_mean() -> None:
+    """And the drawn are as frequent as is said of them."""
+    rng = np.random.default_rng(2)
+    size, count = 43, 400
+    output = keras.layers.Dense(size)
+    states = tf.constant(rng.normal(size=(6, 5)), tf.float32)
+    output(states)
+    output.set_weights([rng.normal(size=(5, size)), rng.normal(size=size)])
+    # No target is one of these, so that their share of the softmax is what a sample leaves out.
+    bias = output.bias.numpy()
+    bias[[0, 1, start_id(size)]] = -30
+    output.bias.assign(bias)
+    truth = tf.constant([2, 3, 7, 20, 40, end_id(size)], tf.int64)
+    exact = tf.nn.sparse_softmax_cross_entropy_with_logits(truth, output(states)).numpy()
+    seeds = [tf.constant([step, count], tf.int64) for step in range(60)]
+    each = [sampled_losses(states, truth, output, count, seed).numpy() for seed in seeds]
+    np.testing.assert_allclose(np.mean(each, axis=0), exact, atol=0.05)
+    np.testing.assert_array_equal(each[0], sampled_losses(states, truth, output, count, seeds[0]))
+    assert (each[0] != each[1]).any()
+    ids = np.concatenate([drawn(count, size, seed) for seed in seeds])
+    found = np.bincount(ids, minlength=size) / len(seeds)
+    asked = [*range(2, size - 2), size - 1]
+    assert not np.delete(found, asked).any()
+    expected = np.exp(log_expected(tf.constant(asked, tf.int64), count, size))
+    assert expected.sum() == pytest.approx(count, rel=1e-5)
+    np.testing.assert_allclose(found[asked], expected, atol=4 * np.sqrt(expected.max() / 60))
+
+
+def test_a_sampled_softmax_trains_and_is_measured_over_all() -> None:
+    spec = _spec(cell="gru", units=8, sampled_softmax=20)
+    model = build_seq2seq(spec, ENTRIES)
+    model.compile(optimizer=keras.optimizers.Adam(0.05), **seq2seq_loss(spec))
+    labels = tf.constant([[4, 5, END], [6, END, 0]], tf.int64)
+    features = {"s": SOURCES, DECODER_INPUT: decoder_input(labels, CARDINALITY)}
+    weights = tf.cast(labels > 0, tf.float32)
+    for _ in range(40):
+        model.train_on_batch(features, labels, sample_weight=weights)
+    loss, accuracy = model.test_on_batch(features, labels, sample_weight=weights)
+    assert accuracy == 1
+    assert loss < 0.5
 
 
 def test_a_batch_is_cut_to_its_longest_row() -> None:

@@ -155,7 +155,10 @@ def test_pieces_are_learned_written_and_measured(records: Path, tmp_path: Path) 
 def test_an_exported_transformer_generates_as_the_trained_one(
     records: Path, tmp_path: Path
 ) -> None:
-    declared = {"type": "seq2seq", "cell": "transformer", "units": 32, "length_penalty": 0.6}
+    declared = {
+        "type": "seq2seq", "cell": "transformer", "units": 32, "length_penalty": 0.6,
+        "sampled_softmax": 20,
+    }  # fmt: skip
     train(records, tmp_path / "run", spec=parse({**DOCUMENT, "model": declared}), epochs=1)
     report = export(tmp_path / "run", tmp_path / "served")
     assert report is not None and report.passed and not report.prediction_difference

@@ -14,7 +14,16 @@ from skewless.schemas.spec.encoders import Dense, Encoder, Flatten, Rate
 from skewless.schemas.spec.features import NumericFeature, TextFeature, TimestampFeature, of_kind
 from skewless.schemas.spec.kinds.column import FeatureKind
 from skewless.schemas.spec.models.two_tower import TwoTowerSpec
-from skewless.schemas.spec.sizes import BatchRows, Beams, Layers, Members, Passes, Seed, Width
+from skewless.schemas.spec.sizes import (
+    BatchRows,
+    Beams,
+    Count,
+    Layers,
+    Members,
+    Passes,
+    Seed,
+    Width,
+)
 
 __all__ = [
     "CosineSchedule",
@@ -130,6 +139,10 @@ class Seq2SeqSpec(Declared):
     """How much beams are favoured for their length: scores are divided by ((5 + tokens) / 6) to this power
     (Wu et al. 2016); 0 not at all, and shorter ones win more often than they should.
     """
+    sampled_softmax: Count | None = None
+    """So many tokens that a training step tells its own from, drawn by how frequent they are, instead of the
+    whole vocabulary (Jean et al. 2015): faster where that is large. Eval is over all in any case.
+    """
 
     @property
     def needs_label(self) -> bool:
@@ -146,6 +159,11 @@ class Seq2SeqSpec(Declared):
         for name, feature in spec.features.items():
             if feature.weighs_terms:
                 yield f"features.{name}.weighting: seq2seq reads each step; remove it"
+        if self.sampled_softmax is not None and spec.training.best_by != "loss":
+            yield (
+                "model.sampled_softmax: measures no accuracy while training; use training.best_by: "
+                "loss, or remove it"
+            )
         if self.cell == "transformer":
             for key, default in (("bidirectional", False), ("attention", None)):
                 if getattr(self, key) != default:

@@ -195,6 +195,7 @@ _EXAMPLES = {
     "attention": "luong",
     "bidirectional": "true",
     "length_penalty": "0.6",
+    "sampled_softmax": "1000",
     "beam_width": "3",
     "batch_size": "256",
     "epochs": "10",

@@ -76,7 +76,7 @@ def _token_losses(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns a batch's summed loss and weight of tokens."""
     tokens = tokens_of(model, features, labels, weight)
-    each = tf.nn.sparse_softmax_cross_entropy_with_logits(tokens.truth, tokens.logits)
+    each = tf.nn.sparse_softmax_cross_entropy_with_logits(tokens.truth, tokens.logits())
     return tf.reduce_sum(each * tokens.weights), tf.reduce_sum(tokens.weights)
 
 

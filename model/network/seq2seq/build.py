@@ -11,9 +11,11 @@ from skewless.model.network.layer_names import layer_name, model_name
 from skewless.model.network.seq2seq.inputs import DECODER_INPUT
 from skewless.model.network.seq2seq.network import network_of
 from skewless.model.network.seq2seq.parts import Parts
+from skewless.model.network.seq2seq.sampled import TokenLoss
 from skewless.model.network.seq2seq.taught import Likeliest, TaughtModel
 from skewless.schemas.records.manifest import FeatureEntry
 from skewless.schemas.records.records import LABEL
+from skewless.schemas.spec.network import Seq2SeqSpec
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["build_seq2seq", "seq2seq_loss"]
@@ -44,7 +46,5 @@ def build_seq2seq(spec: Spec, entries: Mapping[str, FeatureEntry]) -> keras.Mode
 
 def seq2seq_loss(spec: Spec) -> dict[str, Any]:
     """Returns `loss` and `weighted_metrics` for `keras.Model.compile`, of logits."""
-    return {
-        "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        "weighted_metrics": [Likeliest()],
-    }
+    assert isinstance(spec.model, Seq2SeqSpec)
+    return {"loss": TokenLoss(spec.model.sampled_softmax), "weighted_metrics": [Likeliest()]}

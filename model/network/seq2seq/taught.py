@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from skewless.model.network.layer_names import layer_called, layer_name
 from skewless.model.network.seq2seq.inputs import DECODER_INPUT, trimmed
+from skewless.model.network.seq2seq.sampled import sampled_losses
 from skewless.schemas.records.id_contract import PADDING_ID
 
 __all__ = ["Likeliest", "TaughtModel", "Tokens", "tokens_of"]
@@ -27,13 +28,19 @@ class Tokens:
 
     Attributes:
       truth: [tokens] int64 IDs.
-      logits: [tokens, cardinality] float32, whose softmax the network predicts.
+      states: [tokens, units] float32, of the decoder before each.
       weights: [tokens] float32, of their rows.
+      output: The output layer.
     """
 
     truth: tf.Tensor
-    logits: tf.Tensor
+    states: tf.Tensor
     weights: tf.Tensor
+    output: Any
+
+    def logits(self) -> tf.Tensor:
+        """Returns [tokens, cardinality] float32, whose softmax the network predicts."""
+        return tf.matmul(self.states, self.output.kernel) + self.output.bias
 
 
 def tokens_of(
@@ -58,9 +65,13 @@ def tokens_of(
         weights = weights[:, : tf.shape(labels)[1]]
     asked = tf.not_equal(labels, PADDING_ID)
     states = tf.boolean_mask(_decoding(model)(features, training=training), asked)
-    output = _output_layer(model)
-    logits = tf.matmul(tf.cast(states, tf.float32), output.kernel) + output.bias
-    return Tokens(tf.boolean_mask(labels, asked), logits, tf.boolean_mask(weights, asked))
+    states = tf.cast(states, tf.float32)
+    return Tokens(
+        tf.boolean_mask(labels, asked),
+        states,
+        tf.boolean_mask(weights, asked),
+        _output_layer(model),
+    )
 
 
 def _output_layer(model: keras.Model) -> Any:
@@ -87,37 +98,55 @@ class TaughtModel(keras.Model):
     def train_step(self, data: Any) -> dict[str, Any]:
         """Trains on a batch: as Keras does, but for what the loss is of."""
         features, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+        sampled: int | None = getattr(self.loss, "sampled", None)
+        logits = None
         with tf.GradientTape() as tape:
             tokens = tokens_of(self, features, labels, weights, training=True)
-            loss = self._loss_of(features, tokens, training=True)
+            if sampled is None:
+                logits = tokens.logits()
+                loss = self._loss_of(features, tokens, logits, training=True)
+            else:
+                loss = self._estimated_loss(tokens, sampled)
             scaled = self.optimizer.scale_loss(loss)
+        self._loss_tracker.update_state(loss, sample_weight=tf.size(tokens.truth))
         trained = self.trainable_weights
         self.optimizer.apply_gradients(zip(tape.gradient(scaled, trained), trained, strict=True))
-        return self._measured(features, tokens)
+        if logits is None:
+            # What is measured at the end of an epoch has to be there, though this step adds nothing to it.
+            if not self._compile_metrics.built:
+                self._compile_metrics.build(tokens.truth, tokens.logits())
+            return {"loss": self._loss_tracker.result()}
+        return self._measured(features, tokens, logits)
 
     def test_step(self, data: Any) -> dict[str, Any]:
-        """Measures a batch."""
+        """Measures a batch, over the whole vocabulary in any case."""
         features, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
         tokens = tokens_of(self, features, labels, weights)
-        self._loss_of(features, tokens, training=False)
-        return self._measured(features, tokens)
+        logits = tokens.logits()
+        loss = self._loss_of(features, tokens, logits, training=False)
+        self._loss_tracker.update_state(loss, sample_weight=tf.size(tokens.truth))
+        return self._measured(features, tokens, logits)
 
-    def _loss_of(self, features: Any, tokens: Tokens, *, training: bool) -> tf.Tensor:
-        loss = self.compute_loss(
+    def _loss_of(
+        self, features: Any, tokens: Tokens, logits: tf.Tensor, *, training: bool
+    ) -> tf.Tensor:
+        return self.compute_loss(
             x=features,
             y=tokens.truth,
-            y_pred=tokens.logits,
+            y_pred=logits,
             sample_weight=tokens.weights,
             training=training,
         )
-        self._loss_tracker.update_state(loss, sample_weight=tf.shape(tokens.truth)[0])
-        return loss
 
-    def _measured(self, features: Any, tokens: Tokens) -> dict[str, Any]:
+    def _estimated_loss(self, tokens: Tokens, sampled: int) -> tf.Tensor:
+        # Of the step alone, so that a resumed run draws what this one would have.
+        seed = tf.stack([tf.cast(self.optimizer.iterations, tf.int64), sampled])
+        each = sampled_losses(tokens.states, tokens.truth, tokens.output, sampled, seed)
+        return tf.reduce_mean(each * tokens.weights)
+
+    def _measured(self, features: Any, tokens: Tokens, logits: tf.Tensor) -> dict[str, Any]:
         return dict(
-            self.compute_metrics(
-                features, tokens.truth, tokens.logits, sample_weight=tokens.weights
-            )
+            self.compute_metrics(features, tokens.truth, logits, sample_weight=tokens.weights)
         )
 
 
