@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import uuid
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -38,17 +37,7 @@ STORE = fsspec.filesystem("memory")
 FIRST = "window=2026-01-01T00:00:00Z"
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of the test's own."""
-    monkeypatch.setenv("SKEWLESS_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def uri() -> str:
-    """A place where nothing is."""
-    return f"memory://{uuid.uuid4().hex}/windows"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def streamed(shop: DataSet, folder: Path, uri: str, **options: Any) -> None:

@@ -8,7 +8,6 @@ import os
 import shutil
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -36,17 +35,7 @@ from tests.killed_training import KilledError, kill_at
 STORE = fsspec.filesystem("memory")
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of the test's own."""
-    monkeypatch.setenv("SKEWLESS_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def uri() -> str:
-    """A place where nothing is."""
-    return f"memory://{uuid.uuid4().hex}/records"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def kept(cache: BoundedCache) -> set[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,17 +24,7 @@ from skewless.schemas.storage.published import Publication
 STORE = fsspec.filesystem("memory")
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of the test's own."""
-    monkeypatch.setenv("SKEWLESS_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def uri() -> str:
-    """A place where nothing is."""
-    return f"memory://{uuid.uuid4().hex}/records"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def written(directory: Path, files: dict[str, str]) -> Path:

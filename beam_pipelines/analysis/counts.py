@@ -148,7 +148,7 @@ class AnalysisTotals:
             return
         cut = self._pieces.cut(self._spec, texts)
         for name, counter in self._texts.items():
-            codes = [cut[member].codes for member in self._counted[name].members]
+            codes = [cut[member] for member in self._counted[name].members]
             counter.add(np.concatenate(codes), self._pieces)
 
     def know(self, most: int) -> dict[str, KnownPieces]:

@@ -7,7 +7,6 @@ distinct piece only. Arrow cuts and numbers them without an object, or a tensor,
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +17,7 @@ from skewless.schemas.rows.tokenizers import WHITE_SPACES, cuts_at_spaces
 from skewless.schemas.spec.features import TextFeature
 from skewless.schemas.spec.spec import Spec
 
-__all__ = ["CutText", "Pieces", "read_by_no_other", "texts_in_pieces"]
+__all__ = ["Pieces", "read_by_no_other", "texts_in_pieces"]
 
 _MOST_PIECES = 1 << 18
 _MOST_BYTES = 1 << 25
@@ -47,19 +46,6 @@ def read_by_no_other(spec: Spec, names: Collection[str]) -> list[str]:
     return sorted(own - others)
 
 
-@dataclass(frozen=True)
-class CutText:
-    """A column of texts, cut.
-
-    Attributes:
-      codes: [pieces] int32, places in `Pieces.dictionary`, in the order of the texts.
-      sizes: [rows] int64, how many of them each row has; a missing text has none.
-    """
-
-    codes: np.ndarray
-    sizes: np.ndarray
-
-
 class Pieces:
     """Numbers pieces. A number once kept stands for its piece from there on.
 
@@ -72,15 +58,18 @@ class Pieces:
         self.dictionary = _NO_TEXTS
         self.kept = 0
 
-    def cut(self, spec: Spec, columns: Mapping[str, pa.Array]) -> dict[str, CutText]:
+    def cut(self, spec: Spec, columns: Mapping[str, pa.Array]) -> dict[str, np.ndarray]:
         """Cuts texts at spaces.
+
+        Returns:
+          By name, [pieces] int32 places in `dictionary`, in the order of the texts; a missing one has none.
 
         Args:
           spec: Says which texts mean that there is none.
           columns: [rows] canonical texts, by any name.
         """
         cut = {name: _cut(_present(texts, spec)) for name, texts in columns.items()}
-        chunks = [self.dictionary[: self.kept], *(pieces for pieces, _ in cut.values())]
+        chunks = [self.dictionary[: self.kept], *cut.values()]
         encoded = pa.chunked_array(chunks, pa.string()).dictionary_encode()
         # One dictionary stands behind all chunks; empty ones are left out.
         numbered = iter(encoded.chunks)
@@ -91,10 +80,7 @@ class Pieces:
         self.dictionary = encoded.chunk(0).dictionary if encoded.num_chunks else _NO_TEXTS
         if self.dictionary.nbytes <= _MOST_BYTES:
             self.kept = max(self.kept, min(len(self.dictionary), _MOST_PIECES))
-        return {
-            name: CutText(own, sizes)
-            for own, (name, (_, sizes)) in zip(codes[1:], cut.items(), strict=True)
-        }
+        return dict(zip(cut, codes[1:], strict=True))
 
 
 def _present(texts: pa.Array, spec: Spec) -> pa.Array:
@@ -105,16 +91,15 @@ def _present(texts: pa.Array, spec: Spec) -> pa.Array:
     return texts.fill_null("")
 
 
-def _cut(texts: pa.Array) -> tuple[pa.Array, np.ndarray]:
+def _cut(texts: pa.Array) -> pa.Array:
     """Cuts after each space, in place: pieces share the texts' bytes, most end in the space."""
     _, offsets, data = texts.buffers()
     if not len(texts) or data is None:
-        return _NO_TEXTS, np.zeros(len(texts), np.int64)
+        return _NO_TEXTS
     edges = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
     first, last = int(edges[0]), int(edges[-1])
     begins = np.zeros(last - first + 1, bool)
     np.equal(np.frombuffer(data, np.uint8)[first:last], _SPACE, out=begins[1:])
     begins[edges - first] = True
     starts = np.flatnonzero(begins).astype(np.int32) + edges[0]
-    pieces = pa.StringArray.from_buffers(len(starts) - 1, pa.py_buffer(starts), data)
-    return pieces, np.diff(np.searchsorted(starts, edges))
+    return pa.StringArray.from_buffers(len(starts) - 1, pa.py_buffer(starts), data)

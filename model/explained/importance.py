@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from skewless.model.exported.transform import Transform, in_own_unit
+from skewless.model.exported.transform import Transform, to_own_unit
 from skewless.model.metrics.compute import compute_metric, compute_metrics
 from skewless.model.metrics.importance import permutation_importance
 from skewless.model.metrics.names import main_metric
@@ -99,23 +99,31 @@ class _Judged:
     def __init__(self, rows: _LabelRows, transform: Transform) -> None:
         self.rows = rows
         self.metric = ""
-        self._transform = transform
+        # Told once: the transform is run for it.
+        self._own_unit = to_own_unit(rows.label, transform, rows.entry)
+        self._truth = self._in_unit(rows.truth)
 
     def choose(self, predicted: np.ndarray) -> None:
         """Chooses the metric by what is defined of [all rows, …] predictions."""
-        truth, outputs = self._in_unit(predicted)
-        found = compute_metrics(self.rows.label, truth, outputs, self.rows.weights)
+        outputs = self._held(predicted)
+        found = compute_metrics(self.rows.label, self._truth, outputs, self.rows.weights)
         self.metric = main_metric(found)
 
     def score(self, predicted: np.ndarray) -> float:
         """Returns the metric of [all rows, …] predictions."""
-        truth, outputs = self._in_unit(predicted)
-        return compute_metric(self.metric, self.rows.label, truth, outputs, self.rows.weights)
-
-    def _in_unit(self, predicted: np.ndarray) -> list[np.ndarray]:
         rows = self.rows
-        own = predicted if rows.held is None else predicted[rows.held]
-        return in_own_unit(rows.label, self._transform, rows.truth, own, entry=rows.entry)
+        outputs = self._held(predicted)
+        return compute_metric(self.metric, rows.label, self._truth, outputs, rows.weights)
+
+    def _held(self, predicted: np.ndarray) -> np.ndarray:
+        held = self.rows.held
+        return self._in_unit(predicted if held is None else predicted[held])
+
+    def _in_unit(self, values: np.ndarray) -> np.ndarray:
+        # In float64, as `in_own_unit` does it.
+        if self._own_unit is None:
+            return values
+        return np.asarray(self._own_unit(values.astype(np.float64)))
 
 
 class _Predict:
