@@ -6,14 +6,14 @@ memory holds a block of each run, and nothing of a user but what `skewless.beam_
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skewless.beam_pipelines.analysis.spilled.runs import KEY, Run, read_blocks, write_blocks
+from skewless.beam_pipelines.analysis.spilled.merged import merged_by_few
+from skewless.beam_pipelines.analysis.spilled.runs import KEY, Run, read_blocks
 from skewless.beam_pipelines.histories.events import SECOND, TIME
 
 __all__ = ["in_order", "ordered"]
@@ -31,20 +31,7 @@ def in_order(events: pa.Table) -> pa.Table:
 
 def ordered(runs: Sequence[Run]) -> Iterator[pa.Table]:
     """Yields the events of all runs, table by table, sorted by user and time."""
-    made: list[Run] = []
-    try:
-        while len(runs) > _MOST_OPEN:
-            fewer = []
-            for begin in range(0, len(runs), _MOST_OPEN):
-                some = runs[begin : begin + _MOST_OPEN]
-                schema = next(read_blocks(some[0])).schema
-                fewer.append(write_blocks(_merged(some), schema, os.path.dirname(some[0].path)))
-                made.append(fewer[-1])
-            runs = fewer
-        yield from _merged(runs)
-    finally:
-        for run in made:
-            os.unlink(run.path)
+    return merged_by_few(runs, _merged, _MOST_OPEN)
 
 
 def _merged(runs: Sequence[Run]) -> Iterator[pa.Table]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from skewless.beam_pipelines.analysis.spilled.runs import KEY, Run, read_blocks, write_blocks
 
-__all__ = ["merged"]
+__all__ = ["merged", "merged_by_few"]
 
 # More are first merged into fewer, in files again.
 _MOST_OPEN = 128
@@ -29,18 +29,30 @@ def merged(runs: Sequence[Run], combine: Combine = _as_it_is) -> Iterator[pa.Tab
       combine: Given each table before it goes on; may make fewer rows of those of one key. Where
         there are many runs it is given what it made of some of them again.
     """
+    return merged_by_few(runs, lambda some: _merged(some, combine), _MOST_OPEN)
+
+
+def merged_by_few(
+    runs: Sequence[Run], merge: Callable[[Sequence[Run]], Iterator[pa.Table]], most: int
+) -> Iterator[pa.Table]:
+    """Yields what `merge` makes of all runs; more than `most` first become fewer, in files again.
+
+    Args:
+      runs: Of one schema.
+      merge: Merges runs, all open at once, and what it made of some of them.
+      most: How many may be open at once.
+    """
     made: list[Run] = []
     try:
-        while len(runs) > _MOST_OPEN:
+        while len(runs) > most:
             fewer = []
-            for begin in range(0, len(runs), _MOST_OPEN):
-                some = runs[begin : begin + _MOST_OPEN]
+            for begin in range(0, len(runs), most):
+                some = runs[begin : begin + most]
                 schema = next(read_blocks(some[0])).schema
-                blocks = _merged(some, combine)
-                fewer.append(write_blocks(blocks, schema, os.path.dirname(some[0].path)))
+                fewer.append(write_blocks(merge(some), schema, os.path.dirname(some[0].path)))
                 made.append(fewer[-1])
             runs = fewer
-        yield from _merged(runs, combine)
+        yield from merge(runs)
     finally:
         for run in made:
             os.unlink(run.path)
