@@ -9,6 +9,7 @@
     │   ├── DatasetMismatchError  manifest missing, or not of this transform
     │   └── DriftError            a window's rows are too unlike those trained on
     ├── WorkUnitError     an error not ours, and where in the input a worker was
+    ├── WorkerLostError   a worker process ended in the midst of its work
     ├── TrainingError     training cannot go on (non-finite loss or weights)
     └── ParityError       what would be served is not what was trained
 
@@ -33,6 +34,7 @@ __all__ = [
     "TrainingError",
     "UsageError",
     "WorkUnitError",
+    "WorkerLostError",
     "listed",
     "nearest",
 ]
@@ -81,6 +83,10 @@ class DriftError(DataError):
 
 class WorkUnitError(SkewlessError):
     """What was raised while a piece of the input was worked on, with its file, rows and column."""
+
+
+class WorkerLostError(SkewlessError):
+    """A worker process was killed, or crashed, in the midst of its work."""
 
 
 class TrainingError(SkewlessError):

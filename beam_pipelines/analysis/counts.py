@@ -43,6 +43,7 @@ __all__ = [
     "Reduction",
     "counted_in_pieces",
     "counted_vocabularies",
+    "counts_lists",
     "measured_numbers",
     "merge_numbers",
 ]
@@ -273,13 +274,22 @@ def counted_vocabularies(spec: Spec) -> dict[str, CountedVocabulary]:
 
 def counted_in_pieces(spec: Spec) -> set[str]:
     """Returns the texts of which the graph that reduces batches need not be given anything."""
-    in_graph = {
+    return set(texts_in_pieces(spec)) - _counted_in_graph(spec)
+
+
+def counts_lists(spec: Spec) -> bool:
+    """Whether the graph that reduces batches counts several values a row of any column."""
+    declared = [spec.declared(member) for member in _counted_in_graph(spec)]
+    return any(entry.is_sequence or entry.multivalued for entry in declared)
+
+
+def _counted_in_graph(spec: Spec) -> set[str]:
+    return {
         member
         for counted in _counted_together(spec).values()
         if _tokens_of(spec, counted.members) is None
         for member in counted.members
     }
-    return set(texts_in_pieces(spec)) - in_graph
 
 
 def merge_numbers(total: Numbers, more: Numbers) -> None:

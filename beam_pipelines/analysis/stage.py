@@ -16,7 +16,12 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from skewless.beam_pipelines.analysis.cache import AnalysisCache, UnitCounts
 from skewless.beam_pipelines.analysis.chosen import chosen_constants, offered
-from skewless.beam_pipelines.analysis.counts import AnalysisTotals, Numbers, merge_numbers
+from skewless.beam_pipelines.analysis.counts import (
+    AnalysisTotals,
+    Numbers,
+    counts_lists,
+    merge_numbers,
+)
 from skewless.beam_pipelines.analysis.graph import AnalysisGraph
 from skewless.beam_pipelines.analysis.spilled.ranked import Ranked
 from skewless.beam_pipelines.analysis.spilled.runs import Run
@@ -40,8 +45,10 @@ __all__ = ["ANALYSING", "COUNTS", "NUMBERS", "Analyse", "AnalyseWithTransform"]
 ANALYSING = "analysing"
 COUNTS, NUMBERS = "counts", "numbers"
 # After so many batches and rows a worker knows its frequent pieces, and counts those by looking them
-# up, in a graph that is built anew: a wide table's rows, few in a batch, must be worth that.
-_LEARNING_BATCHES, _LEARNING_ROWS = 2, 8_192
+# up, in a graph that is built anew. Rows must be worth that: those of lists and texts soon are, those
+# of one value a column, which spares each less than a microsecond, after many.
+_LEARNING_BATCHES = 2
+_LEARNING_ROWS, _LEARNING_ROWS_OF_VALUES = 8_192, 1 << 18
 _KNOWN_PIECES = 1 << 17
 
 
@@ -159,6 +166,8 @@ class _CountTrainingRows(beam.DoFn):
         self._graphs: _Graphs | None = None
         self._known: dict[str, KnownPieces] | None = None
         self._pieces = Pieces()
+        lists = counts_lists(spec)
+        self._learning_rows = _LEARNING_ROWS if lists else _LEARNING_ROWS_OF_VALUES
 
     def start_bundle(self) -> None:
         """Begins to count this worker's rows."""
@@ -219,7 +228,9 @@ class _CountTrainingRows(beam.DoFn):
     @property
     def _learning(self) -> bool:
         """Whether what this bundle's rows hold is not yet enough to know frequent pieces."""
-        return self._batches < _LEARNING_BATCHES or self._counted_rows < _LEARNING_ROWS
+        if self._batches < _LEARNING_BATCHES:
+            return True
+        return self._counted_rows < self._learning_rows and not self._totals.full
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         """Gives what the bundle's units came to."""

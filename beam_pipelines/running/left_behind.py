@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import apache_beam as beam
-from apache_beam.pvalue import AsSingleton
 
 from skewless.beam_pipelines.running.checked_file import (
     json_section,
@@ -19,7 +18,7 @@ from skewless.schemas.errors import DataError
 
 __all__ = ["leave", "take"]
 
-Elements: TypeAlias = Sequence[Any]
+_TOGETHER = 0
 
 
 def leave(
@@ -37,14 +36,18 @@ def leave(
         what JSON can say.
       collections: By name.
     """
-    gathered = {
-        name: AsSingleton(collection | f"Gather[{name}]" >> beam.combiners.ToList())
+    named = [
+        collection | f"Name[{name}]" >> beam.Map(_named, name)
         for name, collection in collections.items()
-    }
+    ]
+    # What is there even where no collection holds anything.
+    named.append(pipeline | "FileToLeave" >> beam.Create([(_TOGETHER, None)]))
+    # All by one key: a gathering of each took the local runner three stages more.
     _ = (
-        pipeline
-        | "FileToLeave" >> beam.Create([str(path)])
-        | "Leave" >> beam.Map(_write, document, **gathered)
+        named
+        | "Gather" >> beam.Flatten()
+        | "GatherAll" >> beam.GroupByKey()
+        | "Leave" >> beam.Map(_write, str(path), document, tuple(collections))
     )
 
 
@@ -65,5 +68,17 @@ def take(path: Path) -> Any:
     return read_json_section(section)
 
 
-def _write(path: str, document: Callable[..., Any], **gathered: Elements) -> None:
+def _named(element: Any, name: str) -> tuple[int, tuple[str, Any]]:
+    return _TOGETHER, (name, element)
+
+
+def _write(
+    gathered_all: tuple[int, Iterable[tuple[str, Any] | None]],
+    path: str,
+    document: Callable[..., Any],
+    names: Sequence[str],
+) -> None:
+    gathered: dict[str, list[Any]] = {name: [] for name in names}
+    for name, element in filter(None, gathered_all[1]):
+        gathered[name].append(element)
     write_checked(path, Path(path).name, [json_section(document(**gathered))])

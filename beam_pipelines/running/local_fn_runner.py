@@ -7,18 +7,29 @@ from typing import Any
 
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from skewless.beam_pipelines.running.beam_internals import print_no_tracebacks, start_workers_by
+from skewless.beam_pipelines.running.beam_internals import (
+    fork_workers,
+    lost_workers_told,
+    print_no_tracebacks,
+    start_workers_by,
+)
+from skewless.beam_pipelines.running.fork_server import fork_server
 from skewless.beam_pipelines.running.local_worker import command_line
 
 __all__ = ["LocalRunner"]
 
 
 class LocalRunner(FnApiRunner):
-    """Starts the worker processes of a job by `running.local_worker`."""
+    """Forks the worker processes of a job, or starts them by `running.local_worker`."""
 
     def run_via_runner_api(self, pipeline_proto: Any, options: Any) -> Any:
         """Runs the job."""
-        if not logging.getLogger().isEnabledFor(logging.INFO):
+        quietly = not logging.getLogger().isEnabledFor(logging.INFO)
+        if quietly:
             print_no_tracebacks()
+        server = fork_server()
+        if server is not None:
+            fork_workers(server.fork)
         start_workers_by(pipeline_proto, command_line())
-        return super().run_via_runner_api(pipeline_proto, options)
+        with lost_workers_told(quietly=quietly):
+            return super().run_via_runner_api(pipeline_proto, options)

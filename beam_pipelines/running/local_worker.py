@@ -1,7 +1,8 @@
 """A worker process of the local runner: ends with the command, which alone takes signals.
 
 Beam's own would outlive a command that ends at once, go on writing, and answer Ctrl-C on a terminal
-with a traceback. Run as `python -m`, with the command's process as its argument.
+with a traceback. Forked off a command's `fork_server`, or run as `python -m` with the process that it
+ends with as its argument.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import sys
 import threading
 import time
 
+from skewless.beam_pipelines.running.fork_server import start
 from skewless.schemas.spared_imports import has_clouds, load_spared
 
-__all__ = ["command_line", "main"]
+__all__ = ["command_line", "main", "serve"]
 
 _LOOK_SECONDS = 0.2
 
@@ -31,28 +33,52 @@ def command_line() -> str:
 
 
 def main() -> None:
-    """Works until the runner, or its process, ends."""
+    """Works, in a process of its own, until the runner or its process ends."""
     command = int(sys.argv.pop(1))
-    threading.Thread(target=_end_with, args=[command], name="parent", daemon=True).start()
-    if "-v" not in sys.argv:
-        # What libraries say, and the traceback of each error, which the command tells in a line.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        logging.getLogger("apache_beam.runners.worker").setLevel(logging.CRITICAL)
+    verbose = "-v" in sys.argv
     gc.disable()  # As the command does while modules are being loaded.
     load_spared(("tensorflow", "apache_beam"), clouds="--clouds" in sys.argv)
-    from apache_beam.runners.worker import sdk_worker_main
-
     gc.freeze()
     gc.enable()
-    sdk_worker_main.main(sys.argv)
+    _work(command, verbose=verbose)
     sys.stdout.flush()
     sys.stderr.flush()
     # TensorFlow's threads may abort a process that ends while they run.
     os._exit(0)
 
 
-def _end_with(command: int) -> None:
-    while os.getppid() == command:
+def serve() -> None:
+    """Lets this process fork workers, if it can: to be called when modules are loaded and none has run."""
+    start(_forked)
+
+
+def _forked() -> None:
+    """Works, in a process that a fork server made, until the runner or that server ends."""
+    verbose = logging.getLogger().isEnabledFor(logging.INFO)
+    for handler in logging.getLogger().handlers[:]:  # The command's: it is sent what is logged.
+        logging.getLogger().removeHandler(handler)
+    _work(os.getppid(), verbose=verbose)
+
+
+def _work(parent: int, *, verbose: bool) -> None:
+    """Does what the runner that the environment names asks for.
+
+    Args:
+      parent: The process to end with.
+      verbose: Whether what libraries say goes to standard error.
+    """
+    threading.Thread(target=_end_with, args=[parent], name="parent", daemon=True).start()
+    if not verbose:
+        # What libraries say, and the traceback of each error, which the command tells in a line.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        logging.getLogger("apache_beam.runners.worker").setLevel(logging.CRITICAL)
+    from apache_beam.runners.worker import sdk_worker_main
+
+    sdk_worker_main.main(sys.argv)
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
         time.sleep(_LOOK_SECONDS)
     os._exit(1)
 

@@ -22,6 +22,7 @@ from skewless.schemas.records.vocabulary_file import read_vocabulary
 from skewless.schemas.records.vocabulary_names import vocabulary_file
 from skewless.schemas.rows.raw_columns import raw_columns
 from skewless.schemas.rows.row_encoding import list_schema
+from skewless.schemas.rows.saved_graph import OutputTypes, written_outputs
 from skewless.schemas.spec.features import NumericFeature
 from skewless.schemas.spec.kinds.number_embedding import PiecewiseLinear
 from skewless.schemas.spec.spec import Spec
@@ -46,6 +47,33 @@ def record_entries(spec: Spec, transform_directory: str) -> dict[str, FeatureEnt
     Raises:
       DatasetMismatchError: If the transform is not one of this spec.
     """
+    outputs = written_outputs(transform_directory) or _called(spec, transform_directory)
+    absent = [name for name in (*spec.features, *spec.targets) if name not in outputs]
+    if absent:
+        raise DatasetMismatchError(
+            f"{transform_directory}: gives no {', '.join(absent)}; it was fitted to another spec; "
+            "use the transform of the same spec, or leave --transform out"
+        )
+    entries = {KEY: FeatureEntry(dtype="string", shape=())}
+    for name, (dtype, shape) in outputs.items():
+        if is_diagnostic(name):
+            continue
+        integer = dtype.is_integer
+        size, cardinality = None, None
+        if integer or (name in spec.targets and spec.targets[name].names_classes):
+            size, cardinality = _sizes(spec, name, transform_directory)
+        entries[name] = FeatureEntry(
+            dtype="int64" if integer else "float32",
+            shape=shape,
+            cardinality=cardinality,
+            vocabulary_size=size,
+            edges=_edges(spec, name, transform_directory),
+        )
+    return entries
+
+
+def _called(spec: Spec, transform_directory: str) -> OutputTypes:
+    """Returns what the transform gives for no rows: what its schema tells of not all outputs."""
     graph = opened_graph(spec, os.path.join(transform_directory, TRANSFORM_FN), last_use=True)
     empty = pa.RecordBatch.from_pylist([], schema=list_schema(raw_columns(spec)))
     try:
@@ -55,28 +83,9 @@ def record_entries(spec: Spec, transform_directory: str) -> dict[str, FeatureEnt
             f"{transform_directory}: does not take this spec's columns ({error}); "
             "use the transform of the same spec, or leave --transform out"
         ) from error
-    absent = [name for name in (*spec.features, *spec.targets) if name not in outputs]
-    if absent:
-        raise DatasetMismatchError(
-            f"{transform_directory}: gives no {', '.join(absent)}; it was fitted to another spec; "
-            "use the transform of the same spec, or leave --transform out"
-        )
-    entries = {KEY: FeatureEntry(dtype="string", shape=())}
-    for name, value in outputs.items():
-        if is_diagnostic(name):
-            continue
-        integer = value.dtype.kind == "i"
-        size, cardinality = None, None
-        if integer or (name in spec.targets and spec.targets[name].names_classes):
-            size, cardinality = _sizes(spec, name, transform_directory)
-        entries[name] = FeatureEntry(
-            dtype="int64" if integer else "float32",
-            shape=value.shape[1:],
-            cardinality=cardinality,
-            vocabulary_size=size,
-            edges=_edges(spec, name, transform_directory),
-        )
-    return entries
+    return {
+        name: (tf.dtypes.as_dtype(value.dtype), value.shape[1:]) for name, value in outputs.items()
+    }
 
 
 def _edges(spec: Spec, name: str, directory: str) -> tuple[tuple[float, ...], ...] | None:

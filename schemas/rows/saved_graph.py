@@ -10,7 +10,7 @@ import contextvars
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 from google.protobuf import text_format
@@ -18,7 +18,10 @@ from google.protobuf import text_format
 from skewless.schemas.errors import UsageError
 from skewless.schemas.records.layout import SCHEMA, TRANSFORM_FN
 
-__all__ = ["load_graph", "looked_up_here", "write_graph"]
+__all__ = ["OutputTypes", "load_graph", "looked_up_here", "write_graph", "written_outputs"]
+
+# By output: its dtype, and the shape of a row.
+OutputTypes: TypeAlias = dict[str, tuple[tf.DType, tuple[int, ...]]]
 
 _METADATA = "transformed_metadata"
 # The tables of the graph that is being traced; None where it is not traced here.
@@ -70,6 +73,26 @@ def write_graph(
     module.tables = tables
     tf.saved_model.save(module, os.path.join(directory, TRANSFORM_FN), signatures={})
     _write_metadata(module.transform_fn.structured_outputs, os.path.join(directory, _METADATA))
+
+
+def written_outputs(directory: str) -> OutputTypes | None:
+    """Returns the outputs of a transform as its schema tells; None where it tells not of all.
+
+    An output that tf.Transform wrote of a function of the user's may have any shape.
+    """
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    path = os.path.join(directory, _METADATA, SCHEMA)
+    with tf.io.gfile.GFile(path) as file:
+        schema = text_format.Parse(file.read(), schema_pb2.Schema())
+    types = {schema_pb2.FLOAT: tf.float32, schema_pb2.INT: tf.int64, schema_pb2.BYTES: tf.string}
+    outputs: OutputTypes = {}
+    for entry in schema.feature:
+        shape = tuple(dimension.size for dimension in entry.shape.dim)
+        if not entry.HasField("shape") or not all(size > 0 for size in shape):
+            return None
+        outputs[entry.name] = (types[entry.type], shape)
+    return outputs
 
 
 def _write_metadata(outputs: Mapping[str, tf.Tensor], directory: str) -> None:

@@ -52,6 +52,9 @@ class Command:
         with silent_standard_error(known.verbose), no_garbage_collection():
             load_spared(self.libraries, clouds=_may_reach_clouds(known, beam_arguments))
             execute = _named(self.work)
+        if "apache_beam" in self.libraries:
+            # Worker processes are forked off what is loaded by now, and has not run.
+            _named("skewless.beam_pipelines.running.local_worker:serve")()
         code: int = execute(known, beam_arguments) if self.beam else execute(known)
         return code
 
