@@ -204,8 +204,19 @@ def inspect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--label", metavar="NAME", help="with --row: of several labels, the one to explain"
     )
+    parser.add_argument(
+        "--exclude",
+        action="append",
+        metavar="NAME",
+        help="with --row of a query of two towers: a candidate not to be found; repeat for more",
+    )
     parser.add_argument("--split", choices=("train", "eval", "test"), default="train")
-    parser.add_argument("-n", type=int, default=5, metavar="N", help="records to show (default: 5)")
+    parser.add_argument(
+        "-n",
+        type=int,
+        metavar="N",
+        help="records to show (default: 5), or candidates to find (default: 10)",
+    )
     parser.add_argument(
         "--feature",
         metavar="NAME",

@@ -128,7 +128,7 @@ def execute(known: argparse.Namespace) -> int:
         return 0
     manifest = load_manifest(known.records)
     problems = check_shards(known.records)
-    records = list(records_in_words(known.records, known.split, known.n))
+    records = list(records_in_words(known.records, known.split, 5 if known.n is None else known.n))
     if known.json:
         document = {
             "rows": manifest.rows.model_dump(),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from skewless.beam_pipelines.nearest.opened import Index
+    from skewless.model.explained.recommended import Recommendation
     from skewless.model.explained.row import Explanation
     from skewless.model.exported.served_model import ServedModel
 
@@ -215,6 +216,27 @@ class Model:
         from skewless.model.explain import explain
 
         return explain(self._served, dict(row), label=label)
+
+    def recommend(
+        self, row: Mapping[str, Any], *, exclude: Sequence[str] = (), count: int = 10
+    ) -> Recommendation:
+        """Finds candidates for one query, and tells what each part of it did to their scores.
+
+        Args:
+          row: Values by raw column of the query's side.
+          exclude: Names of candidates not to be found.
+          count: How many to find; at most the longest of the spec's cutoffs.
+
+        Raises:
+          UsageError: If the model finds no candidates by name, or `count` is out of range.
+          DataError: If a value is not of its column's kind.
+
+        Example:
+          print(model.recommend({"user_id": "u7", "country": "k3"}, exclude=["p12"]))
+        """
+        from skewless.model.explained.recommended import recommend
+
+        return recommend(self._served, dict(row), exclude=exclude, count=count)
 
     def _called(
         self, signature: str, data: TableLike, spec: Spec | None = None

@@ -18,8 +18,9 @@ from skewless.cli import main
 from skewless.model.baselines import baseline_metrics
 from skewless.model.evaluate import as_table, evaluate
 from skewless.model.explain import explain
+from skewless.model.explained.recommended import _without_values
 from skewless.model.export import export
-from skewless.model.exported.recommender import EXCLUDE
+from skewless.model.exported.nearest import EXCLUDE
 from skewless.model.network.in_batch_softmax import InBatchSoftmax, in_batch_accuracy
 from skewless.model.network.two_tower import tower_of
 from skewless.model.parity.report import Report
@@ -27,6 +28,7 @@ from skewless.model.retrieval.distinct_rows import DistinctRows, digests_of, dis
 from skewless.model.retrieval.fed import fed
 from skewless.model.retrieval.found import find_in_split, most_popular, vectors_of
 from skewless.model.serve.models.servable import Servable
+from skewless.model.serve.reading.json_tensors import Input
 from skewless.model.serve.status import ServingError
 from skewless.model.train import train
 from skewless.model.training.compiled import compiled_model
@@ -37,6 +39,8 @@ from skewless.schemas.errors import DataError, UsageError
 from skewless.schemas.examples import purchases
 from skewless.schemas.examples.generators import spec_path, write_table
 from skewless.schemas.rows.row_encoding import examples
+from tests.served_process import serving
+from tests.test_serve import refused
 
 ROWS = 5_000
 
@@ -336,8 +340,11 @@ def test_the_exported_model_recommends_what_the_towers_find(bought: Path, proved
         np.testing.assert_allclose(found["scores"][row], scores[row][order], atol=1e-5)
         assert [name.decode() for name in found["candidates"][row][:3]] == names[order[:3]].tolist()
 
-    told = explain(servable.model, raw.slice(0, 1).to_pylist()[0])
-    assert told.score == pytest.approx(predictions[0, 0], abs=1e-6)
+    row = raw.slice(0, 1).to_pylist()[0]
+    assert explain(servable.model, row).score == pytest.approx(predictions[0, 0], abs=1e-6)
+    _told_as_found(
+        sk.open_model(bought / "served"), row, found, dict(zip(names, scores[0], strict=True))
+    )
 
     exclude = found["candidates"][:, [0, 2]]
     left = servable.call("recommend", {**asked, EXCLUDE: exclude})["candidates"]
@@ -347,6 +354,81 @@ def test_the_exported_model_recommends_what_the_towers_find(bought: Path, proved
     assert set(nothing["candidates"].ravel()) == {b""} and set(nothing["scores"].ravel()) == {-1}
     with pytest.raises(ServingError, match="exclude: expected a list for each row, or none"):
         servable.call("recommend", {**asked, EXCLUDE: exclude[:3]})
+
+
+def _told_as_found(
+    model: sk.Model, row: dict[str, str], found: dict[str, Any], cosines: dict[str, float]
+) -> None:
+    """Checks what is told of a query: candidates of the signature, and cosines without each feature."""
+    asked = {name: row[name] for name in ("user_id", "country")}
+    first, second = (name.decode() for name in found["candidates"][0][:2])
+    told = model.recommend(asked, exclude=[first, "nobody's"], count=3)
+    assert [each.name.encode() for each in told.candidates] == found["candidates"][0][1:4].tolist()
+    assert told.not_known == ("nobody's",)
+    assert [feature.name for feature in told.features] == ["user_id", "country"]
+    for each in told.candidates:
+        assert each.score == pytest.approx(cosines[each.name], abs=1e-5)
+        for name in asked:
+            left = model.recommend({k: v for k, v in asked.items() if k != name}, count=100)
+            (score,) = (one.score for one in left.candidates if one.name == each.name)
+            assert each.without[name] == pytest.approx(score, abs=1e-5)
+    assert f"{second}" in str(told).splitlines()[-3]
+
+
+def test_of_a_list_each_value_is_left_out() -> None:
+    document = _document({"query": ["past", "user"]})
+    document["features"]["past"] = {"type": "categorical", "length": 3, "separator": "|"}
+    row = {"past": ["a", "b", "a"], "user": ["u"]}
+    values, rows = _without_values(parse(document), ["past", "user"], row)
+    assert values == {"past": ["a", "b", "a"]}
+    assert [(name, left["past"]) for name, left in rows] == [
+        ("past", ["b", "a"]), ("past", ["a", "a"]), ("past", ["a", "b"]),
+    ]  # fmt: skip
+    assert all(left["user"] == ["u"] for _, left in rows)
+
+
+@pytest.mark.browser
+def test_a_person_sees_what_is_found_and_why(
+    browser: Any, bought: Path, proved: Report, tmp_path: Path
+) -> None:
+    model = sk.open_model(bought / "served")
+    tab = browser.new_page(viewport={"width": 320, "height": 800})
+    said: list[str] = []
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    with serving(bought / "served", tmp_path, "--no-grpc") as server:
+        tab.goto(server.url)
+        assert tab.locator("form [name]").count() == 2
+        tab.get_by_role("button", name="Example query").click()
+        row = {
+            name: tab.get_by_label(name, exact=True).input_value()
+            for name in ("user_id", "country")
+        }
+        expected = model.recommend(row, count=2)
+        tab.get_by_label("Not to be found").fill(f"{expected.candidates[0].name}\n nobody's \n")
+        tab.get_by_label("How many to find").fill("4")
+        tab.get_by_role("button", name="Find", exact=True).click()
+        tab.locator("#found").wait_for()
+        lines = tab.locator("#listed tbody tr").all_inner_texts()
+        assert len(lines) == 4 and lines[0].split()[1] == expected.candidates[1].name
+        moved = expected.candidates[1].score - expected.candidates[1].without["user_id"]
+        assert f"user_id {moved:+.4f}".replace("-", "\u2212") in lines[0]
+        assert "no candidate is called so: nobody's" in tab.locator("#not-known").inner_text()
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 320
+        for count, told in (
+            ("many", "count: expected a whole number, got many"),
+            ("0", "count: expected 1 to 100"),
+        ):
+            tab.get_by_label("How many to find").fill(count)
+            tab.get_by_role("button", name="Find", exact=True).click()
+            tab.get_by_role("alert").filter(has_text=told).wait_for()
+            assert not tab.locator("#found").is_visible()
+        asked = {"row": row, "exclude": "p1"}
+        refused(server.http.post("/explain", json=asked), 400, "exclude: expected a list of names")
+        pair = {"row": {**row, "product_id": "p1"}}
+        assert server.http.post("/explain", json=pair).json()["score"] is not None
+        refused(server.http.post("/explain", json={**pair, "count": 3}), 400, "leave them out")
+    tab.close()
+    assert said == []
 
 
 @pytest.mark.parametrize(
@@ -441,3 +523,13 @@ def _document(change: dict[str, Any]) -> dict[str, Any]:
         },
         "model": {"type": "two_tower", "query": ["user"], "candidate": ["item"], **change},
     }
+
+
+def test_a_missing_query_is_a_row_of_a_column() -> None:
+    """Names to exclude may be of no row, so that they cannot stand for one."""
+    servable = Servable.__new__(Servable)
+    servable.inputs = {
+        "recommend": {EXCLUDE: Input("string", True, 2), "past": Input("string", True, 2)}
+    }
+    (given,) = servable.missing_rows("recommend", 3).items()
+    assert given[0] == "past" and given[1].shape == (3, 1)

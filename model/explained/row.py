@@ -9,7 +9,7 @@ from typing import Any
 
 from skewless.schemas.records.id_words import IdKind
 
-__all__ = ["Explanation", "FeatureExplanation", "Step"]
+__all__ = ["Explanation", "FeatureExplanation", "Step", "feature_lines"]
 
 _WIDE = 72
 
@@ -101,7 +101,7 @@ class Explanation:
 
     def _lines(self) -> Iterator[str]:
         for feature in self.features:
-            yield from _feature_lines(feature)
+            yield from feature_lines(feature)
             yield ""
         for name, value in self.added.items():
             yield f"{name}  (added by the preprocessing function)  {_short(value)}"
@@ -121,7 +121,8 @@ class Explanation:
             yield f"{name:<24}{feature.score_without:>12.6g}{feature.change:>+12.6g}"
 
 
-def _feature_lines(feature: FeatureExplanation) -> Iterator[str]:
+def feature_lines(feature: FeatureExplanation) -> Iterator[str]:
+    """Yields a feature's walk as lines for a terminal."""
     shape = ", ".join(
         text
         for text in (

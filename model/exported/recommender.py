@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from skewless.model.exported.largest import largest
+from skewless.model.exported.nearest import NAMES, VECTORS, find_nearest
 from skewless.model.network.two_tower import Side, tower_of
 from skewless.model.retrieval.distinct_rows import DistinctRows
 from skewless.model.retrieval.found import vectors_of
@@ -29,9 +29,8 @@ from skewless.schemas.records.manifest import FeatureEntry
 from skewless.schemas.spec.network import TwoTowerSpec
 from skewless.schemas.spec.spec import Spec
 
-__all__ = ["EXCLUDE", "Recommender"]
+__all__ = ["Recommender"]
 
-EXCLUDE = "exclude"
 Outputs = dict[str, tf.Tensor]
 
 
@@ -60,8 +59,8 @@ class Recommender(tf.Module):
             features, names = named
             vectors = vectors_of(self._candidate, features)
             # Variables, which lie beside the graph: a graph holds at most 2 GiB.
-            self._vectors = tf.Variable(vectors, trainable=False, name="candidate_vectors")
-            self._names = tf.Variable(names, trainable=False, name="candidate_names")
+            self._vectors = tf.Variable(vectors, trainable=False, name=VECTORS)
+            self._names = tf.Variable(names, trainable=False, name=NAMES)
 
     def pair(self, features: Mapping[str, tf.Tensor]) -> Outputs:
         """Returns both vectors of each row, and their cosine as `predictions`, [batch, 1]."""
@@ -86,20 +85,9 @@ class Recommender(tf.Module):
           longest cutoff, or all candidates. What `exclude` leaves no candidate for is "", of score
           -1.
         """
-        scores = tf.matmul(self.vectors("query", features), self._vectors, transpose_b=True)
-        longest = tf.minimum(self._longest, tf.shape(self._names)[0])
-        # So many that enough are left after what is excluded.
-        enough = tf.minimum(longest + tf.shape(exclude)[1], tf.shape(self._names)[0])
-        scores, places = largest(scores, enough)
-        names = tf.gather(self._names, places)
-        excluded = tf.reduce_any(tf.equal(names[:, :, None], exclude[:, None, :]), axis=2)
-        # Those that stay, in their order, before those that do not.
-        order = tf.argsort(tf.cast(excluded, tf.int32), axis=1, stable=True)[:, :longest]
-        gone = tf.gather(excluded, order, batch_dims=1)
-        return {
-            "candidates": tf.where(gone, "", tf.gather(names, order, batch_dims=1)),
-            "scores": tf.where(gone, -1.0, tf.gather(scores, order, batch_dims=1)),
-        }
+        queries = self.vectors("query", features)
+        found = find_nearest(queries, self._vectors, self._names, exclude, self._longest)
+        return {"candidates": found.names, "scores": found.scores}
 
 
 def _named(

@@ -21,7 +21,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from skewless.model.exported.recommender import EXCLUDE, Recommender
+from skewless.model.exported.nearest import EXCLUDE
+from skewless.model.exported.recommender import Recommender
 from skewless.model.exported.served_label import served_labels
 from skewless.model.exported.texts import Texts
 from skewless.model.exported.traced import traced_once
@@ -30,7 +31,6 @@ from skewless.model.network.seq2seq import DECODER_INPUT, Generator
 from skewless.schemas.records.manifest import Manifest
 from skewless.schemas.records.records import LABEL
 from skewless.schemas.rows.raw_columns import RawColumn, served_columns
-from skewless.schemas.spec.features import columns_behind
 from skewless.schemas.spec.label import SequenceLabel
 from skewless.schemas.spec.network import Seq2SeqSpec, TwoTowerSpec
 from skewless.schemas.spec.spec import Spec
@@ -248,10 +248,8 @@ def _model_of(model: keras.Model) -> Callable[[list[tf.Tensor]], Any]:
 def _query_arguments(spec: Spec, arguments: Mapping[str, str]) -> list[str]:
     """Returns the arguments whose columns features of the query read; all that own code may read."""
     assert isinstance(spec.model, TwoTowerSpec)
-    if spec.preprocessing is not None:
-        return list(arguments)
-    read = {column for name in spec.model.query for column in columns_behind(spec.features, name)}
-    return [argument for argument, column in arguments.items() if column in read]
+    read = spec.model.query_columns(spec)
+    return [name for name, column in arguments.items() if read is None or column in read]
 
 
 def _argument_names(columns: Iterable[str], reserved: Iterable[str] = ()) -> dict[str, str]:

@@ -3,6 +3,7 @@ const form = document.getElementById("row");
 const said = document.getElementById("said");
 const refused = document.getElementById("refused");
 const found = document.getElementById("found");
+const finds = "finds" in form.dataset;
 const button = form.querySelector("button[type=submit]");
 let latest = 0;
 
@@ -18,13 +19,14 @@ const number = value => {
   return size >= 1e6 || (size > 0 && size < 1e-3) ? value.toExponential(2) : value.toPrecision(4);
 };
 const signed = value => (value > 0 ? "+" : value < 0 ? "\u2212" : "") + number(Math.abs(value));
+const cosine = value => value.toFixed(4).replace("-", "\u2212");
 const shown = value => Array.isArray(value)
   ? "[" + value.map(shown).join(", ") + "]"
   : typeof value === "number" ? number(value) : String(value);
 
 function row() {
   const values = {};
-  for (const field of form.querySelectorAll("input, textarea")) {
+  for (const field of form.querySelectorAll("[name]")) {
     const text = field.value;
     if (text.trim() === "") continue;
     const separator = field.dataset.separator;
@@ -33,6 +35,47 @@ function row() {
       : text.split(separator).map(part => part.trim()).filter(part => part !== "");
   }
   return values;
+}
+
+function asked() {
+  if (!finds) return {row: row(), label: document.getElementById("label")?.value};
+  const count = document.getElementById("count").value.trim();
+  const names = document.getElementById("exclude").value.split("\n").map(name => name.trim());
+  return {
+    row: row(),
+    exclude: names.filter(name => name !== ""),
+    // What is no number goes as it is, for the server to say so.
+    count: count === "" ? undefined : /^-?\d+$/.test(count) ? Number(count) : count,
+  };
+}
+
+function drawWhy(moved, widest, text) {
+  const bar = make("span", {className: moved >= 0 ? "up" : "down"});
+  bar.style.width = `${50 * Math.abs(moved) / widest}%`;
+  const drawn = make("div", {className: "bar"}, bar);
+  drawn.setAttribute("aria-hidden", "true");
+  return make("li", {}, make("span", {textContent: `${text} ${moved > 0 ? "+" : ""}${cosine(moved)}`}), drawn);
+}
+
+function drawFound(answer) {
+  const moves = answer.candidates.map(candidate => ({
+    whole: answer.features.map(feature => [feature.name + (feature.missing ? " (missing)" : ""), candidate.score - candidate.without[feature.name]]),
+    values: Object.entries(candidate.without_value).flatMap(([name, scores]) =>
+      scores.map((score, place) => [`${name}: ${answer.values[name][place]}`, candidate.score - score])
+        .sort((a, b) => Math.abs(b[1]) - Math.abs(a[1])).slice(0, 3)),
+  }));
+  const widest = Math.max(...moves.flatMap(move => [...move.whole, ...move.values]).map(entry => Math.abs(entry[1])), 1e-12);
+  const rows = answer.candidates.map((candidate, place) => {
+    const parts = [...moves[place].whole, ...moves[place].values].map(([text, moved]) => drawWhy(moved, widest, text));
+    return make("tr", {},
+      make("td", {textContent: String(place + 1)}),
+      make("th", {scope: "row", textContent: candidate.name}),
+      make("td", {textContent: cosine(candidate.score)}),
+      make("td", {}, make("ul", {className: "why"}, ...parts)));
+  });
+  document.querySelector("#listed tbody").replaceChildren(...rows);
+  document.getElementById("not-known").textContent = answer.not_known.length
+    ? `Not to be found, though no candidate is called so: ${answer.not_known.join(", ")}` : "";
 }
 
 function drawPrediction(answer) {
@@ -104,22 +147,26 @@ form.addEventListener("submit", async event => {
   event.preventDefault();
   const turn = ++latest;
   refused.textContent = "";
-  said.textContent = "Predicting\u2026";
+  said.textContent = finds ? "Finding\u2026" : "Predicting\u2026";
   said.className = "";
   button.setAttribute("aria-disabled", "true");
   try {
     const response = await fetch(`explain${location.search}`, {
-      method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify({row: row(), label: document.getElementById("label")?.value}),
+      method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(asked()),
     });
     const answer = await response.json();
     if (turn !== latest) return;
     if (!response.ok) throw new Error(answer.error);
     document.getElementById("version").textContent = answer.version;
-    drawPrediction(answer);
-    drawMoved(answer);
+    if (finds) drawFound(answer);
+    else {
+      drawPrediction(answer);
+      drawMoved(answer);
+    }
     document.getElementById("features").replaceChildren(...answer.features.map(drawFeature));
     found.hidden = false;
-    said.textContent = answer.score === null ? "Predicted." : `Predicted ${number(answer.score)}, ${answer.score_of}.`;
+    said.textContent = finds ? `Found ${answer.candidates.length}${answer.candidates.length ? `, ${answer.candidates[0].name} the nearest` : ""}.`
+      : answer.score === null ? "Predicted." : `Predicted ${number(answer.score)}, ${answer.score_of}.`;
     // For who does not see the heading that says the same.
     said.className = "hidden";
     document.getElementById("found-title").focus();
@@ -146,9 +193,9 @@ document.getElementById("example").addEventListener("click", () => {
   latest++;
   found.hidden = true;
   refused.textContent = "";
-  for (const field of form.querySelectorAll("input, textarea")) field.value = field.dataset.example;
+  for (const field of form.querySelectorAll("[name]")) field.value = field.dataset.example;
   said.className = "";
-  said.textContent = "Filled in with an example row; Predict sends it.";
+  said.textContent = finds ? "Filled in with an example query; Find sends it." : "Filled in with an example row; Predict sends it.";
   button.removeAttribute("aria-disabled");
   button.focus();
 });

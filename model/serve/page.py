@@ -1,7 +1,7 @@
 """The page: a person types a row, sees the prediction, what each value became, and what moved the score.
 
-The form is made from the model's own spec; the walk through the model is `skewless.model.explain`, as in
-`skewless inspect MODEL --row`. Nothing is fetched from elsewhere, and the headers forbid it.
+Of two towers the row is a query, and the page shows what is found for it. The form is made from the
+model's own spec; the walk through the model is `skewless.model.explain`, as in `skewless inspect MODEL --row`. Nothing is fetched from elsewhere, and the headers forbid it.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import base64
 import hashlib
 import weakref
 from importlib import resources
+from typing import Any
 
 import jinja2
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from skewless.model.explain import explain
+from skewless.model.explain import told_of
+from skewless.model.explained.recommended import asked_columns, recommends
 from skewless.model.serve.exchange import Bodies, Endpoint
 from skewless.model.serve.form import fields_of
 from skewless.model.serve.models.registry import Models
@@ -25,11 +27,14 @@ from skewless.model.serve.models.versions import Versions
 from skewless.model.serve.reading.json_documents import dumps, loads
 from skewless.model.serve.status import ServingError
 from skewless.schemas.errors import DataError, UsageError
+from skewless.schemas.spec.network import TwoTowerSpec
 
 __all__ = ["explanations", "page"]
 
 # Explaining is Python's work for the most part; more at a time would only slow predictions down.
 _AT_A_TIME = 1
+# Of a value that is told to be wrong.
+_SHOWN = 60
 
 
 def page(models: Models) -> Endpoint:
@@ -65,12 +70,19 @@ def page(models: Models) -> Endpoint:
         if servable is None:
             raise ServingError("UNAVAILABLE", f"no version of {versions.name} is loaded yet")
         if servable not in pages:
+            spec = servable.model.spec
+            finds = recommends(servable.model)
+            asked = asked_columns(spec) if finds else None
             pages[servable] = template.render(
                 model=versions.name,
                 version=servable.version,
                 signatures=sorted(servable.model.graph.signatures),
-                fields=list(fields_of(servable)),
-                labels=list(servable.model.spec.labels or ()),
+                fields=[
+                    field for field in fields_of(servable) if asked is None or field.column in asked
+                ],
+                labels=list(spec.labels or ()),
+                most=max(spec.model.cutoffs) if isinstance(spec.model, TwoTowerSpec) else 0,
+                finds=finds,
                 style=style,
                 script=script,
             )
@@ -82,7 +94,8 @@ def page(models: Models) -> Endpoint:
 def explanations(models: Models, bodies: Bodies) -> Endpoint:
     """Returns what answers POST /explain: `{"row": {column: value}}` to what became of it.
 
-    Of several labels it is told of the first, or of that of `"label": NAME` beside the row.
+    Of several labels it is told of the first, or of that of `"label": NAME` beside the row. Of a query of
+    two towers it is told what is found, but for the names in `"exclude": […]`, as many as `"count": N`.
 
     The model is the only one, or that of `?model=`.
     """
@@ -91,23 +104,38 @@ def explanations(models: Models, bodies: Bodies) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         request.state.method = "explain"
         body = loads(await bodies.of(request))
-        row, label = body.get("row"), body.get("label")
-        if not isinstance(row, dict) or not isinstance(label, str | None):
-            raise ServingError(
-                "INVALID_ARGUMENT",
-                'expected {"row": {column: value, …}}, with "label": NAME for one of several',
-            )
+        row, options = _asked_of(body)
         servable = models.get(_asked(models, request).name)
         request.state.version, request.state.rows = servable.version, 1
         try:
             async with turns:
-                found = await asyncio.to_thread(explain, servable.model, row, label=label)
+                found = await asyncio.to_thread(told_of, servable.model, row, **options)
         except (DataError, UsageError) as error:
             raise ServingError("INVALID_ARGUMENT", str(error)) from error
         document = {"version": servable.version, **found.as_json()}
         return Response(dumps(document), media_type="application/json")
 
     return endpoint
+
+
+def _asked_of(body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the row of a body, and the options beside it, as `told_of` takes them."""
+    row, label = body.get("row"), body.get("label")
+    exclude, count = body.get("exclude", []), body.get("count")
+    if not isinstance(row, dict) or not isinstance(label, str | None):
+        raise ServingError(
+            "INVALID_ARGUMENT",
+            'expected {"row": {column: value, …}}, with "label": NAME for one of several',
+        )
+    if not isinstance(exclude, list) or not all(isinstance(name, str) for name in exclude):
+        raise ServingError(
+            "INVALID_ARGUMENT", f"exclude: expected a list of names, got {str(exclude)[:_SHOWN]}"
+        )
+    if isinstance(count, bool) or not isinstance(count, int | None):
+        raise ServingError(
+            "INVALID_ARGUMENT", f"count: expected a whole number, got {str(count)[:_SHOWN]}"
+        )
+    return row, {"label": label, "exclude": exclude, "count": count}
 
 
 def _asked(models: Models, request: Request) -> Versions:

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
+from skewless.model.exported.nearest import EXCLUDE
 from skewless.model.exported.served_model import ServedModel
 from skewless.model.serve.reading.json_tensors import Input
 from skewless.model.serve.status import CODES, ServingError
@@ -122,7 +123,9 @@ class Servable:
             empty = tf.train.Example().SerializeToString()
             return {name: np.full(rows, empty, object) for name in declared}
         missing: dict[str, Any] = {"string": b"", "int64": tf.int64.min, "float32": np.nan}
-        name, first = next(iter(sorted(declared.items())))
+        # By a column: names to exclude do not say how many rows there are.
+        columns = {name: found for name, found in declared.items() if name != EXCLUDE}
+        name, first = next(iter(sorted((columns or declared).items())))
         shape = [rows] + [1] * (first.rank - 1)
         kind = object if first.dtype == "string" else first.dtype
         return {name: np.full(shape, missing[first.dtype], kind)}

@@ -59,6 +59,12 @@ class TwoTowerSpec(Declared):
                 return name
         return None
 
+    def query_columns(self, spec: Any) -> set[str] | None:
+        """Returns the columns that features of the query read; None for all, where own code reads them."""
+        if spec.preprocessing is not None:
+            return None
+        return {column for name in self.query for column in columns_behind(spec.features, name)}
+
     def problems(self, spec: Any) -> Iterator[str]:
         """Yields what is wrong between this and the rest of a spec."""
         for side in ("query", "candidate"):
