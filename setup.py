@@ -63,6 +63,7 @@ setup(
         "skewless.schemas.examples",
         "skewless.schemas.records",
         "skewless.schemas.rows",
+        "skewless.schemas.rows.lists",
         "skewless.schemas.rows.native",
         "skewless.schemas.rows.times",
         "skewless.schemas.spec",

@@ -25,14 +25,13 @@ from skewless.model.explained.recommended import (
     recommends,
 )
 from skewless.model.explained.row import Explanation
-from skewless.model.explained.walk import explained, plain, read_row, tokens_of
+from skewless.model.explained.walk import explained, plain, read_row, tokens_of, without
 from skewless.model.exported.served_label import output_name
 from skewless.model.exported.served_model import ServedModel
 from skewless.schemas.errors import UsageError, nearest
 from skewless.schemas.records.records import label_entry
 from skewless.schemas.rows.json_rows import by_column
 from skewless.schemas.rows.raw_columns import served_columns
-from skewless.schemas.spec.features import columns_behind
 from skewless.schemas.spec.network import TwoTowerSpec
 
 __all__ = ["execute", "explain", "told_of"]
@@ -152,10 +151,7 @@ def _scored(
 
 def _scores_without(served: ServedModel, row: Row, output: str, place: int) -> dict[str, float]:
     """Returns the score, at a place of an output, with each feature's columns missing, by feature."""
-    rows = []
-    for name in served.spec.features:
-        own = columns_behind(served.spec.features, name)
-        rows.append({column: value for column, value in row.items() if column not in own})
+    rows = [without(served.spec, row, name) for name in served.spec.features]
     scores = served.predict(rows)[output][:, place]
     return dict(zip(served.spec.features, scores.astype(float).tolist(), strict=True))
 

@@ -15,7 +15,7 @@ from skewless.schemas.records.manifest import FeatureEntry
 from skewless.schemas.records.records import KEY, LABEL
 
 ENCODERS: list[Any] = [
-    "mean", "max", "mean_max", "gru", "lstm", "bidirectional_gru", "bidirectional_lstm", "cnn", "attention",
+    "mean", "max", "mean_max", "sum", "gru", "lstm", "bidirectional_gru", "bidirectional_lstm", "cnn", "attention",
     {"type": "transformer", "heads": 2, "dropout": 0.0}, {"type": "gru", "layers": 2},
 ]  # fmt: skip
 LENGTH, LONGER, CARDINALITY = 5, 9, 20

@@ -78,7 +78,7 @@ REFUSED: list[tuple[Change, str]] = [
     ),
     (
         _set("features", "title", "encoder", "gruu"),
-        "features.title.encoder.type: expected one of flatten, mean, max, mean_max, gru",
+        "features.title.encoder.type: expected one of flatten, mean, max, mean_max, sum, gru",
     ),
     (
         _set("features", "title", "type", "txt"),

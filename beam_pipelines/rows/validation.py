@@ -26,6 +26,7 @@ from skewless.schemas.rows.label_values import (
     label_text,
     label_texts,
 )
+from skewless.schemas.rows.lists.parallel import uneven_lists
 from skewless.schemas.rows.raw_columns import RawColumn, RowColumns
 from skewless.schemas.rows.reasons import Faults, Reason, shown
 from skewless.schemas.rows.written_numbers import plain_where_number
@@ -94,6 +95,10 @@ def validate(batch: RawBatch, rows: RowColumns) -> ValidBatch:
         for position, reason in bad.items():
             faults.setdefault(position, (name, reason))
     at_column(None)
+    by_name = dict(zip(rows.wanted, arrays, strict=True))
+    for name, uneven in uneven_lists(by_name, rows.wanted, spec).items():
+        for position, reason in uneven.items():
+            faults.setdefault(position, (name, reason))
     if spec.labels is not None and not rows.serving:
         for position in _without_label(arrays, rows):
             faults.setdefault(position, (next(iter(labels)), "every label is missing"))

@@ -132,7 +132,7 @@ def combined(parts: Sequence[tf.Tensor]) -> tf.Tensor:
 def padded(
     ids: tf.RaggedTensor, length: int, *, truncate: str = "end", pad: str = "end"
 ) -> tf.Tensor:
-    """Cuts and pads to [batch, length] int64.
+    """Cuts and pads IDs, or what goes with them, to [batch, length].
 
     `truncate` and `pad` say which side loses what is too much and which gets the padding.
     """

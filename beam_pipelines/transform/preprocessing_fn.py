@@ -32,8 +32,9 @@ from skewless.schemas.records.records import (
     numbers_name,
     time_name,
     tokens_name,
+    weights_name,
 )
-from skewless.schemas.rows.prepare import RawTensors, prepare_together
+from skewless.schemas.rows.prepare import RawTensors, Together, prepare_together
 from skewless.schemas.rows.raw_tensors import dense_numbers
 from skewless.schemas.rows.times.entries import part_entries, time_numbers
 from skewless.schemas.rows.times.parsing import NO_TIME
@@ -98,6 +99,7 @@ def make_preprocessing_fn(spec: Spec, constants: Constants) -> PreprocessingFn:
             else:
                 transform = of_kind(_TRANSFORMS, feature)
                 outputs |= transform(names[0], feature, prepared[names], learned)
+                outputs |= _weights(names[0], feature, prepared)
         outputs |= combination_ids(spec.features, prepared, outputs)
         if custom is not None:
             outputs |= custom(inputs)
@@ -148,6 +150,15 @@ def _ids(
         ),
         tokens_name(name): tokens.row_lengths(),
     }
+
+
+def _weights(name: str, feature: Any, prepared: Together) -> Outputs:
+    """Returns what a feature's values weigh, if they do: [batch, length] float32, 0 for padding."""
+    if feature.weights_column is None:
+        return {}
+    weights = prepared[weights_name(name),]
+    cut = padded(weights, feature.length, truncate=feature.truncate, pad=feature.pad)
+    return {weights_name(name): cut}
 
 
 def _ids_together(

@@ -18,7 +18,7 @@ from skewless.model.metrics.names import main_metric
 from skewless.model.training.records import Records
 from skewless.schemas.errors import UsageError
 from skewless.schemas.records.layout import TRANSFORM
-from skewless.schemas.records.records import is_feature, label_name, missing_name
+from skewless.schemas.records.records import beside_names, is_feature, label_name
 from skewless.schemas.spec.label import Label
 from skewless.schemas.spec.network import TowersSpec
 from skewless.schemas.spec.spec import Spec
@@ -62,7 +62,7 @@ def importance_of_run(
     for name, whole in predict(features).items():
         judged[name].choose(whole)
     entries = {
-        name: [name, *({missing_name(name)} & set(features))]
+        name: [name, *(beside for beside in beside_names(name) if beside in features)]
         for name in features
         if not name.startswith("__")
     }

@@ -16,13 +16,12 @@ import numpy as np
 import tensorflow as tf
 
 from skewless.model.explained.row import FeatureExplanation, feature_lines
-from skewless.model.explained.walk import explained, read_row, tokens_of
+from skewless.model.explained.walk import explained, lists_beside, read_row, tokens_of, without
 from skewless.model.exported.nearest import NAMES, VECTORS, Nearest, find_nearest
 from skewless.model.exported.served_model import ServedModel
 from skewless.schemas.errors import UsageError
 from skewless.schemas.rows.json_rows import canonical_rows
 from skewless.schemas.rows.raw_columns import served_columns
-from skewless.schemas.spec.features import columns_behind
 from skewless.schemas.spec.network import TwoTowerSpec
 from skewless.schemas.spec.spec import Spec
 
@@ -151,14 +150,7 @@ def recommend(
         )
     row, not_read = read_row(row, asked_columns(spec), "the query's")
     names = [name for name in spec.features if name in spec.model.query]
-    left = {
-        name: {
-            column: value
-            for column, value in row.items()
-            if column not in columns_behind(spec.features, name)
-        }
-        for name in names
-    }
+    left = {name: without(spec, row, name) for name in names}
     values, shorter = _without_values(spec, names, row)
     vectors = served.call(
         "query", canonical_rows([row, *left.values(), *(one for _, one in shorter)], spec)
@@ -197,18 +189,23 @@ def _without_values(
 ) -> tuple[dict[str, list[str]], list[tuple[str, dict[str, Any]]]]:
     """Returns the lists of values by feature, and the rows with each value left out, with its feature.
 
-    Those of a feature's one column that holds several values.
+    Those of a feature's column that holds several values; what other lists hold for one goes with it.
     """
     values: dict[str, list[str]] = {}
     rows = []
     for name in names:
-        columns = spec.features[name].columns_read(name)
-        held = row.get(columns[0]) if len(columns) == 1 else None
+        column = spec.features[name].columns_read(name)[0]
+        held = row.get(column)
         if not spec.features[name].is_sequence or not isinstance(held, list) or len(held) < 2:
             continue
         values[name] = [str(value) for value in held]
         for place in range(len(held)):
-            rows.append((name, {**row, columns[0]: held[:place] + held[place + 1 :]}))
+            shorter = {
+                each: row[each][:place] + row[each][place + 1 :]
+                for each in (column, *lists_beside(spec, [column]))
+                if isinstance(row.get(each), list)
+            }
+            rows.append((name, {**row, **shorter}))
     return values, rows
 
 

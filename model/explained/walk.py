@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from skewless.model.explained.row import FeatureExplanation, Step
 from skewless.model.exported.served_model import ServedModel
 from skewless.schemas.errors import UsageError, nearest
 from skewless.schemas.records.id_contract import MISSING_ID, PADDING_ID
-from skewless.schemas.records.records import missing_name, numbers_name
+from skewless.schemas.records.records import beside_names
 from skewless.schemas.records.vocabulary_file import file_table
 from skewless.schemas.rows.json_rows import by_column, canonical_rows
 from skewless.schemas.rows.prepare import prepare
@@ -27,8 +27,9 @@ from skewless.schemas.spec.features import (
     columns_behind,
 )
 from skewless.schemas.spec.kinds.number_embedding import Periodic, PiecewiseLinear
+from skewless.schemas.spec.spec import Spec
 
-__all__ = ["explained", "plain", "read_row", "tokens_of"]
+__all__ = ["explained", "lists_beside", "plain", "read_row", "tokens_of", "without"]
 
 Row = Mapping[str, Any]
 # Between the values of a combination.
@@ -63,12 +64,27 @@ def read_row(
     return row, not_read
 
 
+def lists_beside(spec: Spec, columns: Collection[str]) -> list[str]:
+    """Returns the columns of lists that hold something for each value of one of these columns."""
+    declared = served_columns(spec)
+    return [name for name, column in declared.items() if column.beside in columns]
+
+
+def without(spec: Spec, row: Row, name: str) -> dict[str, Any]:
+    """Returns a row without the columns of a feature, and without lists that would stand alone then."""
+    own = columns_behind(spec.features, name)
+    gone = {*own, *lists_beside(spec, own)}
+    return {column: value for column, value in row.items() if column not in gone}
+
+
 def tokens_of(served: ServedModel, row: Row) -> dict[str, np.ndarray]:
     """Returns each feature's tokens or value: [tokens] bytes, or [width] numbers."""
     spec = served.spec.model_copy(update={"label": None, "labels": None, "weight": None})
     raw = sparse_tensors(canonical_rows([row], spec), served_columns(spec))
     found = {}
     for name, values in prepare(spec, raw).items():
+        if name not in spec.features:  # What a feature's values weigh.
+            continue
         if spec.features[name].learns_pieces:
             table = file_table(str(served.words.vocabulary_path(name)))
             values = piece_tokenizer(table).tokenize(values.flat_values).merge_dims(0, 1)
@@ -115,8 +131,7 @@ def explained(
     if feature.is_sequence:
         assert ids is not None
         mask = tuple((ids != PADDING_ID).tolist())
-    beside = (missing_name(name), numbers_name(name))
-    entries = [name, *(entry for entry in beside if entry in seen)]
+    entries = [name, *(entry for entry in beside_names(name) if entry in seen)]
     encoder = feature.encoder
     return FeatureExplanation(
         name=name,

@@ -19,6 +19,7 @@ from skewless.model.network.layers import (
     MaskedMax,
     MaskedMean,
     PositionEmbedding,
+    WeightedSum,
 )
 from skewless.schemas.spec.encoders import (
     Attention,
@@ -58,7 +59,7 @@ def _flatten(encoder: Flatten, steps: Tensor, mask: Tensor, name: str) -> Tensor
 
 
 def _pooling(encoder: Pooling, steps: Tensor, mask: Tensor, name: str) -> Tensor:
-    kinds = {"mean": MaskedMean, "max": MaskedMax}
+    kinds = {"mean": MaskedMean, "max": MaskedMax, "sum": WeightedSum}
     pooled = [
         kinds[kind](name=layer_name(kind, name))(steps, mask) for kind in encoder.type.split("_")
     ]

@@ -19,13 +19,19 @@ from skewless.model.network.layers import (
     OneHot,
     PaddingMask,
     TermWeights,
+    WeightedMean,
     WeightedSum,
 )
 from skewless.model.network.merges import merge_members, merge_steps
 from skewless.model.network.number_embeddings import embed_numbers
 from skewless.schemas.errors import DatasetMismatchError
 from skewless.schemas.records.manifest import FeatureEntry
-from skewless.schemas.records.records import is_feature, missing_name, numbers_name
+from skewless.schemas.records.records import (
+    is_feature,
+    missing_name,
+    numbers_name,
+    weights_name,
+)
 from skewless.schemas.spec.encoders import Pooling
 from skewless.schemas.spec.features import (
     CategoricalFeature,
@@ -170,8 +176,13 @@ def _id_tower(
         assert entry.cardinality is not None
         weights = TermWeights(entry.cardinality, name=layer_name("tf_idf", name))(inputs[name])
         return WeightedSum(name=layer_name("weighted_sum", name))(steps, weights)
+    encoder = feature.encoder or _MEAN
+    if feature.weights_column is not None:
+        kind = WeightedSum if encoder.type == "sum" else WeightedMean
+        weights = inputs[weights_name(name)]
+        return kind(name=layer_name(f"weighted_{encoder.type}", name))(steps, weights)
     mask = PaddingMask(name=layer_name("mask", name))(inputs[name])
-    return encode_steps(feature.encoder or _MEAN, steps, mask, name)
+    return encode_steps(encoder, steps, mask, name)
 
 
 def _time_tower(

@@ -19,7 +19,7 @@ from skewless.model.network.layer_names import layer_name, model_name
 from skewless.model.network.towers import inputs_of, towers_of
 from skewless.schemas.errors import DatasetMismatchError
 from skewless.schemas.records.manifest import FeatureEntry
-from skewless.schemas.records.records import missing_name, numbers_name
+from skewless.schemas.records.records import beside_names
 from skewless.schemas.spec.models.two_tower import TwoTowerSpec
 from skewless.schemas.spec.spec import Spec
 
@@ -72,7 +72,7 @@ def entries_of(spec: Spec, side: Side, entries: Entries) -> dict[str, FeatureEnt
             raise DatasetMismatchError(
                 f"the data set has no feature {feature!r}; preprocess it with this spec"
             )
-        for name in (feature, missing_name(feature), numbers_name(feature)):
+        for name in (feature, *beside_names(feature)):
             if name in entries:
                 found[name] = entries[name]
     return found

@@ -77,11 +77,16 @@ def fields_of(servable: Servable) -> Iterator[Field]:
             _known(servable, readers[0], statistics),
             _of(statistics, readers[0], name),
         )
+        asked = (
+            _weights(declared, about)
+            if name == declared.weights_column
+            else of_kind(_ASKED, declared)(declared, about)
+        )
         yield Field(
             column=name,
             features=", ".join(reader for reader in readers if reader != name),
             separator=separator,
-            **asdict(of_kind(_ASKED, declared)(declared, about)),
+            **asdict(asked),
         )
 
 
@@ -157,6 +162,11 @@ def _categories(feature: CategoricalFeature, values: _Values) -> _Asked:
     such = f", such as {', '.join(values.known[:_NAMED])}" if values.known else ""
     hint = f"{kind}{values.several}{such}"
     return _Asked("value", hint, values.joined(values.known[:_EXAMPLE_VALUES]))
+
+
+def _weights(feature: Any, values: _Values) -> _Asked:
+    hint = f"a number for each value of {feature.column or 'the list'}{values.several}; 1 if left empty"
+    return _Asked("number", hint, values.joined(["1"] * len(values.known[:_EXAMPLE_VALUES])))
 
 
 def _past(feature: HistoryFeature, values: _Values) -> _Asked:

@@ -28,6 +28,7 @@ __all__ = [
     "NO_CLASS",
     "ROW",
     "WEIGHT",
+    "beside_names",
     "is_diagnostic",
     "is_feature",
     "is_label",
@@ -41,6 +42,7 @@ __all__ = [
     "record_feature_spec",
     "time_name",
     "tokens_name",
+    "weights_name",
 ]
 
 KEY = "__key__"
@@ -105,6 +107,16 @@ def tokens_name(feature: str) -> str:
 def numbers_name(feature: str) -> str:
     """Returns the record name of the numbers that a time has beside the IDs of its parts."""
     return f"__numbers__{feature}"
+
+
+def weights_name(feature: str) -> str:
+    """Returns the record name of what the values of a feature weigh, step by step."""
+    return f"__weights__{feature}"
+
+
+def beside_names(feature: str) -> tuple[str, ...]:
+    """Returns the record names of all that a feature may have beside the entry of its own name."""
+    return (missing_name(feature), numbers_name(feature), weights_name(feature))
 
 
 def time_name(feature: str) -> str:

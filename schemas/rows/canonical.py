@@ -114,13 +114,23 @@ def _multivalued(
     lengths = pc.fill_null(pc.list_value_length(raw), 0).to_numpy(zero_copy_only=False)
     flat = pc.list_flatten(raw)
     single = RawColumn(column.name, column.kind)
-    items, item_faults = canonical(flat, single, spec, written)
-    owner = np.repeat(np.arange(len(raw)), lengths)
     bad: Faults = {}
+    owner = np.repeat(np.arange(len(raw)), lengths)
+    if column.separator is not None and not is_number(flat.type):
+        texts, unread = canonical(flat, RawColumn(column.name, "string"), spec, written)
+        bad |= {int(owner[at]): reason for at, reason in unread.items()}
+        flat, owner = _parted(texts, owner, column.separator, spec)
+        lengths = np.bincount(owner, minlength=len(raw))
+    items, item_faults = canonical(flat, single, spec, written)
     for at, reason in item_faults.items():
         bad.setdefault(int(owner[at]), reason)
     mask = raw.is_null().to_numpy(zero_copy_only=False)
-    if column.kind == "float32":
+    if column.beside is not None or (column.keeps_places and column.kind != "string"):
+        for at in np.flatnonzero(items.is_null().to_numpy(zero_copy_only=False)).tolist():
+            bad.setdefault(int(owner[at]), _hole(column))
+    elif column.keeps_places:
+        items = items.fill_null("")
+    elif column.kind == "float32":
         holds = np.zeros(len(raw), bool)
         holds[owner[items.is_valid().to_numpy(zero_copy_only=False)]] = True
         for at in np.flatnonzero(holds & (lengths != column.width)).tolist():
@@ -133,6 +143,21 @@ def _multivalued(
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     array = pa.ListArray.from_arrays(pa.array(offsets), items, mask=pa.array(mask))
     return array, bad
+
+
+def _parted(
+    texts: pa.Array, owner: np.ndarray, separator: str, spec: Spec
+) -> tuple[pa.Array, np.ndarray]:
+    """Returns the parts of texts, and whose each is; a text that means no value has none."""
+    parts = pc.split_pattern(without_missing(texts, spec.missing_values), separator)
+    counts = pc.fill_null(pc.list_value_length(parts), 0).to_numpy(zero_copy_only=False)
+    return pc.list_flatten(parts), np.repeat(owner, counts)
+
+
+def _hole(column: RawColumn) -> str:
+    if column.beside is None:
+        return "expected a list without missing values, since another list has something for each"
+    return f"expected a value for each in column {column.beside!r}, and one is missing"
 
 
 def _scalars(

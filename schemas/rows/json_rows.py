@@ -10,6 +10,7 @@ import pyarrow as pa
 from skewless.schemas.errors import DataError
 from skewless.schemas.nested_paths import NotAnObjectError, value_at
 from skewless.schemas.rows.canonical import canonical
+from skewless.schemas.rows.lists.parallel import uneven_lists
 from skewless.schemas.rows.raw_columns import RawColumn, served_columns
 from skewless.schemas.rows.reasons import Faults
 from skewless.schemas.spec.spec import Spec
@@ -52,17 +53,24 @@ def canonical_rows(rows: Sequence[Mapping[str, Any]], spec: Spec) -> pa.RecordBa
     Raises:
       DataError: Naming row and column, if a value is not of the column's kind.
     """
-    columns = {}
-    for name, column in served_columns(spec).items():
-        array, faults = _column(_values(rows, name), column, spec)
-        if faults:
-            at, reason = min(faults.items())
-            raise DataError(
-                f"row {at}, column {name!r}: {reason}; correct it, or leave the column out for a "
-                "missing value"
-            )
-        columns[name] = array
+    columns: dict[str, pa.Array] = {}
+    declared = served_columns(spec)
+    for name, column in declared.items():
+        columns[name], faults = _column(_values(rows, name), column, spec)
+        _check(name, faults)
+    for name, faults in uneven_lists(columns, declared, spec).items():
+        _check(name, faults)
     return pa.RecordBatch.from_pydict(columns)
+
+
+def _check(column: str, faults: Faults) -> None:
+    """Refuses the first value that is not of its column's kind."""
+    if faults:
+        at, reason = min(faults.items())
+        raise DataError(
+            f"row {at}, column {column!r}: {reason}; correct it, or leave the column out for a "
+            "missing value"
+        )
 
 
 def _values(rows: Sequence[Mapping[str, Any]], path: str) -> list[Any]:

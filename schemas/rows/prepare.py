@@ -11,6 +11,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from skewless.schemas.records.records import weights_name
+from skewless.schemas.rows.lists.weights import weights_at
 from skewless.schemas.rows.raw_tensors import (
     dense_numbers,
     dense_strings,
@@ -51,7 +53,8 @@ def prepare(spec: Spec, inputs: RawTensors) -> Prepared:
     Returns:
       [batch, (tokens)] string for texts and lists of categories, without empty ones; [batch]
       string for a single category or class, empty where missing; [batch, width] float32 for
-      numbers, clipped, NaN where missing; [batch, columns] int64 microseconds for times.
+      numbers, clipped, NaN where missing; [batch, columns] int64 microseconds for times. Under
+      `weights_name` of a feature, [batch, (tokens)] float32, what each of its values weighs.
     """
     return each(prepare_together(spec, inputs))
 
@@ -92,6 +95,8 @@ def prepare_together(spec: Spec, inputs: RawTensors) -> Together:
             prepared[names] = of_kind(_PREPARED_TOGETHER, feature)(feature, spec, columns)
         else:
             prepared[names] = of_kind(_PREPARED, feature)(name, feature, spec, inputs)
+            if feature.weights_column is not None:
+                prepared[weights_name(name),] = _weights(name, feature, spec, inputs)
     for entry, label in spec.targets.items():
         prepared[entry,] = _label(label, inputs[label.column])
     return prepared
@@ -114,10 +119,24 @@ def _text(name: str, feature: Feature, spec: Spec, inputs: RawTensors) -> tf.Ten
 def _categories(
     name: str, feature: CategoricalFeature, spec: Spec, inputs: RawTensors
 ) -> tf.RaggedTensor | tf.Tensor:
-    (column,) = feature.columns_read(name)
+    column = feature.columns_read(name)[0]
     if not feature.multivalued:
         return clean_values(dense_strings(inputs[column]), spec.missing_values)
     return _values(ragged_strings(inputs[column]), feature.separator, spec)
+
+
+def _weights(name: str, feature: Feature, spec: Spec, inputs: RawTensors) -> tf.RaggedTensor:
+    """Returns what each value that `_values` gives weighs."""
+    column, beside = feature.columns_read(name)
+    values = ragged_strings(inputs[column])
+    places = inputs[column].indices[:, 1]
+    if feature.parted_by is not None:
+        values = tf.strings.split(values, feature.parted_by).merge_dims(1, 2)
+        places = tf.ragged.range(values.row_lengths()).flat_values
+    rows = values.value_rowids()
+    weights = values.with_flat_values(weights_at(inputs[beside], rows, places))
+    held = clean_values(values.flat_values, spec.missing_values)
+    return tf.ragged.boolean_mask(weights, values.with_flat_values(tf.not_equal(held, "")))
 
 
 def _past(name: str, feature: HistoryFeature, spec: Spec, inputs: RawTensors) -> tf.RaggedTensor:

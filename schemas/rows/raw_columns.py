@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from skewless.schemas.spec.features import Kind
+from skewless.schemas.spec.features import Feature, Kind
 from skewless.schemas.spec.kinds.column import TimeUnit
 from skewless.schemas.spec.kinds.history import histories_of
 from skewless.schemas.spec.spec import Spec
@@ -47,6 +47,9 @@ class RawColumn:
       required: Whether a row without a value is rejected; of several labels a row needs one.
       role: `feature`, `label` or `weight`; only features are asked for when serving.
       time_unit: What numbers count, where it holds times as text or numbers; else None.
+      beside: The column whose lists these are as long as, with one value for each of theirs.
+      separator: What parts the values of such lists where a text holds them all.
+      keeps_places: Whether a missing value in a list keeps its place, for what stands beside it.
     """
 
     name: str
@@ -56,6 +59,9 @@ class RawColumn:
     required: bool = False
     role: Literal["feature", "label", "weight"] = "feature"
     time_unit: TimeUnit | None = None
+    beside: str | None = None
+    separator: str | None = None
+    keeps_places: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,18 +146,29 @@ def served_columns(spec: Spec) -> dict[str, RawColumn]:
     """Returns the features' columns: what the transform graph takes of a row to predict for."""
     columns: dict[str, RawColumn] = {}
     for name, feature in spec.features.items():
-        read = feature.columns_read(name)
-        for column in read:
+        read = feature.kinds_read(name)
+        for column, kind in read.items():
             known = columns.get(column)
+            if column == feature.weights_column:
+                columns[column] = RawColumn(
+                    column, kind, True, beside=next(iter(read)), separator=feature.parted_by
+                )
+                continue
             columns[column] = RawColumn(
                 name=column,
-                kind=feature.kind,
+                kind=kind,
                 multivalued=feature.multivalued or bool(known and known.multivalued),
                 width=max(feature.width // len(read), known.width if known else 1),
                 required=feature.needs_value or bool(known and known.required),
                 time_unit=feature.time_unit or (known.time_unit if known else None),
+                keeps_places=_has_lists_beside(feature) or bool(known and known.keeps_places),
             )
     return columns
+
+
+def _has_lists_beside(feature: Feature) -> bool:
+    # Of values in one text the places are those of the text.
+    return feature.weights_column is not None and feature.parted_by is None
 
 
 def raw_feature_spec(columns: Mapping[str, RawColumn]) -> dict[str, tf.io.VarLenFeature]:

@@ -34,9 +34,9 @@ class Flatten(Declared):
 
 
 class Pooling(Declared):
-    """Mean, maximum or both over the steps that are not padding; zeros where every step is."""
+    """Mean, maximum, both, or sum over the steps that are not padding; zeros where every step is."""
 
-    type: Literal["mean", "max", "mean_max"]
+    type: Literal["mean", "max", "mean_max", "sum"]
 
 
 class Recurrent(Declared):

@@ -45,6 +45,7 @@ __all__ = [
 ]
 
 Entry = TypeVar("Entry")
+_BAGS = ("mean", "sum")
 # Names of features name files of vocabularies, parts of graphs and entries of records.
 FEATURE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,199}\Z")
 
@@ -172,6 +173,10 @@ class CategoricalFeature(Column):
     """Which values get an ID of their own; all of the training split's if not given."""
     oov_buckets: Ids = 1
     """IDs that values outside the vocabulary are hashed to."""
+    weights: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """A column of a number for each value, in a list beside the list of values: how much it weighs in
+    `encoder: mean` or `sum`. A row whose lists differ in length is rejected; without a list each weighs 1.
+    """
     hash_buckets: Ids | None = None
     """Hashes every value to one of so many IDs, without a vocabulary."""
     embedding: Width | Literal["one_hot"] = 16
@@ -201,7 +206,7 @@ class CategoricalFeature(Column):
                 "'oov_buckets' has no effect beside 'hash_buckets'; remove one of them"
             )
         if self.length is None:
-            for key in ("separator", "encoder"):
+            for key in ("separator", "encoder", "weights"):
                 if getattr(self, key) is not None:
                     raise ValueError(f"{key!r} needs 'length', the number of values kept of a row")
         if self.dtype == "int64" and self.separator:
@@ -213,6 +218,34 @@ class CategoricalFeature(Column):
         if self.vectors is not None and self.embedding == "one_hot":
             raise ValueError("'vectors' needs an embedding with a width; set embedding: WIDTH")
         return self
+
+    @model_validator(mode="after")
+    def _weighted_bag(self) -> CategoricalFeature:
+        if self.weights is not None and self.encoder and self.encoder.type not in _BAGS:
+            raise ValueError(
+                f"weights: go into a sum, or a mean, of values and not into {self.encoder.type}; remove "
+                "them, or use encoder: mean or sum"
+            )
+        return self
+
+    def kinds_read(self, name: str) -> dict[str, Kind]:
+        """Returns the column of values, then that of their weights."""
+        kinds: dict[str, Kind] = dict.fromkeys(super().columns_read(name), self.kind)
+        return kinds if self.weights is None else {**kinds, self.weights: "float32"}
+
+    def columns_read(self, name: str) -> tuple[str, ...]:
+        """Returns the column of values, then that of their weights."""
+        return (*super().columns_read(name), *filter(None, [self.weights]))
+
+    @property
+    def parted_by(self) -> str | None:
+        """As declared."""
+        return self.separator
+
+    @property
+    def weights_column(self) -> str | None:
+        """As declared."""
+        return self.weights
 
     @property
     def kind(self) -> Kind:

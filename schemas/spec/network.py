@@ -276,6 +276,8 @@ def _tower_problems(
             member_of.setdefault(name, group_name)
             if name in features and features[name].weighs_terms:
                 yield f"features.{name}.weighting: weighs no group's steps; remove it, or the feature from {path}"
+            if name in features and features[name].weights_column is not None:
+                yield f"features.{name}.weights: weigh no group's steps; remove them, or the feature from {path}"
         known = [features[name] for name in group.features if name in features]
         yield from _group_problems(path, group, known)
     towers = len(features) - len(member_of) + len(model.groups)

@@ -140,6 +140,7 @@ _EXAMPLES = {
     "dtype": "int64",
     "separator": '"|"',
     "hash_buckets": "1000",
+    "weights": "tag_scores",
     "columns": "[r1, r2, r3]",
     "scale": "z_score",
     "NumericFeature.embedding": "{type: piecewise_linear, bins: 32}",

@@ -11,6 +11,7 @@ from skewless.model.network.alike import FEWEST
 from skewless.model.network.layer_names import layer_name
 from skewless.model.network.layers import LinearOfIds, StackedColumns, StackedLinearOfIds
 from skewless.schemas.records.manifest import FeatureEntry
+from skewless.schemas.records.records import weights_name
 
 __all__ = ["wide_part"]
 
@@ -72,15 +73,17 @@ def _of_ids(
         )
         parts.append(layer([inputs[name] for name in single]))
     for name, (called, size) in tables.items():
-        parts.append(LinearOfIds(size, units, name=called)(inputs[name]))
+        weights = [inputs[weights_name(name)]] if weights_name(name) in inputs else []
+        parts.append(LinearOfIds(size, units, name=called)(inputs[name], *weights))
     return parts
 
 
 def _columns(
     entries: Mapping[str, FeatureEntry], inputs: Mapping[str, Tensor], label: tuple[str, ...]
 ) -> list[Tensor]:
-    """Returns [batch, width] numbers of each entry that is no ID."""
-    names = [name for name in inputs if entries[name].cardinality is None]
+    """Returns [batch, width] numbers of each entry that is no ID, and no weight of one."""
+    weights = {weights_name(name) for name in inputs}
+    names = [name for name in inputs if entries[name].cardinality is None and name not in weights]
     single = [name for name in names if not entries[name].shape]
     columns: dict[str, Tensor] = {}
     if len(single) >= FEWEST:

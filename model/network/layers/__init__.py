@@ -15,6 +15,7 @@ from skewless.model.network.layers.pooling import (
     AttentionPooling,
     MaskedMax,
     MaskedMean,
+    WeightedMean,
     WeightedSum,
 )
 from skewless.model.network.layers.positions import PositionEmbedding
@@ -53,5 +54,6 @@ __all__ = [
     "StackedTables",
     "TermWeights",
     "WeightedAverage",
+    "WeightedMean",
     "WeightedSum",
 ]

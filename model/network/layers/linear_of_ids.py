@@ -16,6 +16,8 @@ __all__ = ["LinearOfIds"]
 class LinearOfIds(keras.layers.Layer):
     """[batch] or [batch, steps] IDs -> [batch, units]: the sum of the IDs' weights, padding's none.
 
+    With [batch, steps] numbers beside them, each weight is multiplied by its step's number.
+
     Args:
       cardinality: How many IDs there are.
       units: Weights of an ID; zeros at first.
@@ -32,20 +34,22 @@ class LinearOfIds(keras.layers.Layer):
                 raise ValueError(f"{name}: expected at least 1, got {value}")
         self.cardinality, self.units = cardinality, units
 
-    def build(self, shape: Any) -> None:
+    def build(self, ids_shape: Any, numbers_shape: Any = None) -> None:
         """Creates the weights: [cardinality, units]."""
         self.weight = self.add_weight(
             shape=(self.cardinality, self.units), initializer="zeros", name="weight"
         )
         self.built = True
 
-    def call(self, ids: Any) -> Any:
+    def call(self, ids: Any, numbers: Any = None) -> Any:
         """Returns the sums."""
         steps = ops.expand_dims(ids, 1) if len(ids.shape) == 1 else ids
         present = ops.cast(ops.not_equal(steps, PADDING_ID), self.compute_dtype)
+        if numbers is not None:
+            present = present * ops.cast(numbers, self.compute_dtype)
         return ops.sum(ops.take(self.weight, steps, axis=0) * present[..., None], axis=1)
 
-    def compute_output_spec(self, ids: Any) -> keras.KerasTensor:
+    def compute_output_spec(self, ids: Any, numbers: Any = None) -> keras.KerasTensor:
         """Returns the shape and dtype of the sums."""
         return keras.KerasTensor((ids.shape[0], self.units), dtype=self.compute_dtype)
 

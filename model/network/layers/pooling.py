@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-__all__ = ["AttentionPooling", "MaskedMax", "MaskedMean", "WeightedSum"]
+__all__ = ["AttentionPooling", "MaskedMax", "MaskedMean", "WeightedMean", "WeightedSum"]
 
 
 class _Pooling(keras.layers.Layer):
@@ -34,6 +34,20 @@ class WeightedSum(_Pooling):
     def call(self, steps: Any, weights: Any) -> Any:
         """Returns the sum, zero where no step weighs anything."""
         return ops.einsum("blw,bl->bw", steps, ops.cast(weights, steps.dtype))
+
+
+@keras.saving.register_keras_serializable(package="skewless")
+class WeightedMean(_Pooling):
+    """[batch, length, width], [batch, length] -> [batch, width], the weighted mean of steps.
+
+    Divided by the sum of the weights' sizes, so that negative weights turn steps around.
+    """
+
+    def call(self, steps: Any, weights: Any) -> Any:
+        """Returns the mean, zero where no step weighs anything."""
+        whole = ops.sum(ops.abs(ops.cast(weights, "float32")), axis=1, keepdims=True)
+        shares = ops.cast(weights, "float32") / ops.where(whole > 0, whole, 1.0)
+        return ops.einsum("blw,bl->bw", steps, ops.cast(shares, steps.dtype))
 
 
 @keras.saving.register_keras_serializable(package="skewless")

@@ -101,6 +101,20 @@ class FeatureKind(Declared, HasIds):
         """Whether a batch job builds its column from other rows; rows to predict for hold it."""
         return False
 
+    def kinds_read(self, name: str) -> dict[str, Kind]:
+        """Returns the columns that it reads itself, and what a value of each is."""
+        return dict.fromkeys(self.columns_read(name), self.kind)
+
+    @property
+    def parted_by(self) -> str | None:
+        """What parts its values where one text holds them all."""
+        return None
+
+    @property
+    def weights_column(self) -> str | None:
+        """The column of a weight for each of its values, if it has one."""
+        return None
+
     def statistics_names(self, name: str) -> tuple[str, ...]:
         """Returns what each of its columns is called in `statistics.json`."""
         return (name,)
