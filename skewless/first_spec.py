@@ -75,6 +75,6 @@ def guessed(
     """
     with keras_as_it_was():
         from skewless.beam_pipelines.init import guess_spec
-        from skewless.beam_pipelines.init.training.towers import Sides
+        from skewless.beam_pipelines.init.training.sides import Sides
 
         return guess_spec(globs, label, None if sides is None else Sides(*sides))[1]

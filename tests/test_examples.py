@@ -18,10 +18,11 @@ import pyarrow.parquet
 import pytest
 
 from skewless.schemas import Spec, load
-from skewless.schemas.examples import purchases, reviews
+from skewless.schemas.examples import purchases, reviews, visits
 from skewless.schemas.examples.generators import EXAMPLES, generate, spec_path, write
-from skewless.schemas.rows.raw_columns import raw_columns
+from skewless.schemas.rows.raw_columns import RowColumns, raw_columns
 from skewless.schemas.spec.features import CategoricalFeature, NumericFeature, TextFeature
+from skewless.schemas.spec.kinds.history import histories_of
 
 ROWS = 2_000
 # Name -> the held-out AUC (binary) or R squared (regression) that a linear model passes.
@@ -48,7 +49,8 @@ def test_the_same_seed_gives_the_same_rows(name: str) -> None:
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_columns_are_those_the_spec_reads(name: str) -> None:
     spec = load(spec_path(name))
-    assert set(generate(name, 20).column_names) == {*raw_columns(spec), spec.key}
+    wanted = RowColumns(spec).wanted
+    assert set(generate(name, 20).column_names) == {*wanted} - {*histories_of(spec.features)}
 
 
 @pytest.mark.parametrize("name", LINEAR)
@@ -157,6 +159,22 @@ def test_best_ndcg_is_that_of_products_by_their_probability() -> None:
     )
     shares = np.bincount(drawn.products[drawn.users == 7], minlength=200)
     assert np.corrcoef(shares, drawn.probability[7])[0, 1] > 0.7
+
+
+def test_what_comes_next_follows_from_what_was_last() -> None:
+    drawn = visits.generate(6_000)
+    newest = np.arange(5_000, 6_000)
+    table, best = drawn.table, drawn.best_ndcg(newest)
+    assert table.column("created").to_pylist() == sorted(table.column("created").to_pylist())
+    shares = np.bincount(drawn.articles, minlength=200) / 6_000
+    assert visits.ndcg(np.tile(shares, (1_000, 1)), drawn.articles[newest]) < best / 2
+    likely = drawn.probability[np.arange(6_000), drawn.articles]
+    expected = np.square(drawn.probability).sum(axis=1)
+    assert likely.mean() == pytest.approx(expected.mean(), rel=0.1)
+    # The users of the newest rows are new.
+    users = np.array(table.column("user_id").to_pylist())
+    assert np.isin(users[newest], users[:4_500]).mean() < 0.1
+    assert visits.ndcg(np.array([[3.0, 2.0, 1.0]] * 2), np.array([0, 1]), 1) == 0.5
 
 
 def test_best_auc_of_hand_made_ranks() -> None:

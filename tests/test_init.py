@@ -18,11 +18,12 @@ from skewless.beam_pipelines import init
 from skewless.beam_pipelines.init import guess_spec, pieces, proposal
 from skewless.beam_pipelines.init.proposal import Proposal
 from skewless.beam_pipelines.init.sample import take_sample
+from skewless.beam_pipelines.init.training.sides import Sides
 from skewless.beam_pipelines.init.training.sizes import model_and_training
-from skewless.beam_pipelines.init.training.towers import Sides
+from skewless.cli import main
 from skewless.schemas import load
 from skewless.schemas.errors import DataError, UsageError
-from skewless.schemas.examples import purchases, reviews
+from skewless.schemas.examples import purchases, reviews, visits
 from tests.test_cli import run
 
 ROWS = 600
@@ -371,8 +372,12 @@ def test_two_towers_are_proposed_from_interactions(tmp_path: Path) -> None:
     path = write(tmp_path / "met.parquet", _met())
     proposal, text = guess_spec([str(path)], sides=Sides())
     model = proposal.document["model"]
-    assert model["query"] == ["user_id", "country", "userAge"]
+    assert model["query"] == ["user_id", "country", "userAge", "past"]
     assert model["candidate"] == ["product_id", "category", "price"]
+    assert proposal.document["features"]["past"] == {
+        "type": "history", "of": "product_id", "by": "user_id", "time": "bought_at", "length": 10,
+        "embedding": 32, "encoder": "mean",
+    }  # fmt: skip
     assert {*proposal.features} == {*model["query"], *model["candidate"]}
     met = {guess.column for guess in proposal.omitted if guess.kind == "meeting"}
     assert met == {"amount", "currency", "stars", "bought_at"}
@@ -389,6 +394,57 @@ def test_two_towers_are_proposed_from_interactions(tmp_path: Path) -> None:
     proposal, _ = guess_spec([str(path)], "price", Sides("userAge", "category"))
     assert "label" not in proposal.document and "every row counts" in proposal.warnings[-1]
     assert proposal.document["model"]["candidate"][0] == "category"
+
+
+def test_a_past_is_proposed_where_rows_have_one(tmp_path: Path) -> None:
+    table = visits.generate(3_000).table
+    proposal, text = guess_spec([str(write(tmp_path / "visits.csv", table))], sides=Sides())
+    past = proposal.document["features"]["past"]
+    assert (past["of"], past["by"], past["time"]) == ("article_id", "user_id", "created")
+    assert past["encoder"] == "gru"
+    # An oracle of another making: how many rows each has before it.
+    seen: dict[str, int] = {}
+    before = []
+    for user in table["user_id"].to_pylist():
+        before.append(seen.get(user, 0))
+        seen[user] = before[-1] + 1
+    assert past["length"] == 20 >= np.quantile(before, 0.9) > 10
+    assert f"a row has {np.mean(before):.1f} before it" in text.replace("\n  # ", " ")
+    # Who comes is new, so no ID tells of them; of one who asks again it does.
+    assert proposal.document["model"]["query"] == ["past"]
+    assert [guess.column for guess in proposal.omitted if guess.kind == "newcomers"] == ["user_id"]
+    known = table.set_column(0, "user_id", pa.array([f"u{row % 200}" for row in range(3_000)]))
+    known = known.append_column("past", pa.array([row % 7 for row in range(3_000)]))
+    path = str(write(tmp_path / "known.csv", known))
+    document = guess_spec([path], sides=Sides())[0].document
+    assert document["model"]["query"] == ["user_id", "past_2"]
+    # Tastes alone: their order tells nothing, and the more the better.
+    liked = write(tmp_path / "liked.csv", visits.generate(3_000, taste=2.5, order=0).table)
+    assert guess_spec([str(liked)], sides=Sides())[0].document["features"]["past"] == {
+        **past, "length": 20, "encoder": "mean",
+    }  # fmt: skip
+    # Without times, with a split of its own, or where one meets one thing, there is none.
+    split = pa.array([["train", "train", "eval"][row % 3] for row in range(3_000)])
+    once = pa.array([f"u{2 * row // 3}" for row in range(3_000)])
+    for other in (
+        table.drop(["created"]),
+        table.append_column("fold", split),
+        table.set_column(0, "user_id", once),
+    ):
+        path = str(write(tmp_path / "other.csv", other))
+        assert "history" not in guess_spec([path], sides=Sides())[1]
+
+
+@pytest.mark.slow
+def test_a_proposed_past_trains_without_an_edit(tmp_path: Path) -> None:
+    write(tmp_path / "visits.csv", visits.generate(2_000).table)
+    spec, records = str(tmp_path / "visits.yaml"), str(tmp_path / "records")
+    table = str(tmp_path / "visits.csv")
+    assert main(["init", table, "--task", "recommend", "-o", spec]) == 0
+    assert main(["preprocess", spec, "--input", table, "--output", records]) == 0
+    assert main(["train", records, "--output", str(tmp_path / "run"), "--epochs", "2"]) == 0
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text("utf-8"))
+    assert metrics["eval"]["ndcg@10"] > 0.05
 
 
 def test_what_is_met_once_is_met_no_more(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ EXPECTED: dict[str, tuple[int, str, str, float]] = {
     "vector_category": (3_000, "parquet", "r2", 0.85),
     "two_vectors_multiply": (4_000, "csv", "auc", 0.80),
     "purchases": (12_000, "csv", "ndcg@10", 0.30),
+    "visits": (8_000, "jsonl", "ndcg@10", 0.15),
 }
 QUICK = ("gender_location_age",)
 

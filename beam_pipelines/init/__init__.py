@@ -18,7 +18,8 @@ from skewless.beam_pipelines import arguments
 from skewless.beam_pipelines.init.document import as_json, as_table, as_yaml
 from skewless.beam_pipelines.init.proposal import Proposal, propose
 from skewless.beam_pipelines.init.sample import take_sample
-from skewless.beam_pipelines.init.training.towers import Sides, with_towers
+from skewless.beam_pipelines.init.training.sides import Sides
+from skewless.beam_pipelines.init.training.towers import with_towers
 from skewless.schemas.ending import run_module
 from skewless.schemas.errors import DataError, UsageError
 from skewless.schemas.spec.spec import parse

@@ -22,7 +22,7 @@ __all__ = ["Guess", "Kind", "guess_category", "guess_feature", "is_identifier", 
 Kind = Literal[
     "text", "category", "identifier", "categories", "number", "numbers", "time",
     "key", "label", "split", "near-unique", "constant", "empty", "date", "unreadable",
-    "leak", "duplicate", "unexamined", "meeting",
+    "leak", "duplicate", "unexamined", "meeting", "history", "newcomers",
 ]  # fmt: skip
 
 _IDENTIFIER = re.compile(r"(^|_)(id|ids|uuid|guid|key|code|sku|zip|isbn)$", re.IGNORECASE)

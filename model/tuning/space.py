@@ -145,7 +145,9 @@ def _of_features(spec: Spec) -> Iterator[Knob]:
 def _encoder(path: str, feature: Feature) -> Choice:
     """Which encoder a sequence has; of a text `tf_idf` too, which takes the mean's place."""
     encoder = feature.model_dump(mode="json")["encoder"]
-    plain = encoder is None or encoder == {"type": encoder["type"]}
+    chosen = feature.encoder
+    told = {} if chosen is None else chosen.model_dump(exclude_defaults=True)
+    plain = set(told) <= {"type"}
     declared = "mean" if encoder is None else encoder["type"] if plain else encoder
     encoders = choice(f"{path}.encoder", declared, _ENCODERS)
     if not isinstance(feature, TextFeature):

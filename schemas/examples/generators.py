@@ -16,6 +16,7 @@ import pyarrow.json
 import pyarrow.parquet
 
 from skewless.schemas.examples.purchases import purchases
+from skewless.schemas.examples.visits import visits
 
 __all__ = ["EXAMPLES", "generate", "spec_path", "write", "write_table"]
 
@@ -222,6 +223,11 @@ def _purchases(rng: Rng, rows: int) -> Columns:
     return dict(purchases(rng, rows).columns)
 
 
+def _visits(rng: Rng, rows: int) -> Columns:
+    """From one article to the next (schemas/examples/visits.py)."""
+    return dict(visits(rng, rows).columns)
+
+
 def _vector(prefix: str, values: np.ndarray) -> Columns:
     return {f"{prefix}{place}": values[:, place].round(4) for place in range(values.shape[1])}
 
@@ -241,4 +247,5 @@ EXAMPLES: dict[str, Callable[[Rng, int], Columns]] = {
     "vector_category": _vector_category,
     "two_vectors_multiply": _two_vectors_multiply,
     "purchases": _purchases,
+    "visits": _visits,
 }
