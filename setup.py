@@ -45,6 +45,7 @@ setup(
         "skewless.model.parity",
         "skewless.model.report",
         "skewless.model.report.card",
+        "skewless.model.report.found",
         "skewless.model.retrieval",
         "skewless.model.serve",
         "skewless.model.serve.grpc_server",

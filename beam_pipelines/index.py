@@ -29,7 +29,6 @@ from skewless.beam_pipelines.nearest.approximate import (
     measured,
 )
 from skewless.beam_pipelines.nearest.catalogue import VECTORS, Catalogue, vectors_in
-from skewless.beam_pipelines.nearest.opened import MARKER
 from skewless.beam_pipelines.nearest.side import id_column, side_of, towers_in
 from skewless.beam_pipelines.running.local_runner import (
     BeamOptions,
@@ -40,6 +39,7 @@ from skewless.beam_pipelines.running.output_directory import OutputDirectory
 from skewless.schemas.ending import run_module
 from skewless.schemas.errors import DataError
 from skewless.schemas.records.exported_files import check_exported
+from skewless.schemas.records.layout import INDEX_SUMMARY
 from skewless.schemas.records.manifest import file_sha256
 from skewless.schemas.spec.network import TwoTowerSpec
 
@@ -91,7 +91,7 @@ def index(
     begin = time.monotonic()
     opened = opened_inputs(model, inputs, queries, id, options)
     endings = {"records": ".parquet", "rejected": ".jsonl"}
-    with OutputDirectory(output, overwrite=overwrite, marker=MARKER) as directory:
+    with OutputDirectory(output, overwrite=overwrite, marker=INDEX_SUMMARY) as directory:
         staging = directory.staging
         job = cut(opened["candidate"], staging)
         outcome = predicted(job, Path(model).absolute(), staging, "parquet", "candidate")
@@ -120,7 +120,7 @@ def index(
             "runner": job.runner,
             "seconds": round(time.monotonic() - begin, 3),
         }
-        (staging / MARKER).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        (staging / INDEX_SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
         directory.commit()
     return summary
 

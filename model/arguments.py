@@ -189,8 +189,8 @@ def report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "directories",
         nargs="+",
-        metavar="DIR|RUN",
-        help="records directories and runs; a run brings its records along",
+        metavar="DIR|RUN|INDEX",
+        help="records directories, runs and indexes of candidates; a run brings its records along",
     )
     parser.add_argument(
         "-o",

@@ -187,6 +187,8 @@ def as_table(result: dict[str, Any], unit: str = "") -> str:
     """
     names = list(result["metrics"])
     rows = [(result["split"], result["metrics"])]
+    if "popular" in result.get("curves", {}):
+        rows.append(("the most popular", result["curves"]["popular"]["metrics"]))
     for column, entries in result["slices"].items():
         rows += [(f"{column} = {entry['value'] or '(blank)'}", entry) for entry in entries]
     few = [metrics.get("rows", _FEW_ROWS) < _FEW_ROWS for _, metrics in rows]

@@ -23,7 +23,7 @@ from skewless.model.exported.transform import Transform
 from skewless.model.report.card.markdown import card_of
 from skewless.model.tracking.tracking import checked_tracker, track_exported
 from skewless.model.training.records import Records, open_records
-from skewless.model.training.run_directory import RunDirectory, load_trained
+from skewless.model.training.run_directory import RunDirectory, load_trained, write_json
 from skewless.model.verify import Report, check_predictions, verify
 from skewless.schemas.ending import run_module
 from skewless.schemas.errors import ParityError, UsageError, nearest
@@ -234,6 +234,7 @@ def _write(run: RunDirectory, functions: ServingFunctions, directory: Path) -> N
     for name in (SPEC, MANIFEST, METRICS, STATISTICS):
         if (run.path / name).is_file():
             shutil.copy2(run.path / name, extra / name)
+    _keep_examples_at_home(extra / METRICS)
     (extra / CARD).write_text(card_of(run.path), encoding="utf-8")
     description = {
         "spec": run.spec.name,
@@ -244,6 +245,16 @@ def _write(run: RunDirectory, functions: ServingFunctions, directory: Path) -> N
         "needs_tensorflow_text": _needs_text(directory),
     }
     write_description(directory, description)
+
+
+def _keep_examples_at_home(metrics: Path) -> None:
+    """Takes queries and what they met out of metrics: a model goes where its users' rows need not."""
+    if not metrics.is_file():
+        return
+    document = json.loads(metrics.read_text(encoding="utf-8"))
+    for curves in document.get("curves", {}).values():
+        curves.pop("examples", None)
+    write_json(metrics, document)
 
 
 def _finish_signatures(directory: Path) -> None:

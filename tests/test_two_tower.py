@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +22,23 @@ from skewless.model.explain import explain
 from skewless.model.explained.recommended import _without_values
 from skewless.model.export import export
 from skewless.model.exported.nearest import EXCLUDE
+from skewless.model.metrics.listed import by_popularity
 from skewless.model.network.in_batch_softmax import InBatchSoftmax, in_batch_accuracy
 from skewless.model.network.two_tower import tower_of
 from skewless.model.parity.report import Report
+from skewless.model.report import write_report
+from skewless.model.report.findings import of_run
+from skewless.model.report.sources import open_directories
 from skewless.model.retrieval.distinct_rows import DistinctRows, digests_of, distinct_rows
 from skewless.model.retrieval.fed import fed
-from skewless.model.retrieval.found import find_in_split, most_popular, vectors_of
+from skewless.model.retrieval.found import _Met, _Split, find_in_split, most_popular, vectors_of
 from skewless.model.serve.models.servable import Servable
 from skewless.model.serve.reading.json_tensors import Input
 from skewless.model.serve.status import ServingError
 from skewless.model.train import train
 from skewless.model.training.compiled import compiled_model
 from skewless.model.training.records import open_records
-from skewless.model.training.run_directory import load_trained
+from skewless.model.training.run_directory import load_trained, write_json
 from skewless.schemas import SpecError, load, parse
 from skewless.schemas.errors import DataError, UsageError
 from skewless.schemas.examples import purchases
@@ -240,6 +245,71 @@ def test_a_run_finds_what_is_bought_and_says_how_well(bought: Path) -> None:
         evaluate(bought / "run", bought / "records", "test", importance=True)
 
 
+def test_a_report_shows_what_is_found(bought: Path, tmp_path: Path) -> None:
+    metrics = json.loads((bought / "run" / "metrics.json").read_text("utf-8"))
+    curves, test = metrics["curves"]["test"], metrics["test"]
+    assert dict(curves["recall"]["model"])[10] == pytest.approx(test["recall@10"])
+    popular = baseline_metrics(
+        load(bought / "run" / "spec.yaml"), open_records(bought / "records"), "test", bought / "run"
+    )["popular"]
+    assert curves["popular"]["metrics"] == popular
+    for share in ("trained", "met", "listed"):
+        assert sum(group[share] for group in curves["popularity"]) == pytest.approx(1)
+    listed = sum(group["candidates"] for group in curves["popularity"])
+    assert listed == test["candidates"]
+    assert curves["popularity"][-1]["trained"] == 0 or len(curves["popularity"]) == 5
+    values = [example["ndcg@10"] for example in curves["examples"]]
+    assert values == sorted(values) and len(values) == 5
+    rows = pyarrow.parquet.read_table(bought / "records" / "raw" / "test").to_pylist()
+    for example in curves["examples"]:
+        mine = [row for row in rows if row["user_id"] == example["query"]["user_id"]]
+        bought_there = {f"{row['product_id']} ({row['category']})" for row in mine}
+        if "(out of vocabulary" not in str(example):
+            assert {name for name, _ in example["met"]} <= bought_there
+            assert len(bought_there) == len(example["met"]) + example["met_more"]
+            assert all(met == (name in bought_there) for name, met in example["found"])
+
+    (tmp_path / "index").mkdir()
+    write_json(tmp_path / "index" / "index.json", {
+        "id": "product_id", "rows": {"read": 9, "written": 8, "rejected": 0, "duplicate": 1},
+        "width": 32, "search_width": 64, "measured_on": {"queries": 300},
+        "recall": {"100": 0.97, "10": 0.91}, "p50_milliseconds": {"index": 0.2, "brute_force": 3.0},
+    })  # fmt: skip
+    page = write_report([bought / "run", tmp_path / "index"], tmp_path / "report.html")
+    text = page.read_text(encoding="utf-8")
+    for told in ("Found by length of the list", "How popular what is found is", "A few queries",
+                 "test: the most popular", "finds 91.0% of what brute force does"):  # fmt: skip
+        assert told in text, told
+    assert curves["examples"][0]["met"][0][0] in text
+    beaten = replace(open_directories([bought / "run"])[1][0], metrics={
+        **metrics, "test": {**test, "ndcg@10": 0.001},
+    })  # fmt: skip
+    assert any("a list of the most popular" in finding.text for finding in of_run(beaten))
+
+
+def test_one_list_for_all_is_ranked_as_any_other() -> None:
+    rng = np.random.default_rng(3)
+    counts = rng.integers(0, 5, 40)
+    of = [DistinctRows({}, np.arange(n), np.zeros(n, np.int64)) for n in (7, 40)]
+    of[1] = replace(of[1], counts=counts)
+    pairs = np.unique(rng.integers(0, 7 * 40, 60))
+    wanted = (pairs // 40, pairs % 40)
+    met = _Met(*wanted, None, pairs)
+    asked = _Split(*of, met, wanted, np.arange(len(pairs)), None, (3, 10))
+    ones, scores = np.ones((7, 1), np.float32), counts[:, None].astype(np.float32)
+    once, each = asked.popular(), asked.ranked(ones, scores)
+    assert (once.ranks == each.ranks).all() and (once.top == each.top).all()
+    groups = by_popularity(each)
+    head = np.argsort(-counts, kind="stable")[: groups[0]["candidates"]]
+    assert groups[0]["met"] == pytest.approx(np.isin(wanted[1], head).mean())
+    assert groups[0]["listed"] == pytest.approx(
+        np.isin(each.top[np.unique(wanted[0]), :3], head).mean()
+    )
+    assert groups[-1] == {"candidates": int((counts == 0).sum()), "trained": 0.0,
+                          "met": pytest.approx(np.isin(wanted[1], np.flatnonzero(counts == 0)).mean()),
+                          "listed": 0.0}  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def proved(bought: Path) -> Report:
     """What the export of the run, in `served`, was proved by."""
@@ -305,6 +375,10 @@ def test_the_exported_model_recommends_what_the_towers_find(bought: Path, proved
     report = proved
     assert report.passed
     assert report.prediction_difference is not None and report.prediction_difference < 1e-5
+    # What users met stays at home.
+    exported = json.loads((bought / "served/assets.extra/metrics.json").read_text("utf-8"))
+    assert "popular" in exported["curves"]["test"] and "examples" not in exported["curves"]["test"]
+    assert "test: the most popular" in (bought / "served/assets.extra/model-card.md").read_text()
     servable = Servable(bought / "served", 1)
     assert {"query", "candidate", "recommend", "predict_columns"} <= set(servable.signatures)
     assert set(servable.inputs["recommend"]) == {"user_id", "country", EXCLUDE}

@@ -14,15 +14,14 @@ import pyarrow.compute as pc
 from skewless.beam_pipelines.nearest.approximate import INDEX, restored
 from skewless.beam_pipelines.nearest.catalogue import Catalogue
 from skewless.schemas.errors import DataError, UsageError
+from skewless.schemas.records.layout import INDEX_SUMMARY
 from skewless.schemas.records.manifest import file_sha256
 from skewless.schemas.storage.fetched import fetched
 
 if TYPE_CHECKING:
     from usearch.index import Index as Approximate
 
-__all__ = ["MARKER", "Index", "open_index"]
-
-MARKER = "index.json"
+__all__ = ["Index", "open_index"]
 
 
 @dataclass(frozen=True)
@@ -98,14 +97,14 @@ def open_index(directory: str | Path) -> Index:
     """
     path = Path(fetched(directory))
     try:
-        summary = json.loads((path / MARKER).read_text(encoding="utf-8"))
+        summary = json.loads((path / INDEX_SUMMARY).read_text(encoding="utf-8"))
         listed = dict(summary["files"])
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(
-            f"{directory}: expected what `skewless index` left, found no {MARKER}, which is put last"
+            f"{directory}: expected what `skewless index` left, found no {INDEX_SUMMARY}, which is put last"
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path / MARKER}: cannot be read: {error!r}; {_REMEDY}") from error
+        raise DataError(f"{path / INDEX_SUMMARY}: cannot be read: {error!r}; {_REMEDY}") from error
     for name, digest in listed.items():
         if not (path / name).is_file() or file_sha256(path / name) != digest:
             raise DataError(f"{path / name}: is missing, or not as it was left; {_REMEDY}")

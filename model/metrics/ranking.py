@@ -16,7 +16,7 @@ import numpy as np
 from skewless.model.metrics.confidence import interval_of_mean, interval_of_share
 from skewless.model.metrics.gains import best_gains, discounted
 
-__all__ = ["Ranked", "rank_all"]
+__all__ = ["Chosen", "Ranked", "rank_all"]
 
 Array = np.ndarray
 # Scores that are held at once, 64 MiB of them.
@@ -52,7 +52,7 @@ class Ranked:
 
         Of chosen rows only their own candidates are to be found, among all candidates.
         """
-        chosen = self._chosen(rows)
+        chosen = self.chosen(rows)
         found: dict[str, Any] = {
             "rows": len(self.pairs) if rows is None else len(rows),
             "queries": len(chosen.queries),
@@ -73,7 +73,7 @@ class Ranked:
 
     def confidence(self, rows: Array | None = None) -> dict[str, list[float]]:
         """Returns 95% intervals, [low, high], of the metrics that are means over queries."""
-        chosen = self._chosen(rows)
+        chosen = self.chosen(rows)
         if len(chosen.queries) < 2:
             return {}
         found = {}
@@ -82,7 +82,8 @@ class Ranked:
             found[name] = list(interval(values, chosen.weights))
         return found
 
-    def _chosen(self, rows: Array | None) -> _Chosen:
+    def chosen(self, rows: Array | None = None) -> Chosen:
+        """Returns what is to be found in all rows, or in those at the places `rows`."""
         pairs = self.pairs if rows is None else self.pairs[rows]
         weights = np.ones(len(pairs))
         if self.weights is not None:
@@ -97,11 +98,11 @@ class Ranked:
             of_rows, minlength=len(queries)
         )
         values = _values(self.ranks[asked], places, len(queries), self.cutoffs)
-        return _Chosen(asked, queries, each, values)
+        return Chosen(asked, queries, each, values)
 
 
 @dataclass(frozen=True)
-class _Chosen:
+class Chosen:
     """Pairs and queries of chosen rows, queries' weights, and each metric's value of each query."""
 
     pairs: Array

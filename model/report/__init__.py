@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from skewless.model import arguments
+from skewless.model.report.found.index import parted
 from skewless.model.report.page import render
 from skewless.model.report.sources import open_directories
 from skewless.schemas.ending import run_module
@@ -26,16 +27,17 @@ def write_report(directories: Sequence[str | Path], output: str | Path) -> Path:
     """Writes the page.
 
     Args:
-      directories: Records directories and runs, in any order.
+      directories: Records directories, runs and indexes of candidates, in any order.
       output: The HTML file; one that is there is replaced.
 
     Raises:
-      UsageError: If a directory is neither, or what the report needs is not installed.
+      UsageError: If a directory is none, or what the report needs is not installed.
       DatasetMismatchError: If one of its files is damaged.
     """
     output = Path(output)
-    records, runs = open_directories(directories)
-    text = render(records, runs)
+    indexes, others = parted(directories)
+    records, runs = open_directories(others)
+    text = render(records, runs, indexes)
     write_whole(output, text)
     return output
 

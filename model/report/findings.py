@@ -245,6 +245,15 @@ def _held_out(run: Run) -> Iterator[Finding]:
                 "using them as such",
             )
         name = main_metric(metrics)
+        popular = run.metrics.get("curves", {}).get(split, {}).get("popular", {"metrics": {}})
+        listed = popular["metrics"].get(name)
+        if listed is not None and listed >= metrics[name]:
+            yield Finding(
+                "act",
+                split,
+                f"{name} is {metrics[name]:.3f}, that of a list of the most popular candidates "
+                f"{listed:.3f}; train for more epochs, or give queries features that say more",
+            )
         interval = run.metrics.get("confidence", {}).get(split, {}).get(name)
         if interval and name not in LOWER_IS_BETTER and (interval[1] - interval[0]) / 2 > 0.02:
             reach = (interval[1] - interval[0]) / 2

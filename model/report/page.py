@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from importlib import resources
+from pathlib import Path
 
 from skewless.model.report.card.content import card_sections
 from skewless.model.report.data_sections import records_section
+from skewless.model.report.found.index import index_section
 from skewless.model.report.run_sections import comparison_section, run_section
 from skewless.model.report.sections import Section
 from skewless.model.report.sources import Records, Run
@@ -17,11 +19,12 @@ from skewless.schemas.errors import UsageError
 __all__ = ["render"]
 
 
-def render(records: Sequence[Records], runs: Sequence[Run]) -> str:
+def render(records: Sequence[Records], runs: Sequence[Run], indexes: Sequence[Path] = ()) -> str:
     """Returns the page.
 
     Raises:
       UsageError: If jinja2 or vl-convert is not installed.
+      DatasetMismatchError: If an index is damaged.
     """
     try:
         import jinja2
@@ -32,6 +35,7 @@ def render(records: Sequence[Records], runs: Sequence[Run]) -> str:
     whole, runs = runs, [own for run in runs for own in run.by_label]
     sections = [records_section(entry, place, len(records)) for place, entry in enumerate(records)]
     sections += [run_section(run, place) for place, run in enumerate(runs)]
+    sections += [index_section(path, place) for place, path in enumerate(indexes)]
     sections += [_card(run, place) for place, run in enumerate(whole)]
     for place, label in enumerate(dict.fromkeys(run.label for run in runs)):
         alike = [run for run in runs if run.label == label]
@@ -45,7 +49,9 @@ def render(records: Sequence[Records], runs: Sequence[Run]) -> str:
     )
     page = environment.from_string((folder / "page.html").read_text(encoding="utf-8"))
     names = dict.fromkeys(
-        [f"{run.spec.name}: {run.name}" for run in whole] or [entry.spec.name for entry in records]
+        [f"{run.spec.name}: {run.name}" for run in whole]
+        or [entry.spec.name for entry in records]
+        or [path.resolve().name for path in indexes]
     )
     return page.render(
         title=", ".join(names),

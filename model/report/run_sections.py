@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from skewless.model.metrics.names import main_metric
 from skewless.model.report.curve_charts import curve_charts
 from skewless.model.report.drawing import number
 from skewless.model.report.findings import of_run
+from skewless.model.report.found.charts import examples_table, found_charts
 from skewless.model.report.run_charts import (
     history_charts,
     importance_chart,
@@ -52,7 +54,7 @@ def run_section(run: Run, place: int) -> Section:
 
 def _split_part(run: Run, place: int, split: str, classes: Sequence[str]) -> Section:
     curves = run.metrics.get("curves", {}).get(split, {})
-    tables = []
+    tables = examples_table(curves)
     if curves.get("matrix"):
         tables.append(_matrix(curves["matrix"], classes))
     if curves.get("confusions"):
@@ -65,7 +67,7 @@ def _split_part(run: Run, place: int, split: str, classes: Sequence[str]) -> Sec
         f"run{place}-{split}",
         f"On {split}",
         tables=tables,
-        charts=curve_charts(curves, classes),
+        charts=[*curve_charts(curves, classes), *found_charts(curves)],
     )
 
 
@@ -103,19 +105,28 @@ def _slices_part(run: Run, place: int, split: str) -> Section:
 
 
 def metrics_table(run: Run, splits: Sequence[str]) -> Table:
-    """Returns all metrics by split, with intervals where there are any."""
+    """Returns all metrics by split, with intervals where there are any; of two towers popular lists', too."""
     names = dict.fromkeys(name for split in splits for name in run.metrics[split])
+    columns = {split: (run.metrics[split], _intervals(run, split)) for split in splits}
+    for split in splits:
+        popular = run.metrics.get("curves", {}).get(split, {}).get("popular")
+        if popular:
+            columns[f"{split}: the most popular"] = popular["metrics"], popular["confidence"]
     rows = [
-        (name, *(_with_interval(run, split, name) for split in splits))
+        (name, *(with_interval(of.get(name), known.get(name)) for of, known in columns.values()))
         for name in names
         if name != "constant_predictions"
     ]
-    return Table("Metrics, with 95% intervals", ("metric", *splits), rows)
+    return Table("Metrics, with 95% intervals", ("metric", *columns), rows)
 
 
 def _with_interval(run: Run, split: str, name: str) -> str:
-    interval = run.metrics.get("confidence", {}).get(split, {}).get(name)
-    return with_interval(run.metrics[split].get(name), interval)
+    return with_interval(run.metrics[split].get(name), _intervals(run, split).get(name))
+
+
+def _intervals(run: Run, split: str) -> dict[str, Any]:
+    found: dict[str, Any] = run.metrics.get("confidence", {}).get(split, {})
+    return found
 
 
 def with_interval(value: float | None, interval: Sequence[float] | None) -> str:

@@ -191,7 +191,7 @@ def open_directories(paths: Sequence[str | Path]) -> tuple[list[Records], list[R
         else:
             raise UsageError(
                 f"{path}: is neither records (it has no {MANIFEST}) nor a finished run (it has no "
-                f"{METRICS}); give what `skewless preprocess` or `skewless train` has left"
+                f"{METRICS}) nor an index; give what `skewless preprocess`, `train` or `index` has left"
             )
     known = {entry.manifest.transform_sha256 for entry in records}
     for run in runs:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,23 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from skewless.model.metrics.listed import by_popularity, recall_by_length
 from skewless.model.metrics.ranking import Ranked, rank_all
 from skewless.model.network.two_tower import Side, entries_of, tower_of
 from skewless.model.retrieval.distinct_rows import DistinctRows, digests_of, distinct_rows
+from skewless.model.retrieval.examples import examples_of
 from skewless.model.retrieval.fed import candidates_of_run, weights_of
 from skewless.model.training.records import Records
 from skewless.schemas.errors import TrainingError
+from skewless.schemas.records.id_words import IdWords
+from skewless.schemas.records.layout import ASSETS, TRANSFORM, TRANSFORM_FN
 from skewless.schemas.records.records import KEY
 from skewless.schemas.spec.network import TwoTowerSpec
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["Found", "find_in_split", "most_popular", "vectors_of"]
 
+Pairs = tuple[np.ndarray, np.ndarray]
 _BATCH = 4096
 
 
@@ -34,11 +39,15 @@ class Found:
       ranked: Where what they met stands.
       keys: [rows] bytes.
       constant: Whether every query is given the same vector.
+      popular: The same of a list of what is in most training rows; None where that is `ranked`.
+      examples: Makes a few queries in words.
     """
 
     ranked: Ranked
     keys: np.ndarray
     constant: bool = False
+    popular: Ranked | None = None
+    examples: Callable[[], list[dict[str, Any]]] = list
 
     def metrics(self, spec: Spec, rows: np.ndarray | None = None) -> dict[str, Any]:
         """Returns the metrics of all rows, or of the rows at the places `rows`."""
@@ -49,8 +58,63 @@ class Found:
         return self.ranked.confidence(rows)
 
     def curves(self, spec: Spec) -> dict[str, Any]:
-        """Returns nothing: there are no charts of what is found yet."""
-        return {}
+        """Returns the most popular candidates' figures, what lists hold, and a few queries."""
+        if self.popular is None or not len(self.ranked.chosen().queries):
+            return {}
+        return {
+            "popular": {
+                "metrics": self.popular.metrics(),
+                "confidence": self.popular.confidence(),
+            },
+            "recall": {
+                "model": recall_by_length(self.ranked),
+                "popular": recall_by_length(self.popular),
+            },
+            "popularity": by_popularity(self.ranked),
+            "examples": self.examples(),
+        }
+
+
+@dataclass(frozen=True)
+class _Split:
+    """What is to be found in a split's rows, and among what.
+
+    Attributes:
+      queries, candidates: The distinct ones.
+      met: Of each row.
+      wanted: [pairs] int each: the distinct pairs' queries, ascending, and their candidates.
+      pairs: [rows] int, each row's pair.
+      left_out: As `wanted`, of training rows, where a query does not meet a candidate again.
+      cutoffs: Lengths of lists.
+    """
+
+    queries: DistinctRows
+    candidates: DistinctRows
+    met: _Met
+    wanted: Pairs
+    pairs: np.ndarray
+    left_out: Pairs | None
+    cutoffs: tuple[int, ...]
+
+    def ranked(self, queries: np.ndarray, candidates: np.ndarray) -> Ranked:
+        """Returns where candidates stand by the products of [n, width] vectors."""
+        longest = max(self.cutoffs)
+        return self._of(*rank_all(queries, candidates, self.wanted, longest, self.left_out))
+
+    def popular(self) -> Ranked:
+        """Returns where candidates stand by how many training rows they are in."""
+        counts = self.candidates.counts
+        if self.left_out is not None:
+            ones = np.ones((len(self.queries), 1), np.float32)
+            return self.ranked(ones, counts[:, None].astype(np.float32))
+        # One list for all queries.
+        ranks = len(counts) - np.searchsorted(np.sort(counts), counts[self.wanted[1]])
+        best = np.argsort(-counts, kind="stable")[: max(self.cutoffs)]
+        return self._of(ranks, np.broadcast_to(best, (len(self.queries), len(best))))
+
+    def _of(self, ranks: np.ndarray, top: np.ndarray) -> Ranked:
+        counts, weights = self.candidates.counts, self.met.weights
+        return Ranked(self.pairs, *self.wanted, ranks, top, counts, self.cutoffs, weights)
 
 
 @dataclass(frozen=True)
@@ -73,14 +137,13 @@ def find_in_split(
       TrainingError: If a vector is not finite.
     """
     entries = records.manifest.features
-    candidates = _all_candidates(spec, records, split, run_directory)
-    queries = distinct_rows(records, split, list(entries_of(spec, "query", entries)))
+    asked = _split(spec, records, split, run_directory)
     towers: dict[Side, keras.Model] = {
         side: tower_of(model, spec, side, entries) for side in ("query", "candidate")
     }
     vectors = {
-        "query": vectors_of(towers["query"], queries.features),
-        "candidate": vectors_of(towers["candidate"], candidates.features),
+        "query": vectors_of(towers["query"], asked.queries.features),
+        "candidate": vectors_of(towers["candidate"], asked.candidates.features),
     }
     for side, values in vectors.items():
         if not np.isfinite(values).all():
@@ -89,20 +152,25 @@ def find_in_split(
                 "on numeric features or lower training.learning_rate"
             )
     spread = vectors["query"].astype(np.float64).std(axis=0)
-    found = _found(spec, records, split, (queries, candidates), vectors)
-    return replace(found, constant=len(queries) > 1 and bool((spread < 1e-7).all()))
+    ranked = asked.ranked(vectors["query"], vectors["candidate"])
+
+    def examples() -> list[dict[str, Any]]:
+        words = IdWords(spec, entries, run_directory / TRANSFORM / TRANSFORM_FN / ASSETS)
+        return examples_of(ranked, asked.queries, asked.candidates, spec, words)
+
+    return Found(
+        ranked,
+        asked.met.keys,
+        constant=len(asked.queries) > 1 and bool((spread < 1e-7).all()),
+        popular=asked.popular(),
+        examples=examples,
+    )
 
 
 def most_popular(spec: Spec, records: Records, split: str, run_directory: Path) -> Found:
     """Finds for every query of a split what is in most training rows: what a model has to beat."""
-    entries = records.manifest.features
-    candidates = _all_candidates(spec, records, split, run_directory)
-    queries = distinct_rows(records, split, list(entries_of(spec, "query", entries)))
-    vectors = {
-        "query": np.ones((len(queries), 1), np.float32),
-        "candidate": candidates.counts[:, None].astype(np.float32),
-    }
-    return _found(spec, records, split, (queries, candidates), vectors)
+    asked = _split(spec, records, split, run_directory)
+    return Found(asked.popular(), asked.met.keys)
 
 
 def vectors_of(tower: keras.Model, features: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -130,44 +198,21 @@ def _all_candidates(spec: Spec, records: Records, split: str, run_directory: Pat
     return trained.with_more(distinct_rows(records, split, names))
 
 
-def _found(
-    spec: Spec,
-    records: Records,
-    split: str,
-    sides: tuple[DistinctRows, DistinctRows],
-    vectors: Mapping[str, np.ndarray],
-) -> Found:
+def _split(spec: Spec, records: Records, split: str, run_directory: Path) -> _Split:
     assert isinstance(spec.model, TwoTowerSpec)
-    queries, candidates = sides
+    entries = records.manifest.features
+    candidates = _all_candidates(spec, records, split, run_directory)
+    queries = distinct_rows(records, split, list(entries_of(spec, "query", entries)))
     met = _met(spec, records, split)
-    (asked, wanted), pairs = _pairs(met, queries, candidates)
+    wanted, pairs = _pairs(met, queries, candidates)
     # What queries of the training rows met there is in none of their lists, but for what is wanted.
     left_out = None
     if not spec.model.repeats and split != "train":
         left_out, _ = _pairs(_met(spec, records, "train"), queries, candidates)
-    ranks, top = rank_all(
-        vectors["query"],
-        vectors["candidate"],
-        (asked, wanted),
-        max(spec.model.cutoffs),
-        left_out,
-    )
-    ranked = Ranked(
-        pairs,
-        asked,
-        wanted,
-        ranks,
-        top,
-        candidates.counts,
-        spec.model.cutoffs,
-        met.weights,
-    )
-    return Found(ranked, met.keys)
+    return _Split(queries, candidates, met, wanted, pairs, left_out, spec.model.cutoffs)
 
 
-def _pairs(
-    met: _Met, queries: DistinctRows, candidates: DistinctRows
-) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+def _pairs(met: _Met, queries: DistinctRows, candidates: DistinctRows) -> tuple[Pairs, np.ndarray]:
     """Returns the distinct pairs of known queries and candidates by place, and each such row's pair."""
     asked, wanted = queries.places(met.queries), candidates.places(met.candidates)
     known = (asked >= 0) & (wanted >= 0)

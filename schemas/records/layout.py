@@ -54,3 +54,5 @@ MODEL = "model.keras"
 SOURCE = "records.json"
 # Of two towers: the distinct candidates of the training rows, and how often each is in them.
 CANDIDATES = "candidates.npz"
+# Of an index of candidates, put last.
+INDEX_SUMMARY = "index.json"

@@ -13,6 +13,7 @@ from skewless.model.report.run_sections import metrics_table, with_interval
 from skewless.model.report.sections import Section, Table
 from skewless.model.report.sources import Records, Run
 from skewless.model.training.epoch.kept import kept_epoch
+from skewless.schemas.spec.network import TwoTowerSpec
 
 __all__ = ["card_sections"]
 
@@ -68,6 +69,8 @@ def _model(records: Records, run: Run | None) -> Iterator[tuple[str, str]]:
     for label in spec.targets.values():
         named = [f"{key} {', '.join(map(str, value))}" for key, value in _values(label)]
         yield "predicts", "; ".join([f"{label.column} ({label.type})", *named])
+    if isinstance(spec.model, TwoTowerSpec):
+        yield "finds", f"{', '.join(spec.model.candidate)}, for {', '.join(spec.model.query)}"
     kinds = (f"{name} ({feature.type})" for name, feature in spec.features.items())
     yield "features", ", ".join(kinds)
     if spec.weight:
