@@ -30,7 +30,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from skewless.model.training.compiled import compiled_model
+from skewless.model.training.compiled import choose_compiler, compiled_model
 from skewless.model.training.records import Records, open_records
 from skewless.schemas.records.layout import SPEC
 from skewless.schemas.spec.spec import Spec, load, parse
@@ -145,7 +145,7 @@ def compared(records: Records, spec: Spec, steps: int, rounds: int) -> dict[str,
     batches = list(records.training(batch_size=size, seed=1, epoch=0).take(steps))
     models = {way: compiled_model(spec, records) for way in ("plain", "xla")}
     for way, model in models.items():
-        model.jit_compile = way == "xla"
+        choose_compiler(model, xla=way == "xla")
     found: dict[str, dict[str, Any]] = {}
     taken: dict[str, list[tuple[float, float]]] = {way: [] for way in models}
     for way, model in models.items():

@@ -8,10 +8,12 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from skewless.model.network.layers import (
     AttentionPooling,
     Cross,
+    CutPadding,
     MaskedMax,
     MaskedMean,
     OneHot,
@@ -106,3 +108,21 @@ def test_a_saved_layer_computes_the_same(
 def test_bad_arguments_are_refused(layer: Any, argument: str) -> None:
     with pytest.raises(ValueError, match=f"{argument}: expected at least 1, got 0"):
         layer(0)
+
+
+@pytest.mark.parametrize(
+    ("present", "kept"),
+    [
+        ([[1, 1, 0, 0], [1, 0, 0, 0]], slice(0, 2)),
+        ([[0, 0, 1, 0], [0, 1, 0, 0]], slice(1, 3)),
+        ([[1, 0, 0, 1], [0, 0, 0, 0]], slice(0, 4)),
+        ([[0, 0, 0, 0], [0, 0, 0, 0]], slice(3, 4)),
+    ],
+)
+def test_cut_padding_keeps_what_any_row_has(present: list[list[int]], kept: slice) -> None:
+    mask = np.array(present, bool)
+    steps = np.arange(2 * 4 * 3, dtype=np.float32).reshape(2, 4, 3)
+    for call in (CutPadding(), tf.function(CutPadding())):
+        got_steps, got_mask = call(steps, mask)
+        np.testing.assert_array_equal(got_steps, steps[:, kept])
+        np.testing.assert_array_equal(got_mask, mask[:, kept])

@@ -16,6 +16,7 @@ from skewless.model.network.layer_names import layer_name
 from skewless.model.network.layers import (
     AttentionPooling,
     ClearPadding,
+    CutPadding,
     MaskedMax,
     MaskedMean,
     PositionEmbedding,
@@ -72,6 +73,7 @@ def _recurrent(encoder: Recurrent, steps: Tensor, mask: Tensor, name: str) -> Te
     kind = encoder.type.removeprefix("bidirectional_")
     cell = {"gru": layers.GRU, "lstm": layers.LSTM}[kind]
     units = encoder.units or steps.shape[-1]
+    steps, mask = CutPadding(name=layer_name("cut", name))(steps, mask)
     for number in range(encoder.layers):
         last = number == encoder.layers - 1
         layer = cell(
@@ -87,6 +89,7 @@ def _recurrent(encoder: Recurrent, steps: Tensor, mask: Tensor, name: str) -> Te
 
 
 def _cnn(encoder: Cnn, steps: Tensor, mask: Tensor, name: str) -> Tensor:
+    steps, mask = CutPadding(name=layer_name("cut", name))(steps, mask)
     steps = ClearPadding(name=layer_name("clear", name))(steps, mask)
     pooled = []
     for size in encoder.kernel_sizes:
@@ -113,8 +116,10 @@ def _attention(encoder: Attention, steps: Tensor, mask: Tensor, name: str) -> Te
 def _transformer(encoder: Transformer, steps: Tensor, mask: Tensor, name: str) -> Tensor:
     width = steps.shape[-1]
     units = encoder.units or 4 * width
-    visible = layers.Reshape((1, steps.shape[1]), name=layer_name("visible", name))(mask)
-    steps = PositionEmbedding(steps.shape[1], name=layer_name("positions", name))(steps, mask)
+    length = steps.shape[1]
+    steps, mask = CutPadding(name=layer_name("cut", name))(steps, mask)
+    visible = layers.Reshape((1, -1), name=layer_name("visible", name))(mask)
+    steps = PositionEmbedding(length, name=layer_name("positions", name))(steps, mask)
     for number in range(encoder.layers):
         attended = layers.MultiHeadAttention(
             encoder.heads,

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from skewless.model.network.build import build, compile_arguments
+from skewless.model.network.layers import CutPadding
 from skewless.model.training.records import Records
 from skewless.model.training.vectors.tables import begin_with_vectors
 from skewless.model.training.vectors.term_weights import begin_with_term_weights
@@ -15,7 +16,7 @@ from skewless.schemas.errors import UsageError
 from skewless.schemas.spec.network import TowersSpec, TrainingSpec
 from skewless.schemas.spec.spec import Spec
 
-__all__ = ["compiled_model", "strategy"]
+__all__ = ["choose_compiler", "compiled_model", "strategy"]
 
 _OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
     "adam": keras.optimizers.Adam,
@@ -28,7 +29,7 @@ _OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
 
 # Rows times epochs. From about a third of it on, XLA saves more time than its compiling takes.
 _ROWS_WORTH_COMPILING = 1_000_000
-_FASTER_COMPILED = ("mean", "gru", "lstm")
+_FASTER_COMPILED = ("mean", "gru", "lstm", "attention")
 
 
 def compiled_model(spec: Spec, records: Records, *, ends: bool = True) -> keras.Model:
@@ -59,14 +60,24 @@ def compiled_model(spec: Spec, records: Records, *, ends: bool = True) -> keras.
             model = build(spec, records.manifest.features)
             begin_with_vectors(model, spec, records)
             begin_with_term_weights(model, spec, records)
+            xla = ends and _worth_compiling(spec, records)
+            choose_compiler(model, xla=xla)
             model.compile(
                 optimizer=_optimizer(training, steps if ends else None),
-                jit_compile=ends and _worth_compiling(spec, records),
+                jit_compile=xla,
                 **compile_arguments(spec),
             )
     finally:
         keras.config.set_dtype_policy(policy)
     return model
+
+
+def choose_compiler(model: keras.Model, *, xla: bool) -> None:
+    """Has the steps of a model, none of which has run, compiled by XLA, or cut where there is padding."""
+    for layer in model.layers:
+        if isinstance(layer, CutPadding):
+            layer.cuts(not xla)
+    model.jit_compile = xla
 
 
 def _check_endless(spec: Spec) -> None:
@@ -97,10 +108,9 @@ def _worth_compiling(spec: Spec, records: Records) -> bool:
     """Whether XLA saves more than its compiling takes; the same for a run and its resumption.
 
     CPU of the demo model on two cores, in microseconds a row, without XLA and with it
-    (`python -m benchmarks.training`): 83 and 26; with a GRU over the body 297 and 184, with an LSTM
-    276 and 187, each to the same loss. A shape of batch takes 5 to 8 s to compile. Where it was
-    measured to gain little (CNN) or to lose (transformer: 1,348 and 16,945), or was not measured,
-    XLA stays off.
+    (`python -m benchmarks.training`): 25 and 8; with attention over the body 38 and 18, with a GRU 116
+    (of batches without padding, which XLA cannot take) and 86. A shape of batch takes 2 to 8 s to compile. Where it was measured to gain little (CNN) or to lose (transformer: 516 and 9,510), or was
+    not measured, XLA stays off.
     """
     if not isinstance(spec.model, TowersSpec) or spec.training.mixed_precision:
         return False

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -212,7 +213,10 @@ def load_trained(path: str | Path) -> keras.Model:
     import skewless.model.network.two_tower  # noqa: F401
 
     try:
-        return keras.saving.load_model(path, safe_mode=True)
+        with warnings.catch_warnings():
+            # It was trained by XLA, and cuts padding from here on (`layers.CutPadding`).
+            warnings.filterwarnings("ignore", "Model doesn't support `jit_compile=True`")
+            return keras.saving.load_model(path, safe_mode=True)
     except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise DataError(
             f"{path}: expected a model that `skewless train` saved, got: {error}; train again"

@@ -7,7 +7,7 @@ from skewless.model.network.layers.batch_ensemble import (
 )
 from skewless.model.network.layers.cross import Cross
 from skewless.model.network.layers.linear_of_ids import LinearOfIds
-from skewless.model.network.layers.masks import AnyMask, ClearPadding, PaddingMask
+from skewless.model.network.layers.masks import AnyMask, ClearPadding, CutPadding, PaddingMask
 from skewless.model.network.layers.one_hot import OneHot
 from skewless.model.network.layers.periodic import PeriodicEmbedding
 from skewless.model.network.layers.piecewise_linear import PiecewiseLinearEmbedding
@@ -36,6 +36,7 @@ __all__ = [
     "BatchEnsembleDense",
     "ClearPadding",
     "Cross",
+    "CutPadding",
     "EnsembleDense",
     "LinearOfIds",
     "MaskedMax",

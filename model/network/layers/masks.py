@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from skewless.schemas.records.id_contract import PADDING_ID
 
-__all__ = ["AnyMask", "ClearPadding", "PaddingMask"]
+__all__ = ["AnyMask", "ClearPadding", "CutPadding", "PaddingMask"]
 
 
 @keras.saving.register_keras_serializable(package="skewless")
@@ -53,3 +54,38 @@ class AnyMask(keras.layers.Layer):
     def compute_output_spec(self, masks: Any) -> keras.KerasTensor:
         """Returns the shape and dtype of one mask."""
         return keras.KerasTensor(masks[0].shape, dtype="bool")
+
+
+@keras.saving.register_keras_serializable(package="skewless")
+class CutPadding(keras.layers.Layer):
+    """[batch, length, width], [batch, length] bool -> both without steps that are padding in all rows.
+
+    What follows need not compute them, and must give the same without. One step is kept at least.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cuts(True)
+
+    def cuts(self, cuts: bool) -> None:
+        """Says whether it cuts: XLA takes no tensor whose shape the data says."""
+        self._cuts = cuts
+        self.supports_jit = not cuts
+
+    def call(self, steps: Any, mask: Any) -> tuple[Any, Any]:
+        """Returns the steps, and their mask, from the first to the last that any row has."""
+        if not self._cuts:
+            return steps, mask
+        used = tf.cast(tf.where(tf.reduce_any(mask, axis=0))[:, 0], tf.int32)
+        # Of none at all the least and greatest are what the type holds: the last step is kept.
+        first = tf.maximum(0, tf.minimum(tf.reduce_min(used), tf.shape(mask)[1] - 1))
+        last = tf.maximum(first, tf.reduce_max(used))
+        return steps[:, first : last + 1], mask[:, first : last + 1]
+
+    def compute_output_spec(self, steps: Any, mask: Any) -> tuple[keras.KerasTensor, ...]:
+        """Returns the dtypes, with a length that the data says."""
+        batch, _, width = steps.shape
+        return (
+            keras.KerasTensor((batch, None, width), dtype=self.compute_dtype),
+            keras.KerasTensor((batch, None), dtype="bool"),
+        )
