@@ -72,6 +72,7 @@ setup(
         "skewless.schemas.spec.models",
         "skewless.schemas.storage",
         "skewless.schemas.storage.ahead",
+        "skewless.schemas.storage.between",
     ],
     package_data={
         "skewless.model.report": ["page.html", "page.css", "page.js"],

@@ -93,8 +93,8 @@ def index(
     endings = {"records": ".parquet", "rejected": ".jsonl"}
     with OutputDirectory(output, overwrite=overwrite, marker=INDEX_SUMMARY) as directory:
         staging = directory.staging
-        job = cut(opened["candidate"], staging)
-        outcome = predicted(job, Path(model).absolute(), staging, "parquet", "candidate")
+        job = cut(opened["candidate"], str(staging))
+        outcome = predicted(job, Path(model).absolute(), str(staging), "parquet", "candidate")
         rows = accounted(job.units, outcome, directory, endings, max_rejected)
         parts = [staging / path for path, part in rows.files if part.kind == "records"]
         if not parts:
@@ -155,7 +155,9 @@ def _asked(opened: Inputs, model: Path, staging: Path, catalogue: Catalogue) -> 
     if "query" in opened:
         beside = staging / "queries"
         beside.mkdir()
-        outcome = predicted(cut(opened["query"], beside), model, beside, "parquet", "query")
+        outcome = predicted(
+            cut(opened["query"], str(beside)), model, str(beside), "parquet", "query"
+        )
         parts = [Path(part.path) for part in outcome.parts if part.kind == "records"]
         if not parts:
             raise DataError("--queries: expected files with queries to measure recall on, got none")

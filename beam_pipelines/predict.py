@@ -20,6 +20,7 @@ from skewless.beam_pipelines.batch.predictor import PLACES, predicted
 from skewless.beam_pipelines.running.local_runner import (
     BeamOptions,
     completed_options,
+    may_be_apart,
     pipeline_options,
 )
 from skewless.beam_pipelines.running.output_directory import OutputDirectory
@@ -74,8 +75,9 @@ def predict(
     opened = opened_input(spec, inputs, completed_options(options), serving=True)
     endings = {"records": f".{format}", "rejected": ".jsonl"}
     with OutputDirectory(output, overwrite=overwrite, marker=MARKER) as directory:
-        job = cut(opened, directory.staging)
-        outcome = predicted(job, Path(model).absolute(), directory.staging, format)
+        shared = directory.shared(apart=may_be_apart(opened.options))
+        job = cut(opened, shared)
+        outcome = predicted(job, Path(model).absolute(), shared, format)
         rows = accounted(job.units, outcome, directory, endings, max_rejected)
         seconds = time.monotonic() - begin
         summary = {

@@ -20,16 +20,17 @@ from skewless.beam_pipelines.batch.accounted import accounted
 from skewless.beam_pipelines.batch.cut import cut
 from skewless.beam_pipelines.batch.description import described, write_manifest
 from skewless.beam_pipelines.batch.pipelines import StagedJob, fitted_and_written
-from skewless.beam_pipelines.batch.plan import checked_fit, opened_input
+from skewless.beam_pipelines.batch.plan import check_sharing, checked_fit, opened_input
 from skewless.beam_pipelines.batch.said import result, summary, tell_dry_run
 from skewless.beam_pipelines.records.sinks import SHARD_BYTES, ShardFormat
 from skewless.beam_pipelines.running.laps import Laps
-from skewless.beam_pipelines.running.local_runner import BeamOptions, pipeline_options
+from skewless.beam_pipelines.running.local_runner import BeamOptions, may_be_apart, pipeline_options
 from skewless.beam_pipelines.running.output_directory import OutputDirectory
 from skewless.schemas.ending import run_module
 from skewless.schemas.records.layout import MANIFEST
 from skewless.schemas.records.manifest import Manifest
 from skewless.schemas.spec.spec import Spec, load
+from skewless.schemas.storage.between.files import seen_by_all
 from skewless.schemas.storage.known_as import as_known
 
 __all__ = ["execute", "preprocess", "run"]
@@ -87,13 +88,15 @@ def preprocess(
     )
     opened = opened_input(spec, inputs, options)
     with OutputDirectory(output, overwrite=overwrite, marker=MANIFEST) as directory:
-        job = cut(opened, directory.staging)
+        shared = directory.shared(apart=may_be_apart(opened.options))
+        check_sharing(spec, shared)
+        job = cut(opened, shared)
         clock.end("plan")
-        spec = with_time_edges(spec, job.units, job.options, directory.staging)
+        spec = with_time_edges(spec, job.units, job.options, shared)
         job = replace(job, spec=spec)
         shards = ShardFormat(shard_bytes, compression, rows_per_record)
-        kept = AnalysisCache(cache, spec) if cache is not None else None
-        staged = StagedJob(job, fit, directory.staging, shards, kept)
+        kept = AnalysisCache(seen_by_all(cache, shared), spec) if cache is not None else None
+        staged = StagedJob(job, fit, directory.staging, shared, shards, kept)
         outcome = fitted_and_written(staged)
         clock.end("pipeline")
         rows = accounted(job.units, outcome, directory, _ENDINGS, max_rejected)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from skewless.beam_pipelines.records.accounting import UnitAccount, account, check_rejected
-from skewless.beam_pipelines.records.sinks import Part
+from skewless.beam_pipelines.records.parts import Part
 from skewless.beam_pipelines.sources import WorkUnit
 from skewless.schemas.errors import AccountingError, DataError, TooManyRejectedError
 from skewless.schemas.records.manifest import Rows

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet
 import pytest
@@ -16,7 +17,11 @@ import pytest
 from skewless.beam_pipelines.predict import predict
 from skewless.beam_pipelines.preprocess import preprocess
 from skewless.beam_pipelines.running.local_runner import pipeline_options
+from skewless.cli import main
 from skewless.schemas.records.manifest import load_manifest
+from skewless.schemas.storage import location
+from skewless.schemas.storage.fetched import fetched
+from skewless.schemas.storage.location import Location
 from tests.cluster import (
     BROKER,
     ROOT,
@@ -28,7 +33,9 @@ from tests.cluster import (
     task_managers_of,
 )
 from tests.conftest import DataSet
+from tests.object_stores import STORES
 from tests.test_preprocess import records_of
+from tests.workers_apart import workers_apart
 
 
 def cut(source: Path, directory: Path, parts: int) -> str:
@@ -61,6 +68,35 @@ def test_two_task_managers_leave_the_same_vocabularies_and_records(
     assert manifest.rows == load_manifest(shop.directory).rows
     assert task_managers_of(last_job(), "WriteRows") == {"taskmanager-1", "taskmanager-2"}
     is_the_local_runners(tmp_path / "out", shop)
+
+
+@pytest.mark.flink
+def test_workers_that_share_a_bucket_alone_leave_the_same(
+    shop: DataSet, flink: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    cut(shop.source, tmp_path, 8)
+    monkeypatch.setenv("SKEWLESS_CACHE", str(tmp_path / "commands"))
+    with STORES["s3"]() as variables, workers_apart(tmp_path, variables) as apart:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        location._system.cache_clear()
+        bucket = Location.of("s3://bucket/in")
+        bucket.system.put([str(path) for path in tmp_path.glob("in-*.csv")], f"{bucket.path}/")
+        bucket.system.pipe_file("bucket/spec.yaml", shop.spec.to_yaml().encode())
+        rows = ["s3://bucket/spec.yaml", "--input", "s3://bucket/in/*.csv"]
+        output = ["--output", "s3://bucket/records", "--cache", "s3://bucket/analysis"]
+        options = [*script("flink", "options").split(), *apart.options]
+        assert main(["preprocess", *rows, *output, *options]) == 0
+        assert "s3://bucket/records: 400 records" in capfd.readouterr().out
+        assert task_managers_of(last_job(), "WriteRows") == {"taskmanager-1", "taskmanager-2"}
+        is_the_local_runners(fetched("s3://bucket/records"), shop)
+        caches = apart.caches()
+        fetching = [cache for cache in caches if any("transform_fn" in path for path in cache)]
+        assert len(caches) >= 2 and len(fetching) >= 2
+        assert not (tmp_path / "caches").exists()
+        left = bucket.system.find("bucket/records")
+        assert len({path.split("/")[2] for path in left}) == 2
+    location._system.cache_clear()
 
 
 # Spark's own processes are in the job server: local[2].

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from skewless.beam_pipelines.analysis import cache as analysis_cache
 from skewless.beam_pipelines.records.accounting import UnitAccount
 from skewless.beam_pipelines.records.outcome import CountedUnit, Outcome
-from skewless.beam_pipelines.records.sinks import Part
+from skewless.beam_pipelines.records.parts import Part
 from skewless.beam_pipelines.running.checked_file import read_checked, write_checked
 from skewless.beam_pipelines.running.left_behind import take
 from skewless.beam_pipelines.statistics.split_statistics import IdStatistics, SplitStatistics

@@ -12,14 +12,8 @@ import pyarrow.parquet
 import pytest
 import tensorflow as tf
 
-from skewless.beam_pipelines.records.sinks import (
-    RawRowSink,
-    RecordSink,
-    RejectedSink,
-    ShardFormat,
-    make_sink_folders,
-    place,
-)
+from skewless.beam_pipelines.records.parts import make_sink_folders, place
+from skewless.beam_pipelines.records.sinks import RawRowSink, RecordSink, RejectedSink, ShardFormat
 from skewless.beam_pipelines.sources import Rejected
 from skewless.schemas.records.manifest import file_sha256
 from skewless.schemas.records.records import KEY

@@ -19,7 +19,6 @@ import json
 import logging
 import os
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +34,9 @@ from skewless.beam_pipelines.sources.digest import unit_sha256
 from skewless.beam_pipelines.statistics.numeric_summary import SummaryCoder
 from skewless.schemas.errors import UsageError
 from skewless.schemas.spec.spec import Spec
+from skewless.schemas.storage.between.entries import bytes_at, put_whole
+from skewless.schemas.storage.between.files import inside
+from skewless.schemas.storage.location import is_uri
 
 __all__ = ["AnalysisCache", "UnitCounts", "UnitKeys"]
 
@@ -75,7 +77,7 @@ class AnalysisCache:
     """The entries of one spec; small, so that it goes to workers with the work.
 
     Attributes:
-      directory: Where they lie.
+      directory: Where they lie, a path or a URI.
     """
 
     def __init__(self, directory: str | Path, spec: Spec) -> None:
@@ -84,16 +86,9 @@ class AnalysisCache:
         Raises:
           UsageError: If the directory cannot be made or written.
         """
-        self.directory = Path(directory).absolute()
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            for partial in self.directory.glob(".*.partial"):
-                if partial.stat().st_mtime < time.time() - _STALE_SECONDS:
-                    partial.unlink(missing_ok=True)
-        except OSError as error:
-            raise UsageError(
-                f"--cache {directory}: expected a directory that can be written: {error}"
-            ) from error
+        self.directory = str(directory) if is_uri(directory) else os.path.abspath(directory)
+        if not is_uri(directory):
+            _begin(Path(self.directory))
         self._basis = _basis(spec)
         self._owners = list(counted_vocabularies(spec))
 
@@ -133,14 +128,14 @@ class AnalysisCache:
     ) -> tuple[Found, bool]:
         digest = unit_sha256(unit)
         name = hashlib.sha256("\n".join((self._basis, digest, follows_from)).encode()).hexdigest()
-        path = self.directory / f"{kind}-{name}"
-        table = _read(path)
+        entry = inside(self.directory, f"{kind}-{name}")
+        table = _read(entry)
         if table is not None:
             return decode(table), True
         made = make()
         # A file that changed under our eyes must not leave its entry under the old bytes' name.
         if unit_sha256(unit) == digest:
-            _write(path, encode(made))
+            _write(entry, encode(made))
         return made, False
 
 
@@ -176,33 +171,41 @@ def _source_sha256() -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path) -> pa.Table | None:
-    """Returns an entry, or None where there is none or it is not as it was written."""
+def _begin(directory: Path) -> None:
     try:
-        content = path.read_bytes()
-    except FileNotFoundError:
+        directory.mkdir(parents=True, exist_ok=True)
+        for partial in directory.glob(".*.partial"):
+            if partial.stat().st_mtime < time.time() - _STALE_SECONDS:
+                partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"--cache {directory}: expected a directory that can be written: {error}"
+        ) from error
+
+
+def _read(entry: str) -> pa.Table | None:
+    """Returns an entry, or None where there is none or it is not as it was written."""
+    content = bytes_at(entry)
+    if content is None:
         return None
     payload = memoryview(content)[_DIGEST_BYTES:]
     if hashlib.sha256(payload).digest() != content[:_DIGEST_BYTES]:
-        _LOGGER.warning("%s: is not as it was written; its rows are analysed again", path)
+        _LOGGER.warning("%s: is not as it was written; its rows are analysed again", entry)
         return None
     return pa.ipc.open_stream(pa.py_buffer(payload)).read_all()
 
 
-def _write(path: Path, table: pa.Table) -> None:
+def _write(entry: str, table: pa.Table) -> None:
     sink = pa.BufferOutputStream()
     options = pa.ipc.IpcWriteOptions(compression="zstd")
     with pa.ipc.new_stream(sink, table.schema, options=options) as stream:
         stream.write_table(table)
     payload = sink.getvalue()
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:
-        temporary.write_bytes(hashlib.sha256(payload).digest() + payload)
-        os.replace(temporary, path)
-    except OSError as error:
+        put_whole(entry, hashlib.sha256(payload).digest() + payload)
+    except (OSError, UsageError) as error:
         # The job can do without; a full disk says so where records are written.
-        _LOGGER.warning("%s: cannot be kept: %s", path, error)
-        temporary.unlink(missing_ok=True)
+        _LOGGER.warning("%s: cannot be kept: %s", entry, error)
 
 
 def _encode_counts(found: UnitCounts, owners: list[str]) -> pa.Table:

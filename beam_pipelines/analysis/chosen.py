@@ -7,9 +7,10 @@ are written as the partitions' offers are merged. Vocabularies are numbered by t
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from skewless.beam_pipelines.analysis.counts import (
     Numbers,
@@ -27,6 +28,7 @@ from skewless.beam_pipelines.transform.constants import Constants
 from skewless.schemas.records.vocabulary_file import write_vocabulary
 from skewless.schemas.records.vocabulary_names import vocabulary_asset
 from skewless.schemas.spec.spec import Spec
+from skewless.schemas.storage.between.files import folder_at_hand, inside, leave_folder
 
 __all__ = ["chosen_constants", "offered"]
 
@@ -42,7 +44,7 @@ def offered(
       directory: Where sorted values are written.
       grow_from: The earlier `transform/` folder, where one grows.
     """
-    wanted = _wanted(spec) if grow_from is None else wanted_to_grow(spec, grow_from)
+    wanted = _wanted(spec) if grow_from is None else wanted_to_grow(spec, folder_at_hand(grow_from))
     values = merged_values(list(runs))
     for owner, tables in itertools.groupby(values, key=lambda entry: entry[0]):
         ranking = Ranking(wanted[owner], directory)
@@ -64,16 +66,34 @@ def chosen_constants(
       numbers: What was summarised.
       offers: Of all partitions.
       spec: The declaration.
-      directory: Where vocabulary files are written.
+      directory: A path or URI below which vocabulary files are left.
       grow_from: The earlier `transform/` folder, where one grows.
     """
     by_owner = _by_owner(offers, spec)
-    if grow_from is not None:
-        return grown_constants(by_owner, spec, directory, grow_from)
+    found: list[Constants] = []
+
+    def write(folder: str) -> None:
+        if grow_from is None:
+            found.append(_fresh(numbers, by_owner, spec, folder))
+        else:
+            found.append(grown_constants(by_owner, spec, folder, folder_at_hand(grow_from)))
+
+    left = leave_folder(directory, "vocabularies", write)
+    [constants] = found
+    files = {
+        owner: inside(left, os.path.basename(path))
+        for owner, path in constants.vocabularies.items()
+    }
+    return dataclasses.replace(constants, vocabularies=files)
+
+
+def _fresh(
+    numbers: Numbers, offers: Mapping[str, Sequence[Ranked]], spec: Spec, directory: str
+) -> Constants:
     constants = Constants()
     for name, vocabulary in counted_vocabularies(spec).items():
         path = os.path.join(directory, vocabulary_asset(spec, name))
-        best = best_first(by_owner[name])
+        best = best_first(offers[name])
         if isinstance(vocabulary.select, LearnedPieces):
             write_vocabulary(path, vocabulary.select(dict(best)))
         else:

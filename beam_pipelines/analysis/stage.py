@@ -89,12 +89,13 @@ class Analyse(beam.PTransform):
             | "GroupByPartition" >> beam.GroupByKey()
             | "MergeValues" >> beam.FlatMap(_offered, self._spec, spilled, self._grow_from)
         )
-        vocabularies = os.path.join(self._directory, "vocabularies")
         constants = (
             counted[NUMBERS]
             | "MergeNumbers" >> beam.CombineGlobally(_MergeNumbers())
             | "ChooseConstants"
-            >> beam.Map(chosen_constants, AsIter(offers), self._spec, vocabularies, self._grow_from)
+            >> beam.Map(
+                chosen_constants, AsIter(offers), self._spec, self._directory, self._grow_from
+            )
         )
         return constants, counted[COUNTS]
 

@@ -7,7 +7,6 @@ nothing; rows that are rejected or left out as duplicates later on do.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
@@ -34,6 +33,7 @@ from skewless.schemas.rows.times.parsing import NO_TIME
 from skewless.schemas.rows.times.words import as_iso
 from skewless.schemas.spec.spec import Spec
 from skewless.schemas.spec.splits import Split
+from skewless.schemas.storage.between.files import inside
 
 __all__ = ["with_time_edges"]
 
@@ -42,7 +42,7 @@ _Counts = list[TimeCounts]
 
 
 def with_time_edges(
-    spec: Spec, units: Sequence[WorkUnit], options: PipelineOptions, staging: Path
+    spec: Spec, units: Sequence[WorkUnit], options: PipelineOptions, shared: str
 ) -> Spec:
     """Returns the spec with the times that its shares of time come to; itself where it has none.
 
@@ -50,7 +50,7 @@ def with_time_edges(
       spec: The declaration.
       units: What the job reads.
       options: Beam's.
-      staging: A directory that workers and command share.
+      shared: The path or URI of what workers and command share.
 
     Raises:
       DataError: If no row holds a time.
@@ -58,7 +58,7 @@ def with_time_edges(
     open_units = [unit for unit in units if unit.split is None]
     if not spec.split.needs_edges or not open_units:
         return spec
-    everything = _count(spec, open_units, options, staging, [EVERYTHING])[0]
+    everything = _count(spec, open_units, options, shared, [EVERYTHING])[0]
     if not everything.rows:
         raise DataError(
             f"split.time: no row holds a time in column {spec.split.time!r}; name another column, or "
@@ -70,7 +70,7 @@ def with_time_edges(
         for rank in (rows * shares["train"], rows * (shares["train"] + shares["eval"]))
     }
     while stretches := {rank: place for rank, place in found.items() if isinstance(place, Stretch)}:
-        counts = _count(spec, open_units, options, staging, list(stretches.values()))
+        counts = _count(spec, open_units, options, shared, list(stretches.values()))
         for (rank, stretch), there in zip(stretches.items(), counts, strict=True):
             found[rank] = boundary(there, stretch, rank)
     edges = [edge for edge in found.values() if not isinstance(edge, Stretch)]
@@ -95,10 +95,10 @@ def _count(
     spec: Spec,
     units: Sequence[WorkUnit],
     options: PipelineOptions,
-    staging: Path,
+    shared: str,
     stretches: Sequence[Stretch],
 ) -> _Counts:
-    path = staging / _FILE
+    path = inside(shared, _FILE)
     with job_pipeline(options) as pipeline:
         counts = (
             pipeline

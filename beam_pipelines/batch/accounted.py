@@ -13,7 +13,7 @@ from skewless.beam_pipelines.batch.leaks import tell_leaks
 from skewless.beam_pipelines.batch.pipelines import StagedJob
 from skewless.beam_pipelines.records.accounting import account, check_rejected
 from skewless.beam_pipelines.records.outcome import Outcome
-from skewless.beam_pipelines.records.sinks import Part, place
+from skewless.beam_pipelines.records.parts import Part, bring, place
 from skewless.beam_pipelines.rows.seen_labels import tell_labels
 from skewless.beam_pipelines.running.output_directory import OutputDirectory
 from skewless.beam_pipelines.sources import WorkUnit
@@ -69,8 +69,10 @@ def accounted(
     try:
         check_rejected(rows, outcome.accounts, max_rejected, str(beside))
     except TooManyRejectedError:
+        bring([file for file in files if file[1].kind == "rejected"], directory.staging)
         directory.keep(REJECTED, beside)
         raise
+    directory.take(files)
     return Accounted(rows, files)
 
 

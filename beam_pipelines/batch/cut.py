@@ -3,14 +3,13 @@
     pieces -> scanned -> gathered by file -> joined -> cuts
 
 A worker looks through one piece; another joins those of a file. What reaches the command is a few
-numbers for each work unit, in a file that both see.
+numbers for each work unit, in a file that both read.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
@@ -28,6 +27,7 @@ from skewless.beam_pipelines.sources.cutting.scan import Scanned, scan
 from skewless.beam_pipelines.sources.opened import OpenedFile
 from skewless.beam_pipelines.sources.place import tells_its_place
 from skewless.beam_pipelines.sources.plan import cut_here, units_of
+from skewless.schemas.storage.between.files import inside
 
 __all__ = ["PIECES_WORTH_PROCESSES", "cut"]
 
@@ -38,19 +38,19 @@ _FILE = "cuts"
 PIECES_WORTH_PROCESSES = 200
 
 
-def cut(opened: Opened, staging: Path) -> Planned:
+def cut(opened: Opened, shared: str) -> Planned:
     """Returns the job with its work units.
 
     Args:
       opened: The job.
-      staging: A directory that workers and command share.
+      shared: The path or URI of what workers and command share.
 
     Raises:
-      DataError: If a file cannot be read on, or workers do not see the directory.
+      DataError: If a file cannot be read on, or workers do not see what is shared.
     """
     files = opened.files
     if _by_workers(opened.options, sum(len(file.pieces) for file in files)):
-        units = units_of(files, _cut_by_workers(files, opened.options, staging))
+        units = units_of(files, _cut_by_workers(files, opened.options, shared))
     else:
         units = units_of(files, cut_here(files))
     _LOGGER.info("planned: %s of %s", _counted(units, "work unit"), _counted(files, "file"))
@@ -69,14 +69,14 @@ def _by_workers(options: PipelineOptions, pieces: int) -> bool:
 
 
 def _cut_by_workers(
-    files: Sequence[OpenedFile], options: PipelineOptions, staging: Path
+    files: Sequence[OpenedFile], options: PipelineOptions, shared: str
 ) -> list[Sequence[Cut]]:
     pieces = [
         (place, number, piece, file.bytes)
         for place, file in enumerate(files)
         for number, piece in enumerate(file.pieces)
     ]
-    path = staging / _FILE
+    path = inside(shared, _FILE)
     with job_pipeline(options) as pipeline:
         cuts = (
             pipeline

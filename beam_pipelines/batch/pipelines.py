@@ -23,7 +23,8 @@ from skewless.beam_pipelines.batch.plan import Fit, Planned
 from skewless.beam_pipelines.batch.work import Work
 from skewless.beam_pipelines.histories.stage import GATHERING
 from skewless.beam_pipelines.records.outcome import Outcome, leave_outcome, taken_outcome
-from skewless.beam_pipelines.records.sinks import ShardFormat, make_sink_folders
+from skewless.beam_pipelines.records.parts import make_sink_folders
+from skewless.beam_pipelines.records.sinks import ShardFormat
 from skewless.beam_pipelines.records.write_rows import (
     ACCOUNTS,
     PARTS,
@@ -32,12 +33,22 @@ from skewless.beam_pipelines.records.write_rows import (
     WriteRows,
 )
 from skewless.beam_pipelines.running.beam_internals import job_pipeline
-from skewless.beam_pipelines.running.job_progress import Tally, Watch
+from skewless.beam_pipelines.running.job_progress import Tally, tally_in, watched
+from skewless.beam_pipelines.transform.constants import Constants
 from skewless.beam_pipelines.transform.fitted_transform import check_fitted
 from skewless.beam_pipelines.transform.graph import write_transform_graph
 from skewless.beam_pipelines.transform.own_function import check_own_assets
+from skewless.beam_pipelines.transform.vocabulary_files import declared_files
 from skewless.schemas.records.layout import TRANSFORM, TRANSFORM_FN
 from skewless.schemas.spec.kinds.history import histories_of
+from skewless.schemas.spec.spec import Spec
+from skewless.schemas.storage.between.files import (
+    folder_at_hand,
+    hand_on_folder,
+    inside,
+    leave_folder,
+)
+from skewless.schemas.storage.location import is_uri
 
 __all__ = ["TEMPORARY", "StagedJob", "fitted_and_written"]
 
@@ -52,7 +63,8 @@ class StagedJob:
     Attributes:
       planned: What it reads.
       fit: Where its transform comes from.
-      staging: The directory.
+      staging: The directory, which the command sees.
+      shared: The path or URI of what workers and command share.
       shards: How records lie in files.
       cache: What earlier analyses found, if it is kept.
     """
@@ -60,18 +72,19 @@ class StagedJob:
     planned: Planned
     fit: Fit
     staging: Path
+    shared: str
     shards: ShardFormat
     cache: AnalysisCache | None = None
 
     @property
     def temporary(self) -> str:
         """What workers leave for one another lies here."""
-        return str(self.staging / TEMPORARY)
+        return inside(self.shared, TEMPORARY)
 
     @property
-    def tally(self) -> Tally:
+    def tally(self) -> Tally | None:
         """Where workers count."""
-        return Tally(str(self.staging / TEMPORARY / "progress"))
+        return tally_in(inside(self.temporary, "progress"))
 
     @property
     def work(self) -> Work:
@@ -81,7 +94,7 @@ class StagedJob:
 
     @property
     def transform(self) -> Path:
-        """The transform that rows are written by."""
+        """The transform that rows are written by, as the command sees it."""
         return self.staging / TRANSFORM
 
 
@@ -93,8 +106,8 @@ def fitted_and_written(job: StagedJob) -> Outcome:
       DataError: If rows cannot be used.
     """
     spec = job.planned.spec
-    make_sink_folders(job.staging)
-    with Watch(job.tally, job.planned.units, _stages(job)):
+    make_sink_folders(job.shared)
+    with watched(job.tally, job.planned.units, _stages(job)):
         if job.fit.transform is not None:
             check_fitted(spec, job.fit.transform, "use that one, or leave --transform out")
             shutil.copytree(job.fit.transform, job.transform)
@@ -118,10 +131,10 @@ def _apply(job: StagedJob) -> Outcome:
     """Writes rows by the transform that lies in the staging directory."""
     with job_pipeline(job.planned.options) as pipeline:
         work, duplicates = job.work.begun(pipeline)
-        fitted = str(job.transform / TRANSFORM_FN)
+        fitted = inside(hand_on_folder(job.transform, job.shared), TRANSFORM_FN)
         saved_model = pipeline | "FittedTransform" >> beam.Create([fitted])
-        leave_outcome(pipeline, job.staging, **_written(job, work, duplicates, saved_model))
-    return taken_outcome(job.staging)
+        leave_outcome(pipeline, job.shared, **_written(job, work, duplicates, saved_model))
+    return taken_outcome(job.shared)
 
 
 def _fit_and_apply(job: StagedJob) -> Outcome:
@@ -129,14 +142,34 @@ def _fit_and_apply(job: StagedJob) -> Outcome:
     with job_pipeline(job.planned.options) as pipeline:
         work, duplicates = job.work.begun(pipeline)
         constants, counted = _analysed(job, work, duplicates)
+        declared = declared_files(job.planned.spec, job.shared)
         saved_model = constants | "WriteTransform" >> beam.Map(
-            lambda constants, spec, directory: write_transform_graph(spec, constants, directory),
-            job.planned.spec,
-            str(job.transform),
+            _transform_left, job.planned.spec, declared, job.shared
         )
         written = _written(job, work, duplicates, saved_model)
-        leave_outcome(pipeline, job.staging, **written, counted=counted, constants=constants)
-    return taken_outcome(job.staging)
+        leave_outcome(
+            pipeline,
+            job.shared,
+            **written,
+            counted=counted,
+            constants=constants,
+            transform=saved_model,
+        )
+    outcome = taken_outcome(job.shared)
+    if is_uri(outcome.transform):
+        shutil.copytree(folder_at_hand(outcome.transform.rpartition("/")[0]), job.transform)
+    return outcome
+
+
+def _transform_left(
+    constants: Constants, spec: Spec, declared: Mapping[str, str], shared: str
+) -> str:
+    """Builds the transform and leaves it for all; returns where its SavedModel lies."""
+    constants = replace(constants, vocabularies={**constants.vocabularies, **declared})
+    left = leave_folder(
+        shared, TRANSFORM, lambda path: write_transform_graph(spec, constants, path)
+    )
+    return inside(left, TRANSFORM_FN)
 
 
 def _fit_with_transform_and_apply(job: StagedJob) -> Outcome:
@@ -151,8 +184,8 @@ def _fit_with_transform_and_apply(job: StagedJob) -> Outcome:
     with job_pipeline(options) as pipeline:
         work, duplicates = job.work.begun(pipeline)
         constants, counted = _analysed(job, work, duplicates)
-        leave_outcome(pipeline, job.staging, constants=constants, counted=counted)
-    analysed = taken_outcome(job.staging)
+        leave_outcome(pipeline, job.shared, constants=constants, counted=counted)
+    analysed = taken_outcome(job.shared)
     found = analysed.constants
     assert found is not None
     with job_pipeline(options) as pipeline, tft_beam.Context(temp_dir=job.temporary):
@@ -168,7 +201,8 @@ def _fit_with_transform_and_apply(job: StagedJob) -> Outcome:
 def _analysed(
     job: StagedJob, work: beam.PCollection, duplicates: AsSingleton
 ) -> tuple[beam.PCollection, beam.PCollection]:
-    grow_from = None if job.fit.grow_from is None else str(job.fit.grow_from)
+    earlier = job.fit.grow_from
+    grow_from = None if earlier is None else hand_on_folder(earlier, job.shared)
     return work | "AnalyseTrainingRows" >> Analyse(
         job.planned.spec,
         job.temporary,
@@ -183,7 +217,7 @@ def _analysed(
 def _written(
     job: StagedJob, work: beam.PCollection, duplicates: AsSingleton, saved_model: beam.PCollection
 ) -> Mapping[str, beam.PCollection]:
-    write = WriteRows(job.planned.spec, str(job.staging), job.shards, job.tally)
+    write = WriteRows(job.planned.spec, job.shared, job.shards, job.tally)
     past = job.work.with_past(work, duplicates)
     written = past | "WriteRows" >> beam.ParDo(
         write, AsSingleton(saved_model), duplicates

@@ -25,17 +25,18 @@ import pyarrow.parquet
 from skewless.beam_pipelines.batch.plan import Planned
 from skewless.beam_pipelines.records.accounting import UnitAccount
 from skewless.beam_pipelines.records.outcome import Outcome, leave_outcome, taken_outcome
-from skewless.beam_pipelines.records.sinks import (
+from skewless.beam_pipelines.records.parts import (
     Part,
-    RejectedSink,
     create,
+    finished,
     make_sink_folders,
     new_path,
 )
+from skewless.beam_pipelines.records.sinks import RejectedSink
 from skewless.beam_pipelines.records.write_rows import ACCOUNTS, PARTS
 from skewless.beam_pipelines.rows.read_rows import Rows, rows_of
 from skewless.beam_pipelines.running.beam_internals import job_pipeline
-from skewless.beam_pipelines.running.job_progress import Tally, Watch, progress_of
+from skewless.beam_pipelines.running.job_progress import Tally, progress_of, tally_in, watched
 from skewless.beam_pipelines.running.tagged import tagged
 from skewless.beam_pipelines.sources import WorkUnit
 from skewless.beam_pipelines.sources.place import at_rows, tells_its_place
@@ -43,6 +44,7 @@ from skewless.schemas.records.exported_files import check_exported
 from skewless.schemas.rows.reasons import kind_of
 from skewless.schemas.rows.row_encoding import examples
 from skewless.schemas.spec.spec import Spec
+from skewless.schemas.storage.between.files import folder_at_hand, hand_on_folder, inside
 
 __all__ = ["PLACES", "predicted"]
 
@@ -56,37 +58,39 @@ Outputs = dict[str, np.ndarray]
 
 
 def predicted(
-    job: Planned, model: Path, staging: Path, format: str, signature: str = "serving_default"
+    job: Planned, model: Path, shared: str, format: str, signature: str = "serving_default"
 ) -> Outcome:
     """Runs the pipeline: predictions lie in files that the outcome names.
 
     Args:
       job: What to read; columns that its spec keeps stand beside the predictions.
       model: What `skewless export` left.
-      staging: A directory that workers and command share.
+      shared: The path or URI of what workers and command share.
       format: `parquet` or `jsonl`.
       signature: What rows go through, one of those that take `examples`.
     """
-    make_sink_folders(staging)
-    tally = Tally(str(staging / "progress"))
-    predict = _Predict(job.spec, str(model), signature, str(staging), format, tally)
-    with Watch(tally, job.units, [_PREDICTING]), job_pipeline(job.options) as pipeline:
+    make_sink_folders(shared)
+    tally = tally_in(inside(shared, "progress"))
+    handed = hand_on_folder(model, shared)
+    predict = _Predict(job.spec, handed, signature, shared, format, tally)
+    with watched(tally, job.units, [_PREDICTING]), job_pipeline(job.options) as pipeline:
         written = (
             pipeline
             | "WorkUnits" >> beam.Create(job.units)
             | "Spread" >> beam.Reshuffle()
             | "Predict" >> beam.ParDo(predict).with_outputs(PARTS, ACCOUNTS)
         )
-        leave_outcome(pipeline, staging, **{tag: written[tag] for tag in (PARTS, ACCOUNTS)})
-    shutil.rmtree(tally.directory)
-    return taken_outcome(staging)
+        leave_outcome(pipeline, shared, **{tag: written[tag] for tag in (PARTS, ACCOUNTS)})
+    if tally is not None:
+        shutil.rmtree(tally.directory)
+    return taken_outcome(shared)
 
 
 class _Predict(beam.DoFn):
     """Work units to files of predictions and accounts."""
 
     def __init__(
-        self, spec: Spec, model: str, called: str, directory: str, format: str, tally: Tally
+        self, spec: Spec, model: str, called: str, directory: str, format: str, tally: Tally | None
     ) -> None:
         self._spec = spec
         self._tally = tally
@@ -99,10 +103,11 @@ class _Predict(beam.DoFn):
         """Checks and loads the model once a worker, which may see another copy of it."""
         import tensorflow as tf
 
-        if check_exported(self._model)["needs_tensorflow_text"]:
+        model = folder_at_hand(self._model)
+        if check_exported(model)["needs_tensorflow_text"]:
             import tensorflow_text  # noqa: F401 - registers the graph's ops
 
-        self._loaded = tf.saved_model.load(self._model)
+        self._loaded = tf.saved_model.load(model)
         self._signature = self._loaded.signatures[self._called]
         self._threads = ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1))
 
@@ -172,6 +177,7 @@ class _PredictionSink:
     """Keys, carried columns and predictions of a bundle, in one file."""
 
     def __init__(self, directory: str, format: str, carried: Sequence[str]) -> None:
+        self._directory = directory
         self._path = new_path(directory, "records")
         self._carried = carried
         self._format = format
@@ -206,7 +212,7 @@ class _PredictionSink:
         if self._writer is not None:
             self._writer.close()
         self._stream.close()
-        return [Part("records", "", self._path, self._rows)]
+        return [finished(Part("records", "", self._path, self._rows), self._directory)]
 
 
 def _column(values: np.ndarray) -> pa.Array:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
@@ -21,6 +20,7 @@ from skewless.beam_pipelines.running.left_behind import leave, take
 from skewless.beam_pipelines.sources import WorkUnit
 from skewless.schemas.spec.kinds.history import histories_of
 from skewless.schemas.spec.spec import Spec
+from skewless.schemas.storage.between.files import inside
 
 __all__ = ["Work", "units_with_past"]
 
@@ -34,7 +34,7 @@ class Work:
     Attributes:
       spec: The declaration.
       units: What it reads.
-      directory: What workers leave for one another lies here.
+      directory: What workers leave for one another lies here, a path or URI.
       cache: What earlier jobs have kept.
       tally: Where workers count.
     """
@@ -72,7 +72,7 @@ class Work:
 
 
 def units_with_past(
-    spec: Spec, units: Sequence[WorkUnit], options: PipelineOptions, directory: Path
+    spec: Spec, units: Sequence[WorkUnit], options: PipelineOptions, shared: str
 ) -> list[WorkUnit]:
     """Returns units with their rows' histories, by a job that does nothing else.
 
@@ -80,13 +80,13 @@ def units_with_past(
       spec: The declaration.
       units: What to read.
       options: Beam's.
-      directory: A directory that workers and command share; histories lie there as long as it does.
+      shared: The path or URI of what workers and command share; histories lie there as long as it does.
 
     Raises:
-      DataError: If a file cannot be read on, or workers do not see the directory.
+      DataError: If a file cannot be read on, or workers do not see what is shared.
     """
-    work = Work(spec, units, str(directory))
-    path = directory / _FILE
+    work = Work(spec, units, shared)
+    path = inside(shared, _FILE)
     with job_pipeline(options) as pipeline:
         past = work.with_past(*work.begun(pipeline))
         leave(pipeline, path, _document, units=past)

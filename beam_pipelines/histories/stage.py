@@ -30,6 +30,7 @@ from skewless.beam_pipelines.sources import WorkUnit
 from skewless.beam_pipelines.sources.place import tells_its_place
 from skewless.schemas.spec.kinds.history import histories_of
 from skewless.schemas.spec.spec import Spec
+from skewless.schemas.storage.between.files import forget
 
 __all__ = ["GATHERING", "BuildHistories"]
 
@@ -150,7 +151,7 @@ def _listed(
     by_place = merged(spilled)
     segments = write_segments(by_place, lambda table: order_of(table[KEY].to_numpy()), directory)
     for run in spilled:
-        os.unlink(run.path)
+        forget(run.path)
     for order, run in segments:
         yield order, (name, run.path, run.begin, run.end)
 

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from skewless.beam_pipelines.records.sinks import Part
+from skewless.beam_pipelines.records.parts import Part
 from skewless.beam_pipelines.rows.seen_labels import most_seen
 from skewless.beam_pipelines.sources import WorkUnit
 from skewless.schemas.errors import AccountingError, DataError, TooManyRejectedError

@@ -1,7 +1,7 @@
 """The outcome of a job's pipelines: what the command needs to know of what workers did.
 
-Rows lie in files that `parts` name. The last step of a pipeline writes the rest into the staging
-directory, where the command reads it: numbers and names, no objects (beam_pipelines/running/checked_file.py).
+Rows lie in files that `parts` name. The last step of a pipeline writes the rest where the command
+reads it: numbers and names, no objects (beam_pipelines/running/checked_file.py).
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 
 from skewless.beam_pipelines.records.accounting import UnitAccount
-from skewless.beam_pipelines.records.sinks import Part
+from skewless.beam_pipelines.records.parts import Part
 from skewless.beam_pipelines.running.left_behind import leave, take
 from skewless.beam_pipelines.statistics.split_statistics import SplitStatistics, merge_statistics
 from skewless.beam_pipelines.transform.constants import Constants
 from skewless.beam_pipelines.transform.numeric import constants_of, numbers_of
+from skewless.schemas.storage.between.files import inside
 
 __all__ = ["CountedUnit", "Outcome", "leave_outcome", "taken_outcome"]
 
@@ -51,6 +51,7 @@ class Outcome:
       counted: The units that were analysed; empty where nothing was.
       statistics: Of the written rows, by split.
       constants: What the analysis found; None where nothing was analysed.
+      transform: Where the SavedModel lies that the pipeline has built; empty where it built none.
     """
 
     parts: Sequence[Part] = ()
@@ -58,6 +59,7 @@ class Outcome:
     counted: Sequence[CountedUnit] = ()
     statistics: Mapping[str, SplitStatistics] = field(default_factory=dict)
     constants: Constants | None = None
+    transform: str = ""
 
     def document(self) -> dict[str, Any]:
         """Returns what JSON can say of it."""
@@ -67,6 +69,7 @@ class Outcome:
             "counted": [asdict(unit) for unit in self.counted],
             "statistics": {split: found.encoded() for split, found in self.statistics.items()},
             "constants": None if self.constants is None else _constants(self.constants),
+            "transform": self.transform,
         }
 
     @classmethod
@@ -81,28 +84,30 @@ class Outcome:
                 for split, encoded in document["statistics"].items()
             },
             constants=_read_constants(document["constants"]),
+            transform=document["transform"],
         )
 
 
-def leave_outcome(pipeline: beam.Pipeline, staging: Path, **collections: beam.PCollection) -> None:
-    """Lets a pipeline write what its collections hold into the staging directory at its end.
+def leave_outcome(pipeline: beam.Pipeline, shared: str, **collections: beam.PCollection) -> None:
+    """Lets a pipeline write what its collections hold at its end.
 
     Args:
       pipeline: Whose collections they are.
-      staging: A directory that workers and command share.
+      shared: The path or URI of what workers and command share.
       collections: By what they hold: `parts`, `accounts`, `statistics` (each a dict by split),
-        `counted` (units' order, records read, whether the cache had it), `constants` (one).
+        `counted` (units' order, records read, whether the cache had it), `constants` (one),
+        `transform` (one).
     """
-    leave(pipeline, staging / _FILE, _document, **collections)
+    leave(pipeline, inside(shared, _FILE), _document, **collections)
 
 
-def taken_outcome(staging: Path) -> Outcome:
+def taken_outcome(shared: str) -> Outcome:
     """Reads what a pipeline that ended has left, and removes it.
 
     Raises:
       DataError: If it is not as it was written, or nothing was.
     """
-    return Outcome.of(take(staging / _FILE))
+    return Outcome.of(take(inside(shared, _FILE)))
 
 
 def _document(
@@ -112,6 +117,7 @@ def _document(
     statistics: Sequence[dict[str, SplitStatistics]] = (),
     counted: Sequence[tuple[int, int, bool]] = (),
     constants: Sequence[Constants] = (),
+    transform: Sequence[str] = (),
 ) -> dict[str, Any]:
     outcome = Outcome(
         parts,
@@ -119,6 +125,7 @@ def _document(
         [CountedUnit(*unit) for unit in counted],
         merge_statistics(statistics),
         next(iter(constants), None),
+        next(iter(transform), ""),
     )
     return outcome.document()
 

@@ -1,48 +1,30 @@
 """Sinks of one worker's bundle: records, raw rows and rejected rows, under temporary names.
 
 A bundle that fails and is tried again leaves files that nobody names; only what `close` returns
-is moved into the data set.
+is moved into the data set (beam_pipelines/records/parts.py).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import BinaryIO, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import tensorflow as tf
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 
 from skewless.beam_pipelines.records.encoding import RecordEncoder
+from skewless.beam_pipelines.records.parts import Part, create, finished, new_path
 from skewless.beam_pipelines.sources import Rejected
-from skewless.schemas.records.layout import RAW, REJECTED
-from skewless.schemas.records.manifest import Shard
 from skewless.schemas.records.records import FILE, KEY, ROW
 
-__all__ = [
-    "SHARD_BYTES",
-    "Part",
-    "RawRowSink",
-    "RecordSink",
-    "RejectedSink",
-    "ShardFormat",
-    "create",
-    "make_sink_folders",
-    "new_path",
-    "place",
-]
+__all__ = ["SHARD_BYTES", "RawRowSink", "RecordSink", "RejectedSink", "ShardFormat"]
 
 SHARD_BYTES = 128 * 1024 * 1024
-_PENDING = "pending"
 
 
 @dataclass(frozen=True)
@@ -58,38 +40,6 @@ class ShardFormat:
     shard_bytes: int = SHARD_BYTES
     compression: Literal["none", "gzip"] = "none"
     rows_per_record: int = 1
-
-
-@dataclass(frozen=True)
-class Part:
-    """A finished file of a bundle; `split` is empty for rejected rows."""
-
-    kind: str
-    split: str
-    path: str
-    rows: int
-    bytes: int = 0
-    sha256: str = ""
-
-    def as_shard(self, path: str) -> Shard:
-        """Returns the manifest's entry of a file of records that lies at `path` of the directory."""
-        return Shard(path=path, rows=self.rows, bytes=self.bytes, sha256=self.sha256)
-
-
-def make_sink_folders(directory: str | Path) -> None:
-    """Makes the folders that sinks write into."""
-    for kind in ("records", "raw", "rejected"):
-        (Path(directory) / _PENDING / kind).mkdir(parents=True)
-
-
-def new_path(directory: str, kind: str) -> str:
-    """Returns a name that no other bundle, or try of this one, uses."""
-    return FileSystems.join(directory, _PENDING, kind, uuid.uuid4().hex)
-
-
-def create(path: str) -> BinaryIO:
-    """Opens a new file on any filesystem that Beam knows, written as it is."""
-    return FileSystems.create(path, compression_type=CompressionTypes.UNCOMPRESSED)
 
 
 class RecordSink:
@@ -113,9 +63,12 @@ class RecordSink:
 
     def close(self) -> list[Part]:
         """Closes all shards and returns them."""
-        parts = self._parts + [shard.close(split) for split, shard in self._open.items()]
-        self._open, self._parts = {}, []
+        parts = self._parts + [self._closed(split) for split in list(self._open)]
+        self._parts = []
         return parts
+
+    def _closed(self, split: str) -> Part:
+        return finished(self._open.pop(split).close(split), self._directory)
 
     def _shard(self, split: str) -> _Shard:
         if split not in self._open:
@@ -125,7 +78,7 @@ class RecordSink:
 
     def _cut(self, split: str) -> None:
         if self._open[split].bytes >= self._format.shard_bytes:
-            self._parts.append(self._open.pop(split).close(split))
+            self._parts.append(self._closed(split))
 
 
 class _Shard:
@@ -191,7 +144,7 @@ class RawRowSink:
 
     def close(self) -> list[Part]:
         """Closes all files and returns them."""
-        parts = [file.close(split) for split, file in self._open.items()]
+        parts = [finished(file.close(split), self._directory) for split, file in self._open.items()]
         self._open = {}
         return parts
 
@@ -241,37 +194,4 @@ class RejectedSink:
         self._file.close()
         part = Part("rejected", "", self._path, self._rows)
         self._file, self._rows = None, 0
-        return [part]
-
-
-def place(
-    parts: Sequence[Part], staging: Path, endings: Mapping[str, str]
-) -> list[tuple[str, Part]]:
-    """Moves finished files to their places and removes what was left of failed bundles.
-
-    Args:
-      parts: What `close` of all sinks returned.
-      staging: The directory that holds them.
-      endings: The file ending of each kind.
-
-    Returns:
-      (path relative to `staging`, part), numbered within each folder.
-    """
-    folders = {"raw": f"{RAW}/", "rejected": REJECTED, "records": ""}
-    (staging / REJECTED).mkdir()
-    groups: dict[str, list[Part]] = {}
-    for part in parts:
-        folder = f"{folders[part.kind]}{part.split}"
-        groups.setdefault(f"{folder}|{part.kind}", []).append(part)
-    placed = []
-    for group, members in sorted(groups.items()):
-        folder, kind = group.split("|")
-        (staging / folder).mkdir(parents=True, exist_ok=True)
-        members.sort(key=lambda part: (part.sha256, part.path))
-        for number, part in enumerate(members):
-            name = f"part-{number:05d}-of-{len(members):05d}{endings[kind]}"
-            path = f"{folder}/{name}" if folder else name
-            Path(part.path).rename(staging / path)
-            placed.append((path, part))
-    shutil.rmtree(staging / _PENDING)
-    return placed
+        return [finished(part, self._directory)]

@@ -28,6 +28,7 @@ from skewless.beam_pipelines.transform.graph import TransformGraph, opened_graph
 from skewless.schemas.rows.reasons import kind_of
 from skewless.schemas.spec.spec import Spec
 from skewless.schemas.spec.splits import SPLITS
+from skewless.schemas.storage.between.files import folder_at_hand
 
 __all__ = ["ACCOUNTS", "PARTS", "STATISTICS", "WRITING", "WriteRows"]
 
@@ -68,7 +69,8 @@ class WriteRows(beam.DoFn):
     ) -> Iterator[Any]:
         """Writes one unit."""
         if self._graph is None or self._graph[0] != saved_model:
-            self._graph = (saved_model, opened_graph(self._spec, saved_model))
+            graph = opened_graph(self._spec, folder_at_hand(saved_model))
+            self._graph = (saved_model, graph)
         graph = self._graph[1]
         account = UnitAccount(unit.order, unit.file)
         sampled = 0

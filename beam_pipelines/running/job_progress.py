@@ -1,7 +1,7 @@
 """Progress of a Beam job: its workers count rows into small files, the command adds them up.
 
 A local runner's workers are threads or processes, a cluster's are on other machines; the job's
-output directory is what all of them share. What a unit weighs is the bytes of its file, so that the
+output directory is what all of them share. Where they share a bucket alone, workers log instead. What a unit weighs is the bytes of its file, so that the
 share of a job is known before its rows are.
 """
 
@@ -22,8 +22,9 @@ from typing import Any
 
 from skewless.beam_pipelines.sources import WorkUnit, file_bytes
 from skewless.schemas.progress import ProgressLine, Status, seconds_left
+from skewless.schemas.storage.location import is_uri
 
-__all__ = ["Progress", "Tally", "Watch", "progress_of"]
+__all__ = ["Progress", "Tally", "Watch", "progress_of", "tally_in", "watched"]
 
 _LOGGER = logging.getLogger(__name__)
 _NOTED_SECONDS = 0.5
@@ -34,6 +35,11 @@ class Tally:
     """Where the workers of a job count: a directory of its output that all of them can write."""
 
     directory: str
+
+
+def tally_in(place: str) -> Tally | None:
+    """Returns where the workers of a job count; None where they share no directory."""
+    return None if is_uri(place) else Tally(place)
 
 
 def progress_of(stage: str, tally: Tally | None) -> Progress:
@@ -176,6 +182,13 @@ class Watch:
         if not total or not finished or not finished_rows:
             return None
         return min(1.0, finished * rows / finished_rows / total)
+
+
+def watched(
+    tally: Tally | None, units: Sequence[WorkUnit], stages: Sequence[str]
+) -> contextlib.AbstractContextManager[object]:
+    """Returns a `Watch`, or what does nothing where there is no tally."""
+    return contextlib.nullcontext() if tally is None else Watch(tally, units, stages)
 
 
 def _weights(units: Sequence[WorkUnit]) -> dict[int, float]:

@@ -1,7 +1,9 @@
-"""What a pipeline leaves for the command that ran it: one document, in a directory that both see."""
+"""What a pipeline leaves for the command that ran it: one document, at a path or URI that both read."""
 
 from __future__ import annotations
 
+import os
+import uuid
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ from skewless.beam_pipelines.running.checked_file import (
     write_checked,
 )
 from skewless.schemas.errors import DataError
+from skewless.schemas.storage.between.files import brought, forget, hand_on, made_here
+from skewless.schemas.storage.location import is_uri
 
 __all__ = ["leave", "take"]
 
@@ -23,7 +27,7 @@ _TOGETHER = 0
 
 def leave(
     pipeline: beam.Pipeline,
-    path: Path,
+    path: str | Path,
     document: Callable[..., Any],
     **collections: beam.PCollection,
 ) -> None:
@@ -31,7 +35,7 @@ def leave(
 
     Args:
       pipeline: Whose collections they are.
-      path: Of the file; its name says what is in it.
+      path: Of the file, or its URI; its name says what is in it.
       document: Called with the elements of each collection, in any order, by the collection's name; returns
         what JSON can say.
       collections: By name.
@@ -51,20 +55,27 @@ def leave(
     )
 
 
-def take(path: Path) -> Any:
+def take(path: str | Path) -> Any:
     """Reads what a pipeline that ended has left, and removes the file; tuples come as lists.
 
     Raises:
       DataError: If the file is not as it was written, or nothing was.
     """
+    path = str(path)
+    kind = os.path.basename(path)
+    here = _here(path)
     try:
-        [section] = read_checked(path, path.name, [0])
+        if is_uri(path):
+            brought(path, here)
+        [section] = read_checked(here, kind, [0])
     except FileNotFoundError as error:
         raise DataError(
-            f"{path}: the pipeline ended and left no {path.name}; its workers must see the output's "
-            "directory: give --output on a file system that they share"
+            f"{path}: the pipeline ended and left no {kind}; its workers must see the output's "
+            "directory: give --output on a file system that they share, or a URI"
         ) from error
-    path.unlink()
+    here.unlink()
+    if is_uri(path):
+        forget(path)
     return read_json_section(section)
 
 
@@ -81,4 +92,12 @@ def _write(
     gathered: dict[str, list[Any]] = {name: [] for name in names}
     for name, element in filter(None, gathered_all[1]):
         gathered[name].append(element)
-    write_checked(path, Path(path).name, [json_section(document(**gathered))])
+    here = _here(path)
+    write_checked(here, os.path.basename(path), [json_section(document(**gathered))])
+    if is_uri(path):
+        hand_on(str(here), path)
+
+
+def _here(path: str) -> Path:
+    """Returns where the file is on this machine while it is written or read."""
+    return Path(made_here(path), uuid.uuid4().hex) if is_uri(path) else Path(path)

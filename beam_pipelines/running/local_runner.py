@@ -25,6 +25,7 @@ __all__ = [
     "BeamOptions",
     "completed_options",
     "is_named",
+    "may_be_apart",
     "pipeline_options",
     "runner_name",
 ]
@@ -103,6 +104,11 @@ def runner_name(options: PipelineOptions) -> str:
     """Returns the runner's name as people know it."""
     runner = str(options.view_as(StandardOptions).runner)
     return "DirectRunner" if runner == LOCAL_RUNNER else runner
+
+
+def may_be_apart(options: PipelineOptions) -> bool:
+    """Whether a job's workers may be on other machines than the command."""
+    return runner_name(options) != "DirectRunner"
 
 
 def _refuse_unknown(arguments: list[str]) -> None:

@@ -1,17 +1,26 @@
 """An output directory that is either complete or not there.
 
 A job writes into a hidden directory beside its output, which takes the output's place in one
-rename once everything, the manifest last, is in it (schemas/staged.py).
+rename once everything, the manifest last, is in it (schemas/staged.py). Where the output is a URI,
+workers on other machines leave what they make in its bucket instead.
 """
 
 from __future__ import annotations
 
 import contextlib
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from skewless.schemas.errors import UsageError
 from skewless.schemas.staged import put_back, put_in_place, staging_beside
+from skewless.schemas.storage.leaving import publication_of
+from skewless.schemas.storage.location import is_uri
+from skewless.schemas.storage.marker import FileEntry
+
+if TYPE_CHECKING:
+    from skewless.beam_pipelines.records.parts import Part
 
 __all__ = ["OutputDirectory"]
 
@@ -52,6 +61,27 @@ class OutputDirectory:
 
     def __exit__(self, *exception: object) -> None:
         self._staged.close()
+
+    def shared(self, *, apart: bool) -> str:
+        """Returns what the job's workers and the command share: the staging directory, or a URI.
+
+        Args:
+          apart: Whether workers may be on other machines; it is a URI then where the output is one.
+
+        Raises:
+          UsageError: If the store refuses.
+        """
+        publication = publication_of(self.path)
+        if publication is None or not apart:
+            return str(self.staging)
+        return publication.shared_place()
+
+    def take(self, files: Iterable[tuple[str, Part]]) -> None:
+        """Has files that lie in the output's bucket be part of it, by their paths inside."""
+        publication = publication_of(self.path)
+        for path, part in files:
+            if publication is not None and is_uri(part.path):
+                publication.holds(path, part.path, FileEntry(part.bytes, part.sha256))
 
     def commit(self) -> None:
         """Puts the staged directory in place of the output."""

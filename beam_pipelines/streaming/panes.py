@@ -18,14 +18,8 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
-from skewless.beam_pipelines.records.sinks import (
-    Part,
-    RecordSink,
-    RejectedSink,
-    ShardFormat,
-    make_sink_folders,
-    place,
-)
+from skewless.beam_pipelines.records.parts import Part, make_sink_folders, place
+from skewless.beam_pipelines.records.sinks import RecordSink, RejectedSink, ShardFormat
 from skewless.beam_pipelines.rows.keys import wide_fingerprint
 from skewless.beam_pipelines.statistics.drift import drift_of
 from skewless.beam_pipelines.statistics.split_statistics import SplitStatistics

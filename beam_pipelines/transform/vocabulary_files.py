@@ -17,8 +17,10 @@ from skewless.schemas.rows.label_values import label_text
 from skewless.schemas.spec.features import Vocabulary
 from skewless.schemas.spec.models.labels import label_path
 from skewless.schemas.spec.spec import Spec
+from skewless.schemas.storage.between.files import file_at_hand, hand_on_folder, inside
+from skewless.schemas.storage.location import is_uri
 
-__all__ = ["VocabularyFiles"]
+__all__ = ["VocabularyFiles", "declared_files"]
 
 
 class VocabularyFiles:
@@ -28,16 +30,18 @@ class VocabularyFiles:
         self._spec = spec
         self._paths = dict(constants.vocabularies)
 
-    def check(self) -> None:
-        """Reads every declared file.
+    def check(self) -> dict[str, str]:
+        """Reads every declared file; returns a copy of each, by its owner.
 
         Raises:
           SpecError: If one cannot be read, or holds an empty or repeated entry.
         """
+        found = {}
         for name in (*self._spec.features, *self._spec.targets):
             vocabulary = self._vocabulary(name)
             if vocabulary is not None and vocabulary.file is not None:
-                self.path(name)
+                found[vocabulary_owner(self._spec, name)] = self.path(name)
+        return found
 
     def path(self, name: str) -> str:
         """Returns the file that a feature's tokens, or the label's values, are looked up in.
@@ -48,7 +52,7 @@ class VocabularyFiles:
         owner = vocabulary_owner(self._spec, name)
         if owner not in self._paths:
             self._paths[owner] = _copied(vocabulary_asset(self._spec, owner), self._declared(owner))
-        return self._paths[owner]
+        return file_at_hand(self._paths[owner])
 
     def _vocabulary(self, name: str) -> Vocabulary | None:
         vocabulary: Vocabulary | None = self._spec.declared(name).own_vocabulary
@@ -62,6 +66,24 @@ class VocabularyFiles:
         assert vocabulary is not None and vocabulary.file is not None
         where = label_path(owner) if is_label(owner) else f"features.{owner}"
         return _entries(f"{where}.vocabulary.file", vocabulary.file)
+
+
+def declared_files(spec: Spec, place: str) -> dict[str, str]:
+    """Leaves the spec's own vocabulary files for workers that do not see them.
+
+    Args:
+      spec: The declaration.
+      place: The path or URI of what workers and command share; nothing is left at a path.
+
+    Returns:
+      The file of each vocabulary that has one declared, by its owner.
+    """
+    if not is_uri(place):
+        return {}
+    return {
+        owner: inside(hand_on_folder(os.path.dirname(path), place), os.path.basename(path))
+        for owner, path in VocabularyFiles(spec, Constants()).check().items()
+    }
 
 
 def _entries(where: str, path: str) -> list[bytes]:

@@ -11,6 +11,7 @@
     arguments.py     all this for the arguments of a command
     rows.py          input files, listed and opened where they lie
     tables.py        inputs that name a table instead of files
+    between/         what processes of one job leave for one another
 
 Nobody else opens, lists or names what is remote.
 """

@@ -31,8 +31,18 @@ __all__ = [
     "leaving",
     "leaving_file",
     "names_at",
+    "publication_of",
     "stand_in",
 ]
+
+
+# By the path that is written: what will put it at its URI.
+_BEGUN: dict[Path, Publication] = {}
+
+
+def publication_of(path: Path) -> Publication | None:
+    """Returns what will put a path at the URI that it stands for; None of any other path."""
+    return _BEGUN.get(path)
 
 
 def stand_in(uri: str | Path) -> Path:
@@ -76,6 +86,7 @@ def leaving(
                 shutil.copytree(fetched(uri), staging)
                 put_in_place(staging, path)
         note_copy(path, uri)
+        _BEGUN[path] = publication
         try:
             yield path
             if not path.is_dir():
@@ -86,6 +97,8 @@ def leaving(
             publication.abandon()
             _put_beside(path, uri)
             raise
+        finally:
+            del _BEGUN[path]
         adopt(path, uri, marker)
         empty(path.parent)
 

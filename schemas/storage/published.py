@@ -23,6 +23,8 @@ __all__ = ["Publication", "put_file", "remove"]
 _ATTEMPT = "attempt-"
 # The first object of an attempt; proves that we may write, and says when the attempt began.
 _BEGUN = ".begun"
+# After the name of an attempt: what processes of its job leave for one another.
+_SHARED = "-shared"
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -34,6 +36,7 @@ class Publication:
         self._before = before
         self._folder = root / f"{_ATTEMPT}{uuid.uuid4().hex[:12]}"
         self._may_be_marked = False
+        self._elsewhere: dict[str, tuple[Location, FileEntry]] = {}
 
     @classmethod
     def begin(cls, uri: str, *, overwrite: bool) -> Publication:
@@ -57,9 +60,7 @@ class Publication:
                 "replace; empty it or choose another place"
             )
         publication = cls(root, before)
-        with refused(root, "written"):
-            begun = publication._folder / _BEGUN
-            begun.system.pipe_file(begun.path, b"")
+        _begin(publication._folder)
         publication._remove_dead()
         return publication
 
@@ -68,8 +69,33 @@ class Publication:
         """Whether a finished output was there when the attempt began."""
         return self._before is not None
 
+    def shared_place(self) -> str:
+        """Returns the URI of a folder, which goes with the attempt, for processes of its job.
+
+        Raises:
+          UsageError: If the store refuses.
+        """
+        _begin(self._shared)
+        return str(self._shared)
+
+    @property
+    def _shared(self) -> Location:
+        return Location(self._folder.scheme, f"{self._folder.path}{_SHARED}")
+
+    def holds(self, inside: str, uri: str, entry: FileEntry) -> None:
+        """Has `put` take a file of the directory from the store instead, where it lies already.
+
+        Args:
+          inside: The file's path in the directory.
+          uri: Of the file, in the shared place.
+          entry: Its size and hash.
+        """
+        self._elsewhere[inside] = (Location.of(uri), entry)
+
     def put(self, directory: Path) -> Marker:
         """Uploads all files of a directory but hidden ones, and makes them what the URI holds.
+
+        Files that the URI `holds` already are copied by the store itself.
 
         Raises:
           UsageError: If another job has left its output there since this one began, or the store
@@ -82,11 +108,14 @@ class Publication:
             for path in paths
             if path.is_dir() and not any(path.iterdir())
         )
+        around = {path.rpartition("/")[0] for path in self._elsewhere}
+        empty = tuple(folder for folder in empty if folder not in around)
         with refused(self.root, "written"):
             with ThreadPoolExecutor(TRANSFERS) as pool:
                 entries = dict(
                     zip(files, pool.map(self._upload, files, files.values()), strict=True)
                 )
+                entries |= zip(self._elsewhere, pool.map(self._copy, self._elsewhere), strict=True)
             marker = Marker(self._folder.name, entries, empty)
             others = [name for name in _attempts(self.root) if name != self._folder.name]
             self._may_be_marked = True
@@ -108,10 +137,17 @@ class Publication:
         place.system.put_file(str(path), place.path)
         return entry
 
+    def _copy(self, inside: str) -> FileEntry:
+        source, entry = self._elsewhere[inside]
+        place = self._folder / inside
+        place.system.cp_file(source.path, place.path)
+        return entry
+
     def abandon(self) -> None:
         """Removes what this attempt has uploaded, unless a marker names it, or may by now."""
         if not self._may_be_marked:
             remove(self._folder)
+            remove(self._shared)
 
     def _remove_dead(self) -> None:
         """Removes what killed jobs left: attempts begun before the marker that does not name them.
@@ -122,7 +158,7 @@ class Publication:
             return
         for name in _attempts(self.root):
             place = self.root / name
-            if place == self._folder or name == self._before.marker.folder:
+            if place in (self._folder, self._shared) or name == self._before.marker.folder:
                 continue
             try:
                 begun = place.system.modified((place / _BEGUN).path).timestamp()
@@ -141,6 +177,12 @@ def put_file(path: Path, uri: str) -> None:
     place = Location.of(uri)
     with refused(place, "written"):
         place.system.put_file(str(path), place.path)
+
+
+def _begin(attempt: Location) -> None:
+    begun = attempt / _BEGUN
+    with refused(attempt.parent or attempt, "written"):
+        begun.system.pipe_file(begun.path, b"")
 
 
 def _hidden(path: Path, directory: Path) -> bool:

@@ -6,7 +6,6 @@ import argparse
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def rows_of_input(
         # Gone with what yields the rows.
         directory = tempfile.TemporaryDirectory(prefix="skewless-histories-")
         options = completed_options((), units=len(units))
-        units = units_with_past(spec, units, options, Path(directory.name))
+        units = units_with_past(spec, units, options, directory.name)
 
     def rows(_: tempfile.TemporaryDirectory[str] | None = directory) -> Iterator[RawRows]:
         for unit in units:

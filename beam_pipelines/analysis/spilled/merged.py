@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from skewless.beam_pipelines.analysis.spilled.runs import KEY, Run, read_blocks, write_blocks
+from skewless.schemas.storage.between.files import forget
 
 __all__ = ["merged", "merged_by_few"]
 
@@ -55,7 +56,7 @@ def merged_by_few(
         yield from merge(runs)
     finally:
         for run in made:
-            os.unlink(run.path)
+            forget(run.path)
 
 
 def _merged(runs: Sequence[Run], combine: Combine) -> Iterator[pa.Table]:

@@ -2,7 +2,7 @@
 
 A worker sorts as many rows as it may hold and writes them as one file, in which the rows of each
 partition lie together. What goes to other workers is a `Run`: the file's name and where in it the
-partition lies. The directory must be seen by all of them, as that of the records must.
+partition lies. It lies where they can read it: in a directory that all see, or in a bucket.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-import os
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
+
+from skewless.schemas.storage.between.files import new_file, opened
 
 __all__ = [
     "KEY",
@@ -41,7 +41,7 @@ _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 
 @dataclass(frozen=True)
 class Run:
-    """Sorted rows: the record batches in [begin, end) of an Arrow file."""
+    """Sorted rows: the record batches in [begin, end) of an Arrow file at a path or URI."""
 
     path: str
     begin: int
@@ -61,7 +61,7 @@ def write_runs(
     Args:
       table: [rows], one column named `KEY`.
       partitions: [rows] int64.
-      directory: Made where it is not there; the file gets a name that no other has.
+      directory: A path, made where it is not there, or a URI; the file gets a name that no other has.
     """
     order = np.lexsort((table[KEY].to_numpy(), partitions))
     table = table.take(pa.array(order)).combine_chunks()
@@ -125,7 +125,7 @@ def write_segments(
 def read_blocks(run: Run) -> Iterator[pa.Table]:
     """Yields the run's rows in order, some thousands at once."""
     # A file, not a map of it: pages of maps would count as memory of each process that reads them.
-    with pa.OSFile(run.path) as file, pa.ipc.open_file(file) as reader:
+    with opened(run.path) as file, pa.ipc.open_file(file) as reader:
         for place in range(run.begin, run.end):
             yield pa.Table.from_batches([reader.get_batch(place)])
 
@@ -135,10 +135,12 @@ def _new_file(
     directory: str, schema: pa.Schema
 ) -> Iterator[tuple[str, pa.ipc.RecordBatchFileWriter]]:
     """Opens a new Arrow file for writing; yields its name too."""
-    os.makedirs(directory, exist_ok=True)
-    path = os.path.join(directory, uuid.uuid4().hex)
-    with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, schema, options=_OPTIONS) as writer:
-        yield path, writer
+    with (
+        new_file(directory) as (path, name),
+        pa.OSFile(path, "wb") as file,
+        pa.ipc.new_file(file, schema, options=_OPTIONS) as writer,
+    ):
+        yield name, writer
 
 
 def _block_rows(table: pa.Table) -> int:
