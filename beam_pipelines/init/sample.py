@@ -38,7 +38,7 @@ from skewless.beam_pipelines.sources.read import read
 from skewless.beam_pipelines.sources.streams import chunks
 from skewless.beam_pipelines.sources.tables.row_groups import read_row_groups, schema_of
 from skewless.beam_pipelines.sources.units import RawBatch, WorkUnit
-from skewless.schemas.errors import DataError
+from skewless.schemas.errors import DataError, UsageError
 from skewless.schemas.rows.csv_format import CsvFormat
 from skewless.schemas.rows.raw_columns import RawColumn
 from skewless.schemas.spec.spec import Spec, parse
@@ -89,6 +89,7 @@ def take_sample(inputs: Sequence[str]) -> Sample:
     """
     with tempfile.TemporaryDirectory(prefix="skewless-init-") as folder:
         files = whole_files(inputs, "DATA")
+        _refuse_streams(files)
         dialect = dialect_of(files)
         spec = _draft(dialect.written)
         plain: list[Text] = []
@@ -130,6 +131,15 @@ def take_sample(inputs: Sequence[str]) -> Sample:
             numbers.written,
             dialect.seen + numbers.seen,
         )
+
+
+def _refuse_streams(files: Sequence[WorkUnit]) -> None:
+    for whole in files:
+        if whole.format == "bigquery":
+            raise UsageError(
+                f"DATA {whole.file}: expected files to guess from; write the spec by hand, or give init a "
+                "Parquet file with some rows of the table"
+            )
 
 
 @dataclass

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from skewless.beam_pipelines.sources.avro.container import read_header
 from skewless.beam_pipelines.sources.formats.parquet_reader import open_parquet
 from skewless.beam_pipelines.sources.streams import chunks, open_raw
+from skewless.beam_pipelines.sources.tables.bigquery import stream_batches
 from skewless.beam_pipelines.sources.units import WorkUnit
 
 __all__ = ["unit_sha256"]
@@ -27,7 +28,8 @@ def unit_sha256(unit: WorkUnit) -> str:
     digest = hashlib.sha256(repr(how).encode())
     if unit.table is not None:
         # Which snapshot plays no part, but what it says of the file.
-        digest.update(repr(dataclasses.replace(unit.table, snapshot="")).encode())
+        told = dataclasses.replace(unit.table, snapshot="", stream="")
+        digest.update(repr(told).encode())
     for piece in _pieces(unit):
         digest.update(piece)
     return digest.hexdigest()
@@ -36,6 +38,9 @@ def unit_sha256(unit: WorkUnit) -> str:
 def _pieces(unit: WorkUnit) -> Iterator[bytes]:
     if unit.format == "parquet":
         yield from _row_groups(unit)
+    elif unit.format == "bigquery":
+        for batch in stream_batches(unit):
+            yield batch.serialize()
     elif unit.compression:
         # As it lies on disk: to decompress it takes longer than to digest it.
         yield from chunks(unit.file)

@@ -18,6 +18,7 @@ from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from skewless.beam_pipelines.sources.streams import BrokenStreamError, beginning
+from skewless.beam_pipelines.sources.tables.bigquery import bigquery_table
 from skewless.beam_pipelines.sources.tables.delta import delta_files
 from skewless.beam_pipelines.sources.tables.iceberg import iceberg_files
 from skewless.beam_pipelines.sources.units import Format, WorkUnit
@@ -25,7 +26,7 @@ from skewless.schemas.errors import DataError, UsageError, nearest
 from skewless.schemas.spec.splits import SPLITS, SplitName
 from skewless.schemas.storage.location import Location
 from skewless.schemas.storage.rows import input_files, input_path, size_and_version
-from skewless.schemas.storage.tables import DELTA, ICEBERG
+from skewless.schemas.storage.tables import BIGQUERY, DELTA, ICEBERG
 
 __all__ = ["ENDINGS", "file_bytes", "matched", "whole_files"]
 
@@ -47,7 +48,7 @@ ENDINGS: dict[str, tuple[Format, str]] = {
     ".tfrecord.gz": ("tfrecord", "gz"),
     ".avro": ("avro", ""),
 }
-_TABLES = {DELTA: delta_files, ICEBERG: iceberg_files}
+_TABLES = {BIGQUERY: bigquery_table, DELTA: delta_files, ICEBERG: iceberg_files}
 # TFX and Beam put a shard's number behind the ending: data_tfrecord-00000-of-00002.gz.
 _SHARD = re.compile(r"[._-](?P<kind>[a-z]+)-\d+-of-\d+(?P<packed>\.gz|\.zst)?\Z")
 _PEEKED = 64
@@ -125,11 +126,13 @@ def matched(pattern: str) -> list[Any]:
 
 
 def file_bytes(file: str) -> int:
-    """Returns a file's size as it lies on disk.
+    """Returns a file's size as it lies on disk; 0 of a stream, which lies nowhere.
 
     Raises:
       DataError: If it is no longer there.
     """
+    if file.startswith(BIGQUERY):
+        return 0
     try:
         place = input_path(file)
         if isinstance(place, Location):

@@ -25,11 +25,20 @@ from skewless.schemas.rows.raw_columns import RowColumns
 from skewless.schemas.spec.kinds.history import histories_of
 from skewless.schemas.spec.spec import Spec
 
-__all__ = ["OpenedFile", "delimiter", "one_unit_each", "opened", "unit_count"]
+__all__ = [
+    "PLAIN_REMEDY",
+    "OpenedFile",
+    "check_columns",
+    "delimiter",
+    "one_unit_each",
+    "opened",
+    "refuse_columns",
+    "unit_count",
+]
 
 # Problems that one error names.
 _MOST_TOLD = 20
-_PLAIN = "take it out of the spec, or write it as plain values"
+PLAIN_REMEDY = "take it out of the spec, or write it as plain values"
 
 
 @dataclass(frozen=True)
@@ -110,7 +119,7 @@ def opened(whole: WorkUnit, rows: RowColumns, size: UnitSize) -> OpenedFile:
     if whole.format in ("csv", "tsv"):
         between = delimiter(whole.format, rows.spec)
         header = read_header(whole.file, whole.compression, between, rows.spec.csv)
-        _check(whole, header.columns, rows)
+        check_columns(whole, header.columns, rows)
         whole = dataclasses.replace(
             whole, columns=header.columns, start=header.start, encoding=header.encoding
         )
@@ -119,7 +128,12 @@ def opened(whole: WorkUnit, rows: RowColumns, size: UnitSize) -> OpenedFile:
     return OpenedFile(whole, held, pieces, known)
 
 
-def _check(whole: WorkUnit, names: Sequence[str], rows: RowColumns) -> None:
+def check_columns(whole: WorkUnit, names: Sequence[str], rows: RowColumns) -> None:
+    """Refuses a file that lacks a column which rows must have, or has it twice.
+
+    Raises:
+      DataError: If so.
+    """
     excused = rows.may_lack(whole.split)
     histories = histories_of(rows.spec.features)
     if rows.lists == "completed":
@@ -160,16 +174,18 @@ def _check(whole: WorkUnit, names: Sequence[str], rows: RowColumns) -> None:
 
 
 def _refuse_what_is_not_read(path: str, file: pq.ParquetFile, rows: RowColumns) -> None:
-    _refuse(path, not_read(file), rows.wanted, _PLAIN)
+    refuse_columns(path, not_read(file), rows.wanted, PLAIN_REMEDY)
     if rows.spec.key is None and not rows.serving:
         # Rows without a key are known by all that they hold.
         remedy = (
             "declare a `key`, so that rows are not known by all that they hold, or leave it out"
         )
-        _refuse(path, oversized(file), file.schema_arrow.names, remedy)
+        refuse_columns(path, oversized(file), file.schema_arrow.names, remedy)
 
 
-def _refuse(path: str, found: Mapping[str, str], wanted: Collection[str], remedy: str) -> None:
+def refuse_columns(
+    path: str, found: Mapping[str, str], wanted: Collection[str], remedy: str
+) -> None:
     """Refuses a file of which columns that are wanted are not read, with why of each."""
     problems = [f"column {name!r} {why}" for name, why in found.items() if name in wanted]
     if problems:
@@ -178,8 +194,8 @@ def _refuse(path: str, found: Mapping[str, str], wanted: Collection[str], remedy
 
 def _avro_start(whole: WorkUnit, rows: RowColumns) -> int:
     header, records = open_avro(whole.file)
-    _check(whole, [*records.schema.names, *inner_fields(records.schema)], rows)
-    _refuse(whole.file, records.not_read, rows.wanted, _PLAIN)
+    check_columns(whole, [*records.schema.names, *inner_fields(records.schema)], rows)
+    refuse_columns(whole.file, records.not_read, rows.wanted, PLAIN_REMEDY)
     return header.end
 
 
@@ -188,7 +204,7 @@ def _row_groups(whole: WorkUnit, rows: RowColumns, size: UnitSize) -> Iterator[C
         schema = schema_of(whole, file.schema_arrow)
         names = [*schema.names, *inner_fields(schema)]
         metadata = file.metadata
-        _check(whole, names, rows)
+        check_columns(whole, names, rows)
         _refuse_what_is_not_read(whole.file, file, rows)
     begun, first, row, held = 0, 1, 1, 0
     for index in range(metadata.num_row_groups):

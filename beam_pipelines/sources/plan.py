@@ -20,6 +20,7 @@ from skewless.beam_pipelines.sources.cutting.joined import joined
 from skewless.beam_pipelines.sources.cutting.scan import scan
 from skewless.beam_pipelines.sources.files import whole_files
 from skewless.beam_pipelines.sources.opened import OpenedFile, opened
+from skewless.beam_pipelines.sources.opened_streams import opened_streams
 from skewless.beam_pipelines.sources.units import WorkUnit
 from skewless.schemas.rows.csv_format import CsvFormat
 from skewless.schemas.rows.raw_columns import Lists, RowColumns
@@ -86,9 +87,14 @@ def opened_files(
     """Returns all files, none of them looked through; arguments and errors are those of `plan`."""
     rows = RowColumns(spec, serving, lists)
     wholes = whole_files(inputs)
-    return list(
-        _together(lambda whole: opened(whole, rows, size or UnitSize()), wholes, _OPENED_TOGETHER)
-    )
+
+    def open_one(whole: WorkUnit) -> list[OpenedFile]:
+        units = size or UnitSize()
+        if whole.format == "bigquery":
+            return opened_streams(whole, rows, units)
+        return [opened(whole, rows, units)]
+
+    return [file for some in _together(open_one, wholes, _OPENED_TOGETHER) for file in some]
 
 
 def cut_here(files: Sequence[OpenedFile]) -> list[list[Cut]]:

@@ -14,6 +14,7 @@ from skewless.beam_pipelines.sources.formats.parquet_reader import open_parquet
 from skewless.beam_pipelines.sources.formats.tfrecord_reader import read_tfrecord
 from skewless.beam_pipelines.sources.opened import delimiter
 from skewless.beam_pipelines.sources.place import at_rows
+from skewless.beam_pipelines.sources.tables.bigquery import read_stream
 from skewless.beam_pipelines.sources.tables.row_groups import read_row_groups, schema_of
 from skewless.beam_pipelines.sources.unchanged import while_unchanged
 from skewless.beam_pipelines.sources.units import RawBatch, WorkUnit
@@ -53,7 +54,7 @@ def read(
 def _batches(
     unit: WorkUnit, spec: Spec, wanted: Mapping[str, RawColumn], contents: bool
 ) -> Iterator[RawBatch]:
-    if contents and unit.format in ("csv", "tsv", "parquet", "avro"):
+    if contents and unit.format in ("csv", "tsv", "parquet", "avro", "bigquery"):
         return _whole(unit, spec, wanted)
     if unit.format in ("csv", "tsv"):
         return read_csv(unit, list(wanted), delimiter(unit.format, spec))
@@ -63,6 +64,8 @@ def _batches(
         return read_row_groups(unit, list(wanted))
     if unit.format == "avro":
         return read_avro(unit, list(wanted))
+    if unit.format == "bigquery":
+        return read_stream(unit, list(wanted))
     return read_tfrecord(unit, wanted)
 
 
@@ -74,6 +77,9 @@ def _whole(unit: WorkUnit, spec: Spec, wanted: Mapping[str, RawColumn]) -> Itera
     elif unit.format == "avro":
         names = names_in_avro(unit.file)
         batches = read_avro(unit, list(dict.fromkeys([*names, *wanted])))
+    elif unit.table is not None:
+        names = [name for name, _ in unit.table.columns]
+        batches = read_stream(unit, list(dict.fromkeys([*names, *wanted])))
     else:
         names = list(dict.fromkeys(unit.columns))
         batches = read_csv(unit, names, delimiter(unit.format, spec))

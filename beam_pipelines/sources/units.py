@@ -25,7 +25,7 @@ __all__ = [
     "packed_rows",
 ]
 
-Format = Literal["csv", "tsv", "jsonl", "parquet", "tfrecord", "avro"]
+Format = Literal["csv", "tsv", "jsonl", "parquet", "tfrecord", "avro", "bigquery"]
 MAX_RAW_CHARACTERS = 64 * 1024
 
 
@@ -50,6 +50,7 @@ class TableFile:
       constants: [(name, value)] of columns that are the same in all rows, where the file lacks them.
       deleted: The places of rows that are deleted, as `packed_rows` gives them.
       ids: [(name, ID)] of columns that files know by IDs; empty where they know them by name.
+      stream: What the service calls a stream, where the table is read by streams instead of files.
     """
 
     snapshot: str
@@ -57,6 +58,7 @@ class TableFile:
     constants: tuple[tuple[str, Any], ...] = ()
     deleted: bytes = b""
     ids: tuple[tuple[str, int], ...] = ()
+    stream: str = ""
 
     @property
     def deleted_rows(self) -> np.ndarray:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["DELTA", "ICEBERG", "is_table"]
+__all__ = ["BIGQUERY", "DELTA", "ICEBERG", "is_table"]
 
-DELTA, ICEBERG = "delta://", "iceberg://"
+BIGQUERY, DELTA, ICEBERG = "bigquery://", "delta://", "iceberg://"
 
 
 def is_table(name: str) -> bool:
     """Whether a name is of a table, not of files."""
-    return name.startswith((DELTA, ICEBERG))
+    return name.startswith((BIGQUERY, DELTA, ICEBERG))
