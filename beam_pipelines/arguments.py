@@ -21,8 +21,10 @@ def init(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--label",
+        action="append",
         metavar="COLUMN",
-        help="the column to predict (default: one called label, target, class, outcome or rating)",
+        help="the column to predict (default: one called label, target, class, outcome or rating); "
+        "again for several",
     )
     parser.add_argument(
         "--task",

@@ -21,7 +21,7 @@ __all__ = ["guess", "guessed"]
 
 def guess(
     data: TableLike,
-    label: str | None = None,
+    label: str | Sequence[str] | None = None,
     *,
     task: Literal["predict", "recommend"] = "predict",
     query: str | None = None,
@@ -33,7 +33,7 @@ def guess(
 
     Args:
       data: Paths or globs, or rows as `preprocess` takes them.
-      label: The column to predict; guessed too without it.
+      label: The column to predict, or several; guessed too without it.
       task: `recommend` proposes two towers, which find candidates for queries.
       query: The column that names who asks; guessed too without it.
       candidate: The column that names what is to be found; guessed too without it.
@@ -64,7 +64,7 @@ def guess(
 
 def guessed(
     globs: Sequence[str],
-    label: str | None,
+    label: str | Sequence[str] | None,
     sides: tuple[str | None, str | None] | None = None,
 ) -> str:
     """Returns the guess for files of rows as commented YAML; given `sides`, of two towers.

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skewless.fitted_table import lines_of
-from skewless.schemas.errors import UsageError
+from skewless.schemas.errors import UsageError, listed
 from skewless.schemas.records.layout import SPEC
 from skewless.schemas.staged import write_whole
 from skewless.schemas.storage.known_as import as_known
@@ -58,7 +58,7 @@ class Fitted:
 
 def fit(
     data: TableLike,
-    label: str | None = None,
+    label: str | Sequence[str] | None = None,
     *,
     output: str | Path,
     spec: Spec | dict[str, Any] | str | Path | None = None,
@@ -69,7 +69,7 @@ def fit(
 
     Args:
       data: Paths or globs, or rows as `preprocess` takes them.
-      label: The column to predict; not needed with a spec.
+      label: The column to predict, or several; not needed with a spec.
       output: The directory to leave. A `spec.yaml` that is in it is used as it is, so a guess can
         be edited and the job run again.
       spec: The declaration, instead of a guess.
@@ -95,7 +95,7 @@ def fit(
 
 def _fitted(
     globs: list[str],
-    label: str | None,
+    label: str | Sequence[str] | None,
     root: Path,
     spec: Spec | dict[str, Any] | str | Path | None,
     epochs: int | None,
@@ -155,7 +155,7 @@ def _importance(run: Run, split: str) -> dict[str, Any]:
 
 def _declaration(
     globs: list[str],
-    label: str | None,
+    label: str | Sequence[str] | None,
     root: Path,
     spec: Spec | dict[str, Any] | str | Path | None,
     tell: Callable[[str, str], None],
@@ -170,10 +170,12 @@ def _declaration(
         spec = path
     if spec is not None:
         found = declared(spec)
-        if label is not None and found.label is not None and found.label.column != label:
+        columns = [target.column for target in found.targets.values()]
+        asked = [label] if isinstance(label, str) else [*(label or ())]
+        if asked and columns and set(asked) != set(columns):
             raise UsageError(
-                f"--label {label}: the spec's label is {found.label.column!r}; leave --label out, "
-                f"or delete {path} to have it guessed anew"
+                f"--label {', '.join(asked)}: the spec's label is {listed(map(repr, columns))}; leave --label "
+                f"out, or delete {path} to have it guessed anew"
             )
         return found
     from skewless.first_spec import guessed
@@ -191,8 +193,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--label",
+        action="append",
         metavar="COLUMN",
-        help="the column to predict (default: as init guesses it, or the spec's)",
+        help="the column to predict (default: as init guesses it, or the spec's); again for several",
     )
     parser.add_argument(
         "-o", "--output", required=True, metavar="DIR", help="where to leave everything"

@@ -298,6 +298,50 @@ def test_what_cannot_be_guessed_is_refused(
         assert str(path) in str(refused.value)
 
 
+def test_several_labels_are_declared_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "rows.csv", table())
+    asked = ["--label", "clicked", "--label", "amount"]
+    assert init.run([str(path), *asked]) == 0
+    printed = capsys.readouterr()
+    (tmp_path / "spec.yaml").write_text(printed.out)
+    spec = load(tmp_path / "spec.yaml")
+    assert spec.labels is not None
+    assert {name: label.type for name, label in spec.labels.items()} == {
+        "clicked": "binary",
+        "amount": "regression",
+    }
+    # Neither is a feature, nor what tells the other.
+    assert not {"clicked", "amount"} & set(spec.features)
+    assert "label: binary" in printed.err
+    assert "label: regression" in printed.err
+    assert init.run([str(path), *asked, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["label"] is None
+    assert set(document["labels"]) == {"clicked", "amount"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "sides", "error", "message"),
+    [
+        (["clicked", "clicked"], None, UsageError, "--label clicked: is given twice"),
+        (["clicked", "tags"], None, DataError, "--label tags: .* several labels do not take"),
+        (["clicked", "amount"], Sides(), UsageError, "two towers learn from one label at most"),
+    ],
+)
+def test_labels_that_do_not_go_together_are_refused(
+    labels: list[str],
+    sides: Sides | None,
+    error: type[Exception],
+    message: str,
+    tmp_path: Path,
+) -> None:
+    path = write(tmp_path / "rows.csv", table())
+    with pytest.raises(error, match=message):
+        guess_spec([str(path)], labels, sides)
+
+
 def test_the_command_writes_a_spec_and_says_why(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.csv", table())
     output = tmp_path / "spec.yaml"

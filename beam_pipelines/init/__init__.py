@@ -32,25 +32,34 @@ _READ_BACK_CHARACTERS = 200_000
 
 
 def guess_spec(
-    inputs: Sequence[str], label: str | None = None, sides: Sides | None = None
+    inputs: Sequence[str],
+    label: str | Sequence[str] | None = None,
+    sides: Sides | None = None,
 ) -> tuple[Proposal, str]:
     """Guesses a spec from files of rows.
 
     Args:
       inputs: Globs, as `preprocess` takes them.
-      label: The column to predict; of two towers, the one that says which rows count.
+      label: The column to predict, or several; of two towers, the one that says which rows count.
       sides: Proposes two towers, to find candidates for queries.
 
     Returns:
       The proposal, and the spec file's text.
 
     Raises:
-      UsageError: If a glob matches nothing, there is no such label, or no column for a side.
+      UsageError: If a glob matches nothing, there is no such label, or no column for a side, or two
+        towers are given several labels.
       DataError: If a file cannot be read, or nothing can be learned from the rows.
     """
+    labels = [label] if isinstance(label, str) else [*(label or ())]
+    if sides is not None and len(labels) > 1:
+        raise UsageError(
+            f"--label {labels[1]}: two towers learn from one label at most, which says which rows "
+            "count; name one"
+        )
     sample = take_sample(inputs)
     try:
-        proposal = propose(sample, label, inputs)
+        proposal = propose(sample, labels, inputs)
         if sides is not None:
             proposal = with_towers(proposal, sides)
     except DataError as problem:

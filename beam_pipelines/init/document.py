@@ -38,6 +38,12 @@ def as_yaml(proposal: Proposal, inputs: Sequence[str]) -> str:
         elif key == "label" and proposal.label is not None:
             lines += ["", *_comment(proposal.label.why), f"label: {_flow(value)}"]
             lines += [f"# or  label: {other}" for other in proposal.label.otherwise]
+        elif key == "labels":
+            lines += ["", "labels:"]
+            for name, label in proposal.labels.items():
+                lines += _comment(label.why, "  ")
+                lines.append(f"  {name}: {_flow(value[name])}")
+                lines += [f"  # or  {name}: {other}" for other in label.otherwise]
         else:
             lines += [""] if key == "split" else []
             for seen in proposal.sample.seen if key == "csv" else ():
@@ -51,7 +57,7 @@ def as_yaml(proposal: Proposal, inputs: Sequence[str]) -> str:
             "# Every row counts: a query that met its candidate. Or only those that went well:",
         ]
         lines.append("# label: {column: NAME, type: binary}")
-    elif "label" not in document:
+    elif not proposal.labels:
         lines += ["", "# There is no label yet; training needs one:"]
         lines.append("# label: {column: NAME, type: binary}")
     return "\n".join(lines) + "\n"
@@ -61,9 +67,9 @@ def as_table(proposal: Proposal) -> str:
     """Returns what each column was taken for and why, what is left out below."""
     rows: list[tuple[str, str, str]]
     rows = [(_plain(guess.column), guess.kind, guess.why) for guess in proposal.features.values()]
-    if proposal.label is not None:
-        declared = proposal.label.declared
-        rows.append((declared["column"], f"label: {declared['type']}", proposal.label.why))
+    for label in proposal.labels.values():
+        declared = label.declared
+        rows.append((declared["column"], f"label: {declared['type']}", label.why))
     omitted: list[tuple[str, str, str]]
     shown, rest = _shortened(proposal.omitted)
     omitted = [(_plain(guess.column), guess.kind, guess.why) for guess in shown]
@@ -94,6 +100,7 @@ def as_json(proposal: Proposal) -> str:
             *(entry(guess, None) for guess in proposal.omitted),
         ],
         "label": None if proposal.label is None else proposal.label.why,
+        "labels": {} if proposal.label else {n: found.why for n, found in proposal.labels.items()},
         "warnings": list(proposal.warnings),
     }
     return json.dumps(document, ensure_ascii=False, indent=2)

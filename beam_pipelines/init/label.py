@@ -37,16 +37,26 @@ def likely_label(columns: Iterable[str]) -> str | None:
     return next((by_name[name] for name in _NAMES if name in by_name), None)
 
 
-def guess_label(profile: Profile) -> LabelGuess:
+def guess_label(profile: Profile, *, several: bool = False) -> LabelGuess:
     """Decides what is to be predicted of a column.
 
+    Args:
+      profile: Of the column.
+      several: Whether it is one of several labels.
+
     Raises:
-      DataError: If nothing can be learned from it.
+      DataError: If nothing can be learned from it, or not beside other labels.
     """
     guess = _guess(profile)
+    if several and guess.declared["type"] == "multilabel":
+        raise DataError(
+            f"--label {profile.name}: holds {guess.why}, which several labels do not take; name it "
+            "alone, or leave it out"
+        )
     if profile.missing_share > 0:
-        rejected = f"; {percent(profile.missing_share)} of rows have none and will be rejected"
-        return LabelGuess(guess.declared, guess.why + rejected, guess.otherwise)
+        lacking = "teach the other labels" if several else "will be rejected"
+        told = f"; {percent(profile.missing_share)} of rows have none and {lacking}"
+        return LabelGuess(guess.declared, guess.why + told, guess.otherwise)
     return guess
 
 

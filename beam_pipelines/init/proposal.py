@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -28,6 +28,8 @@ _MOST_TOLD = 20
 _SPLITS = ("train", "training", "eval", "valid", "validation", "dev", "test", "data")
 
 _LEAST_IN_A_GROUP = 4
+# The name of a label that is the only one: no column's, as it holds a character that names do not.
+_LABEL = ""
 NO_KEY = (
     "there is no key: no column has another value in each row. Rows fall into splits by all that "
     "they hold: equal rows share a split, a row that is altered or gains a column may move to "
@@ -48,51 +50,58 @@ class Proposal:
       document: What the spec file holds, ready for `schemas.parse`.
       features: The guess behind each feature, by the feature's name.
       omitted: The guesses of columns that are not features.
-      label: The guess behind the label, if there is one.
+      labels: The guesses behind the labels, by their names; a single one's is `label`.
       warnings: What a person should look at before training.
     """
 
     document: dict[str, Any]
     features: dict[str, Guess]
     omitted: list[Guess]
-    label: LabelGuess | None
+    labels: dict[str, LabelGuess]
     sample: Sample
     warnings: tuple[str, ...] = ()
 
+    @property
+    def label(self) -> LabelGuess | None:
+        """The guess behind the one label, if there is one."""
+        return self.labels.get(_LABEL)
 
-def propose(sample: Sample, label: str | None, inputs: Sequence[str]) -> Proposal:
+
+def propose(sample: Sample, labels: Sequence[str], inputs: Sequence[str]) -> Proposal:
     """Guesses a spec.
 
     Args:
       sample: Rows of the data.
-      label: The column to predict; without one, a column called label, target or the like.
+      labels: The columns to predict; without any, a column called label, target or the like.
       inputs: The data's paths, which name the spec.
 
     Raises:
-      UsageError: If there is no such label column.
+      UsageError: If there is no such label column, or one is given twice.
       DataError: If nothing can be learned of the label, or no column is fit for a feature.
     """
-    label = _label_column(sample, label)
-    columns = [values for name, values in sample.columns.items() if name != label]
+    targets = _label_columns(sample, labels)
+    columns = [values for name, values in sample.columns.items() if name not in targets]
     missing = missing_texts(columns)
 
     def profiled(name: str) -> Profile:
-        unsaid = () if name == label else missing
+        unsaid = () if name in targets else missing
         return profile(name, sample.columns[name], sample.total, unsaid)
 
-    target = None if label is None else profiled(label)
     wide = Wide(close=list(sample.columns))
     if len(sample.columns) > MOST_CLOSE:
-        wide = look_at_wide(sample.columns, missing, target)
-    profiles = {name: profiled(name) for name in wide.close}
-    decided = None if label is None else guess_label(profiles[label])
-    key = _key(profiles, label)
-    split = _split_column(profiles, label)
-    special = {name for name in (label, key, split) if name is not None}
+        # Of thousands of columns the first label alone says which are looked at closely.
+        first = profiled(targets[0]) if targets else None
+        rest = {name: sample.columns[name] for name in sample.columns if name not in targets[1:]}
+        wide = look_at_wide(rest, missing, first)
+    profiles = {name: profiled(name) for name in dict.fromkeys([*wide.close, *targets])}
+    decided = _decided([profiles[name] for name in targets])
+    key = _key(profiles, targets)
+    split = _split_column(profiles, targets)
+    special = {name for name in (*targets, key, split) if name is not None}
     omitted = [left_out(name, "unreadable", why) for name, why in sample.unreadable.items()]
     omitted += _special(profiles, key, split)
     others = {name: entry for name, entry in profiles.items() if name not in special}
-    guesses, more, warnings = _guesses(others, profiles[label] if label else None)
+    guesses, more, warnings = _guesses(others, [profiles[name] for name in targets])
     omitted += [*more, *wide.omitted]
     warnings += wide.warnings
     if not guesses and not wide.features:
@@ -113,25 +122,36 @@ def propose(sample: Sample, label: str | None, inputs: Sequence[str]) -> Proposa
     return Proposal(document, features, omitted, decided, sample, tuple(warnings))
 
 
-def _label_column(sample: Sample, asked: str | None) -> str | None:
-    if asked is None:
-        return likely_label(sample.columns)
-    if asked in sample.unreadable:
-        raise UsageError(f"--label {asked}: {sample.unreadable[asked]}; name another column")
-    if asked not in sample.columns:
-        raise UsageError(
-            f"--label {asked}: no such column{nearest(asked, sample.columns)} "
-            f"(columns: {listed(sample.columns)})"
-        )
-    return asked
+def _label_columns(sample: Sample, asked: Sequence[str]) -> list[str]:
+    for name in asked:
+        if name in sample.unreadable:
+            raise UsageError(f"--label {name}: {sample.unreadable[name]}; name another column")
+        if name not in sample.columns:
+            raise UsageError(
+                f"--label {name}: no such column{nearest(name, sample.columns)} "
+                f"(columns: {listed(sample.columns)})"
+            )
+        if asked.count(name) > 1:
+            raise UsageError(f"--label {name}: is given twice; name each column once")
+    if asked:
+        return list(asked)
+    likely = likely_label(sample.columns)
+    return [] if likely is None else [likely]
 
 
-def _key(profiles: Mapping[str, Profile], label: str | None) -> str | None:
+def _decided(targets: Sequence[Profile]) -> dict[str, LabelGuess]:
+    """Returns what is to be predicted of each label, by its name."""
+    if len(targets) == 1:
+        return {_LABEL: guess_label(targets[0])}
+    return _by_names((target.name, guess_label(target, several=True)) for target in targets)
+
+
+def _key(profiles: Mapping[str, Profile], labels: Sequence[str]) -> str | None:
     """Returns the column that identifies a row: by its name, and unique in the sample."""
     fit = [
         name
         for name, entry in profiles.items()
-        if name != label
+        if name not in labels
         and is_identifier(name)
         and not entry.multivalued
         and entry.distinct == entry.rows > 1
@@ -143,9 +163,9 @@ def _key(profiles: Mapping[str, Profile], label: str | None) -> str | None:
     )
 
 
-def _split_column(profiles: Mapping[str, Profile], label: str | None) -> str | None:
+def _split_column(profiles: Mapping[str, Profile], labels: Sequence[str]) -> str | None:
     for name, entry in profiles.items():
-        if name != label and not entry.multivalued and entry.present == entry.rows:
+        if name not in labels and not entry.multivalued and entry.present == entry.rows:
             values = set(entry.counts) if len(entry.counts) <= len(SPLITS) else set()
             if len(values) > 1 and "train" in values <= set(SPLITS):
                 return name
@@ -165,11 +185,13 @@ def _special(profiles: Mapping[str, Profile], key: str | None, split: str | None
 
 
 def _guesses(
-    profiles: Mapping[str, Profile], label: Profile | None
+    profiles: Mapping[str, Profile], labels: Sequence[Profile]
 ) -> tuple[list[Guess], list[Guess], list[str]]:
     """Returns what becomes features, what is left out, and what to look at."""
     twins = duplicates(profiles)
-    found = {leak.column: leak for leak in leaks(profiles, label)} if label is not None else {}
+    # Of several labels' the surest is told.
+    every = [leak for label in labels for leak in leaks(profiles, label)]
+    found = {leak.column: leak for leak in sorted(every, key=lambda leak: leak.certain)}
     kept: list[Guess] = []
     omitted: list[Guess] = []
     warnings: list[str] = []
@@ -227,16 +249,24 @@ def _alike(feature: Mapping[str, Any]) -> bool:
 def _named(guesses: Sequence[tuple[str, Guess]]) -> dict[str, Guess]:
     """Gives each feature a name that a spec allows, and the column where it differs."""
     features: dict[str, Guess] = {}
-    for wanted, guess in guesses:
-        name = re.sub(r"[^A-Za-z0-9]+", "_", wanted).strip("_") or "feature"
-        name = name if name[0].isalpha() else f"c_{name}"
-        while name in features:
-            name += "_2"
+    for name, guess in _by_names(guesses).items():
         feature = dict(guess.feature or {})
         if name != guess.column and "columns" not in feature:
             feature = {"type": feature.pop("type"), "column": guess.column, **feature}
         features[name] = dataclasses.replace(guess, feature=feature)
     return features
+
+
+def _by_names(wanted: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns values by names that a spec allows, as near as can be to those that are wanted."""
+    found: dict[str, Any] = {}
+    for column, value in wanted:
+        name = re.sub(r"[^A-Za-z0-9]+", "_", column).strip("_") or "feature"
+        name = name if name[0].isalpha() else f"c_{name}"
+        while name in found:
+            name += "_2"
+        found[name] = value
+    return found
 
 
 def _name(inputs: Sequence[str]) -> str:
@@ -251,7 +281,7 @@ def _name(inputs: Sequence[str]) -> str:
 
 def _document(
     features: Mapping[str, Guess],
-    label: LabelGuess | None,
+    labels: Mapping[str, LabelGuess],
     key: str | None,
     split: str | None,
     missing: Sequence[str],
@@ -269,8 +299,11 @@ def _document(
     if missing:
         document["missing_values"] = list(missing)
     document["features"] = {name: guess.feature for name, guess in features.items()}
-    if label is not None:
-        document["label"] = label.declared
+    declared = {name: guess.declared for name, guess in labels.items()}
+    if _LABEL in declared:
+        document["label"] = declared[_LABEL]
+    elif declared:
+        document["labels"] = declared
     document["split"] = {"column": split} if split else {"train": 0.8, "eval": 0.1, "test": 0.1}
     document["model"], document["training"] = model_and_training(
         sample.total, document["features"].values()

@@ -55,7 +55,9 @@ def with_towers(proposal: Proposal, sides: Sides) -> Proposal:
         features=features,
         omitted=[guess for guess in proposal.omitted if guess.column not in (query, candidate)]
         + omitted,
-        label=decided,
+        labels={}
+        if decided is None
+        else {**proposal.labels, **dict.fromkeys(proposal.labels, decided)},
         warnings=(*warnings, *more),
     )
 
