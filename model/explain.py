@@ -140,6 +140,8 @@ def _scored(
         return "the cosine of the query's vector and the candidate's", 0
     if label is None or label.is_sequence:
         return "a sequence, which has no one score", None
+    if served.spec.training.loss is not None:
+        return f"where the row stands in its {served.spec.training.group}; no probability", 0
     if label.is_binary:
         return f"the probability that {label.column} is positive", 0
     if label.is_number:

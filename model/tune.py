@@ -144,8 +144,9 @@ def _search(
                 "the spec and preprocess again"
             )
     knobs = tuple(space_of(base, asked.varied, asked.kept))
-    # Ranks over all candidates are not measured while training.
-    usual = "loss" if isinstance(base.model, TwoTowerSpec) else usual_metric(base)
+    # Ranks, over all candidates or in groups, are not measured while training.
+    ranks = isinstance(base.model, TwoTowerSpec) or base.training.loss is not None
+    usual = "loss" if ranks else usual_metric(base)
     return Search(records, base, knobs, asked.metric or usual, Path(output), cache)
 
 

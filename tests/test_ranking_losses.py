@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import ndcg_score
 
-from skewless.model.metrics.grouped import group_metrics
-from skewless.model.metrics.predicted_split import predict_split
+from skewless.model.comparison.metric import usual_metric
+from skewless.model.metrics.grouped import grouped
+from skewless.model.metrics.predicted_split import Predictions, predict_split
 from skewless.model.network.body.ranking_losses import ListwiseSoftmax, PairwiseRanking
+from skewless.model.report.card.limits import meant_by_predictions
 from skewless.model.retrieval.fed import fed
 from skewless.model.training.compiled import compiled_model
 from skewless.model.training.records import open_records
@@ -70,14 +72,22 @@ def test_metrics_of_groups_are_those_of_scikit_learn() -> None:
             ndcg.append(ndcg_score([labels], [found], k=10))
             mrr.append(1 / (1 + labels[np.argsort(-found)].argmax()))
             of.append(weights[own].mean())
-    result = group_metrics(groups, truth, scores, weights)
+    found_in = grouped(groups, truth, scores, weights)
+    result = found_in.metrics()
     assert result["groups"] == len(of) > 20
     assert result["ndcg@10"] == pytest.approx(np.average(ndcg, weights=of))
     assert result["mrr"] == pytest.approx(np.average(mrr, weights=of))
+    alike = grouped(groups, truth, scores, None)
+    values = alike.values["ndcg@10"]
+    reach = 1.959964 * values.std(ddof=1) / np.sqrt(len(values))
+    low, high = alike.confidence()["ndcg@10"]
+    assert (low + high) / 2 == pytest.approx(values.mean())
+    assert (high - low) / 2 == pytest.approx(reach, rel=0.05)
     # Ties tell against a model.
-    tied = group_metrics(np.zeros(3, int), np.array([1, 0, 0]), np.ones(3), None)
+    tied = grouped(np.zeros(3, int), np.array([1, 0, 0]), np.ones(3), None).metrics()
     assert tied == {"groups": 1, "ndcg@10": pytest.approx(0.5), "mrr": pytest.approx(1 / 3)}
-    assert group_metrics(np.zeros(2, int), np.ones(2), np.ones(2), None) == {"groups": 0}
+    nothing = grouped(np.zeros(2, int), np.ones(2), np.ones(2), None)
+    assert nothing.metrics() == {"groups": 0} and nothing.confidence() == {}
 
 
 def _ranking(loss: str, **training: Any) -> Spec:
@@ -125,21 +135,38 @@ def test_the_order_in_groups_is_learned(shop: DataSet, loss: str, tmp_path: Path
     records = open_records(shop.directory)
     model = compiled_model(spec, records)
 
-    def order() -> dict[str, Any]:
-        return predict_split(model, spec, records, "train", shop.directory).metrics(spec)
+    def order() -> Predictions:
+        found = predict_split(model, spec, records, "train", shop.directory)
+        assert isinstance(found, Predictions)
+        return found
 
-    before = order()
+    before = order().metrics(spec)
     ready = fed(spec, records, shop.directory)
     losses = []
     for epoch in range(3):
         batches = ready.training(batch_size=64, seed=1, epoch=epoch)
         losses += model.fit(batches, verbose=0, shuffle=False).history["loss"]
-    after = order()
+    found = order()
+    after = found.metrics(spec)
     assert losses[-1] < 0.9 * losses[0]
     model.save(tmp_path / "model.keras")
     assert load_trained(tmp_path / "model.keras").loss.name == model.loss.name
     assert after["groups"] == before["groups"] > 5
     assert after["ndcg@10"] > before["ndcg@10"] + 0.05 and after["mrr"] > before["mrr"]
+    # Scores are no probabilities, so nothing is said that takes them for any.
+    assert set(after) == {
+        "rows", "auc", "pr_auc", "positive_share", "groups", "ndcg@10", "mrr",
+    }  # fmt: skip
+    intervals = found.confidence(spec)
+    assert set(intervals) == {"auc", "ndcg@10", "mrr"}
+    for name, (low, high) in intervals.items():
+        assert low <= after[name] <= high
+    assert set(found.curves(spec)) == {"scores", "roc", "precision_recall"}
+    as_label = spec.model_copy(update={"training": parse(SHOP).training})
+    assert {"accuracy", "ece"} <= set(found.metrics(as_label))
+    assert usual_metric(spec) == "ndcg@10"
+    (about,) = [f for f in meant_by_predictions(spec.training) if f.subject == "predictions"]
+    assert "order the rows of one user: they are no probabilities" in about.text
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,8 @@ def usual_metric(spec: Spec) -> str:
         return f"ndcg@{spec.model.cutoffs[0]}"
     if spec.labels is not None:
         return "loss"
+    if spec.training.loss is not None:
+        return "ndcg@10"  # Of the rows of a group.
     if spec.label is None:
         raise SpecError("label: a model needs one; add label: {column: …, type: …}")
     return _METRICS[type(spec.label)]

@@ -2,21 +2,53 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from skewless.model.metrics.confidence import interval_of_mean
 from skewless.model.metrics.gains import best_gains, discounted
 
-__all__ = ["group_metrics"]
+__all__ = ["Groups", "grouped"]
 
 _CUTOFF = 10
 
 
-def group_metrics(
+@dataclass(frozen=True)
+class Groups:
+    """The groups that hold a positive and a negative row; the others tell nothing.
+
+    Attributes:
+      values: [groups] each, by metric.
+      weights: [groups] above 0.
+    """
+
+    values: dict[str, np.ndarray]
+    weights: np.ndarray
+
+    def metrics(self) -> dict[str, Any]:
+        """Returns `groups`, how many there are, and of any the means `ndcg@10` and `mrr`."""
+        found: dict[str, Any] = {"groups": len(self.weights)}
+        if len(self.weights):
+            for name, values in self.values.items():
+                found[name] = float(np.average(values, weights=self.weights))
+        return found
+
+    def confidence(self) -> dict[str, list[float]]:
+        """Returns 95% intervals, [low, high], of the means."""
+        if len(self.weights) < 2:
+            return {}
+        return {
+            name: list(interval_of_mean(values, self.weights))
+            for name, values in self.values.items()
+        }
+
+
+def grouped(
     groups: np.ndarray, truth: np.ndarray, scores: np.ndarray, weights: np.ndarray | None
-) -> dict[str, Any]:
-    """Returns means over the groups that hold a positive and a negative row; the others tell nothing.
+) -> Groups:
+    """Returns how well rows stand in their groups.
 
     A positive row stands behind the negative ones of its score: ties tell against a model. A group
     weighs what its rows weigh on average; rows that weigh nothing are not there.
@@ -26,9 +58,6 @@ def group_metrics(
       truth: [rows] 0 or 1.
       scores: [rows] float, the higher the earlier.
       weights: [rows] float from 0 on, or None.
-
-    Returns:
-      `groups`, how many there are, and of any `ndcg@10` and `mrr`.
     """
     weights = np.ones(len(groups)) if weights is None else weights
     there = (weights > 0) & (groups >= 0)
@@ -39,9 +68,6 @@ def group_metrics(
     rows = np.bincount(places)
     positives = np.bincount(places, truth, len(rows)).astype(np.int64)
     told = (positives > 0) & (positives < rows)
-    found: dict[str, Any] = {"groups": int(told.sum())}
-    if not told.any():
-        return found
     begins = np.cumsum(rows) - rows
     ranks = np.arange(len(places)) - begins[places] + 1
     gain = np.bincount(places, np.where(truth, discounted(ranks, _CUTOFF), 0.0), len(rows))
@@ -49,6 +75,4 @@ def group_metrics(
     first = np.full(len(rows), len(places) + 1)
     np.minimum.at(first, places[truth], ranks[truth])
     each = np.bincount(places, weights, len(rows)) / rows
-    for name, values in ((f"ndcg@{_CUTOFF}", ndcg), ("mrr", 1 / first)):
-        found[name] = float(np.average(values[told], weights=each[told]))
-    return found
+    return Groups({f"ndcg@{_CUTOFF}": ndcg[told], "mrr": 1 / first[told]}, each[told])

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["LOWER_IS_BETTER", "flat_metrics", "lower_is_better", "main_metric"]
+__all__ = ["LOWER_IS_BETTER", "OF_PROBABILITIES", "flat_metrics", "lower_is_better", "main_metric"]
 
 LOWER_IS_BETTER = frozenset({"loss", "log_loss", "rmse", "mae", "ece"})
+# Metrics and curves that take a prediction for a probability: not of scores that order rows in groups.
+OF_PROBABILITIES = frozenset({"loss", "log_loss", "accuracy", "ece", "matrix", "calibration"})
 
 
 def lower_is_better(name: str) -> bool:

@@ -15,7 +15,8 @@ from skewless.model.exported.transform import Transform, in_own_unit
 from skewless.model.metrics.compute import compute_metrics
 from skewless.model.metrics.confidence import confidence_intervals
 from skewless.model.metrics.curves import compute_curves
-from skewless.model.metrics.grouped import group_metrics
+from skewless.model.metrics.grouped import Groups, grouped
+from skewless.model.metrics.names import OF_PROBABILITIES
 from skewless.model.metrics.translated.generated import generate_split
 from skewless.model.metrics.translated.scores import Translations
 from skewless.model.retrieval.fed import first_group_id
@@ -57,9 +58,9 @@ class Predictions:
         chosen = slice(None) if rows is None else rows
         weights = None if self.weights is None else self.weights[chosen]
         result = compute_metrics(spec.label, self.truth[chosen], self.predicted[chosen], weights)
+        result = _of_scores(spec, result)
         if self.groups is not None:
-            scores = self.predicted[chosen]
-            result |= group_metrics(self.groups[chosen], self.truth[chosen], scores, weights)
+            result |= self._grouped(chosen, weights).metrics()
         if self.translations is not None:
             result |= self.translations.metrics(chosen)
         if rows is None and self.loss is not None:
@@ -71,16 +72,30 @@ class Predictions:
         assert spec.label is not None
         chosen = slice(None) if rows is None else rows
         weights = None if self.weights is None else self.weights[chosen]
-        if not len(self.truth[chosen]):
+        truth, predicted = self.truth[chosen], self.predicted[chosen]
+        if not len(truth):
             return {}
-        return confidence_intervals(spec.label, self.truth[chosen], self.predicted[chosen], weights)
+        found = _of_scores(spec, confidence_intervals(spec.label, truth, predicted, weights))
+        return found if self.groups is None else found | self._grouped(chosen, weights).confidence()
 
     def curves(self, spec: Spec) -> dict[str, Any]:
         """Returns what charts of the predictions need."""
         assert spec.label is not None
         if not len(self.truth):
             return {}
-        return compute_curves(spec.label, self.truth, self.predicted, self.weights)
+        found = compute_curves(spec.label, self.truth, self.predicted, self.weights)
+        return _of_scores(spec, found)
+
+    def _grouped(self, chosen: slice | np.ndarray, weights: np.ndarray | None) -> Groups:
+        assert self.groups is not None
+        return grouped(self.groups[chosen], self.truth[chosen], self.predicted[chosen], weights)
+
+
+def _of_scores(spec: Spec, figures: dict[str, Any]) -> dict[str, Any]:
+    """Returns the figures that mean something: of scores that order groups none of probabilities."""
+    if spec.training.loss is None:
+        return figures
+    return {name: figure for name, figure in figures.items() if name not in OF_PROBABILITIES}
 
 
 @dataclass(frozen=True)

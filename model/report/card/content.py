@@ -154,7 +154,7 @@ def _about_slices(run: Run) -> str:
 def _slices(run: Run) -> Iterator[Table]:
     for split, evaluation in run.evaluations.items():
         metric = main_metric(evaluation["metrics"])
-        overall = evaluation["metrics"][metric]
+        overall = evaluation["metrics"].get(metric)
         compared = sum(map(len, evaluation["slices"].values()))
         for column, entries in evaluation["slices"].items():
             rows: list[tuple[str, ...]] = [

@@ -8,7 +8,7 @@ from typing import Any
 from skewless.model.report.findings import Finding, of_records, of_run
 from skewless.model.report.sources import Records, Run
 
-__all__ = ["limits_of"]
+__all__ = ["limits_of", "meant_by_predictions"]
 
 _FEW_ROWS = 30
 
@@ -17,7 +17,7 @@ def limits_of(records: Records, run: Run | None) -> list[Finding]:
     """Returns what a user of the model has to know, the general first."""
     found = [*_always(records, run)]
     if run is not None:
-        found += _meant_by_probabilities(run.spec.training)
+        found += meant_by_predictions(run.spec.training)
         found += of_run(run)
     return found + of_records(records)
 
@@ -60,7 +60,15 @@ def _always(records: Records, run: Run | None) -> Iterator[Finding]:
         )
 
 
-def _meant_by_probabilities(training: Any) -> Iterator[Finding]:
+def meant_by_predictions(training: Any) -> Iterator[Finding]:
+    """Yields what predictions are not, as they were trained."""
+    if training.loss is not None:
+        yield Finding(
+            "look",
+            "predictions",
+            f"they order the rows of one {training.group}: they are no probabilities, and do not "
+            "compare rows of different ones",
+        )
     if training.class_weights is not None:
         yield Finding(
             "look",
