@@ -82,9 +82,10 @@ def test_no_row_of_the_job_is_lost(
         assert manifest.transform_sha256 == load_manifest(shop.directory).transform_sha256
 
 
-def test_workers_are_chosen_by_the_work_unless_named() -> None:
-    def chosen(arguments: list[str], units: int) -> tuple[str, int]:
-        direct = pipeline_options(arguments, units=units).view_as(DirectOptions)
+def test_workers_are_chosen_by_the_work_unless_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def chosen(arguments: list[str], units: int, *, brief: bool = False) -> tuple[str, int]:
+        options = pipeline_options(arguments, units=units, brief=brief)
+        direct = options.view_as(DirectOptions)
         return direct.direct_running_mode, direct.direct_num_workers
 
     assert chosen([], units=1) == ("in_memory", 1)
@@ -93,3 +94,11 @@ def test_workers_are_chosen_by_the_work_unless_named() -> None:
     assert chosen(["--direct_num_workers=1"], units=1000) == ("in_memory", 1)
     assert chosen(["--direct_num_workers=3"], units=1) == ("multi_processing", 3)
     assert chosen(_options("multi_threading"), units=1000) == ("multi_threading", 2)
+    # Where workers can be forked few units are worth processes, unless there is little in each.
+    monkeypatch.setattr(
+        "skewless.beam_pipelines.running.local_runner.fork_server", lambda: object()
+    )
+    assert chosen([], units=1) == ("in_memory", 1)
+    assert chosen([], units=2) == ("multi_processing", os.cpu_count())
+    assert chosen([], units=2, brief=True) == ("in_memory", 1)
+    assert chosen([], units=10, brief=True) == ("multi_threading", os.cpu_count())

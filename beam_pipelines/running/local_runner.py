@@ -32,22 +32,25 @@ __all__ = [
 
 BeamOptions: TypeAlias = PipelineOptions | Sequence[str]
 
-# A unit takes a second or two. A forked process is there at once, and work ends 1.8 times as early as
-# with one. Where a process must be started afresh that takes seconds; threads cost nothing and share one
-# memory, but also Python's lock: work ends 1.4 times as early.
+# A unit takes a second or two. A forked process is there at once, makes its graphs in half a second, and
+# work ends 1.8 times as early as with one. Where a process must be started afresh that takes seconds;
+# threads cost nothing and share one memory, graphs too, but also Python's lock: work ends 1.4 times as early.
 _UNITS_WORTH_FORKING = 2
 _UNITS_WORTH_THREADS = 3
 _UNITS_WORTH_PROCESSES = 20
 LOCAL_RUNNER = "skewless.beam_pipelines.running.local_fn_runner.LocalRunner"
 
 
-def pipeline_options(arguments: Sequence[str] | None = None, *, units: int = 0) -> PipelineOptions:
+def pipeline_options(
+    arguments: Sequence[str] | None = None, *, units: int = 0, brief: bool = False
+) -> PipelineOptions:
     """Returns Beam's options, with the local runner where none, or DirectRunner, is asked for.
 
     Args:
       arguments: Options as on a command line.
       units: How many work units there are. Enough of them get a process for each core, or a thread,
         unless the arguments say how many workers.
+      brief: Whether a unit is far less work than one usually is.
 
     Raises:
       UsageError: If the local runner is given an option that Beam does not know. Other runners
@@ -60,23 +63,26 @@ def pipeline_options(arguments: Sequence[str] | None = None, *, units: int = 0) 
         _refuse_unknown(arguments)
         standard.runner = LOCAL_RUNNER
         keep_every_element()
-        _choose_workers(options.view_as(DirectOptions), arguments, units)
+        forks = fork_server() is not None and not brief
+        _choose_workers(options.view_as(DirectOptions), arguments, units, forks=forks)
     return options
 
 
-def completed_options(options: BeamOptions, *, units: int = 0) -> PipelineOptions:
+def completed_options(
+    options: BeamOptions, *, units: int = 0, brief: bool = False
+) -> PipelineOptions:
     """Returns Beam's options; those given as on a command line are completed.
 
     Args:
       options: As `pipeline_options` gives them, or takes them.
-      units: As `pipeline_options` takes it.
+      units, brief: As `pipeline_options` takes them.
 
     Raises:
       UsageError: As `pipeline_options` does.
     """
     if isinstance(options, PipelineOptions):
         return options
-    return pipeline_options(options, units=units)
+    return pipeline_options(options, units=units, brief=brief)
 
 
 def is_named(name: str, options: BeamOptions) -> bool:
@@ -86,9 +92,10 @@ def is_named(name: str, options: BeamOptions) -> bool:
     return name in options.get_all_options(drop_default=True, retain_unknown_options=True)
 
 
-def _choose_workers(direct: DirectOptions, arguments: list[str], units: int) -> None:
+def _choose_workers(
+    direct: DirectOptions, arguments: list[str], units: int, *, forks: bool
+) -> None:
     named = {argument.partition("=")[0] for argument in arguments}
-    forks = fork_server() is not None
     if "--direct_running_mode" in named:
         return
     if "--direct_num_workers" in named:

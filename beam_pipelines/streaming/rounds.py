@@ -36,7 +36,8 @@ def run_round(
     """
     outcome = Path(job.directory) / PENDING / "round"
     outcome.parent.mkdir(parents=True, exist_ok=True)
-    with job_pipeline(completed_options(options, units=len(work))) as pipeline:
+    # What came since the last round is little, and threads keep their graphs for the next.
+    with job_pipeline(completed_options(options, units=len(work), brief=True)) as pipeline:
         done = (
             pipeline
             | "Work" >> beam.Create(work)
