@@ -20,7 +20,9 @@ import pytest
 from skewless.beam_pipelines.stream import stream
 from skewless.beam_pipelines.streaming import topics
 from skewless.beam_pipelines.streaming.event_time import SECOND, Windowing
+from skewless.beam_pipelines.streaming.kafka_client import KafkaClient, security_options
 from skewless.beam_pipelines.streaming.leftovers import SOURCES
+from skewless.beam_pipelines.streaming.source_uri import Source
 from skewless.beam_pipelines.streaming.topics import first_missing
 from skewless.schemas.errors import UsageError
 from skewless.schemas.records.windows import finished_panes
@@ -29,6 +31,8 @@ from tests.conftest import DataSet
 from tests.test_stream import Row, batch_records, records_in, rows, write
 
 __all__ = ["rows"]
+
+SECURED = "localhost:9094"
 
 
 def test_the_first_offset_that_no_window_holds() -> None:
@@ -44,6 +48,90 @@ def test_no_broker_is_told_in_a_line(
     transform = shop.directory / "transform"
     with pytest.raises(UsageError, match=r"--source kafka://localhost:1/t: the broker does not"):
         stream(shop.spec, "kafka://localhost:1/t", transform, tmp_path / "out", Windowing(SECOND))
+
+
+SOURCE = Source("kafka", "broker:9094", "t")
+
+
+def test_security_comes_from_a_file_and_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert security_options(SOURCE) == {}
+    file = tmp_path / "client.properties"
+    file.write_text("# mine\n\nsasl.mechanism = PLAIN\nsasl.password=a=b\n", encoding="utf-8")
+    monkeypatch.setenv("KAFKA_CLIENT_CONFIG", str(file))
+    monkeypatch.setenv("KAFKA_SASL_MECHANISM", "SCRAM-SHA-512")
+    monkeypatch.setenv("KAFKA_SSL_CA_LOCATION", "ca.pem")
+    monkeypatch.setenv("KAFKA_PORT", "tcp://10.0.0.1:9092")  # As Kubernetes sets it.
+    assert security_options(SOURCE) == {
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.password": "a=b",
+        "ssl.ca.location": "ca.pem",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("hunter2", r"client.properties:1: expected name=value"),
+        ("sasl.pasword=hunter2", r"takes no such options: .*sasl.pasword.*; correct KAFKA_CLIENT_CONFIG"),
+        ("security.protocol=hunter2\nsasl.password=hunter2", "takes no such options"),
+        ("group.id=hunter2", "group.id is given by skewless itself; take it out"),
+        (None, "expected a file of name=value lines, got"),
+    ],
+)  # fmt: skip
+def test_options_that_cannot_be_are_told_without_their_values(
+    text: str | None, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "client.properties"
+    if text is not None:
+        file.write_text(text, encoding="utf-8")
+    monkeypatch.setenv("KAFKA_CLIENT_CONFIG", str(file))
+    with pytest.raises(UsageError, match=message) as told:
+        KafkaClient(SOURCE)
+    assert ("hunter2" not in str(told.value) and told.value.__cause__ is None) or text is None
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_a_broker_that_wants_tls_and_a_password(
+    shop: DataSet, rows: list[Row], kafka: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = f"secured-{uuid.uuid4().hex[:8]}"
+    script("kafka", "topic", topic, "--partitions", "2")
+    produce(topic, map(json.dumps, rows[:300]))
+    (tmp_path / "spec.yaml").write_text(shop.spec.to_yaml(), encoding="utf-8")
+    command = [
+        sys.executable, "-m", "skewless", "stream", str(tmp_path / "spec.yaml"), "--source", f"kafka://{SECURED}/{topic}",
+        "--transform", str(shop.directory / "transform"), "--timestamp-column", "at", "--window", "60s",
+        "--until-idle", "3",
+    ]  # fmt: skip
+
+    def streamed(output: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, "--output", str(tmp_path / output)],
+            cwd=ROOT,
+            env={**os.environ, **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    config = Path(script("kafka", "secured").strip())
+    done = streamed("windows", KAFKA_CLIENT_CONFIG=str(config))
+    assert done.returncode == 0, done.stderr
+    found = records_in(tmp_path / "windows")
+    assert found.total() == 300
+    options = dict(line.split("=", 1) for line in config.read_text("utf-8").splitlines())
+    assert options["sasl.password"] not in done.stdout + done.stderr
+    for wrong, why in (
+        ({"KAFKA_SASL_PASSWORD": "hunter2"}, "Authentication failed"),
+        ({"KAFKA_SSL_CA_LOCATION": "/etc/ssl/certs/ca-certificates.crt"}, "certificate"),
+    ):
+        refused = streamed("none", KAFKA_CLIENT_CONFIG=str(config), **wrong)
+        assert refused.returncode == 2
+        assert "the broker does not answer" in refused.stderr and why in refused.stderr
+        assert refused.stderr.count("\n") == 1 and "hunter2" not in refused.stderr
 
 
 @pytest.mark.kafka

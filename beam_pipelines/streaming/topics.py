@@ -17,6 +17,7 @@ import apache_beam as beam
 import numpy as np
 
 from skewless.beam_pipelines.running.local_runner import BeamOptions
+from skewless.beam_pipelines.streaming.kafka_client import KafkaClient
 from skewless.beam_pipelines.streaming.leftovers import in_ranges
 from skewless.beam_pipelines.streaming.rounds import Done, run_round
 from skewless.beam_pipelines.streaming.segments import Segment, StreamJob
@@ -78,7 +79,7 @@ class TopicFeed:
         """
         self._job, self._source, self._options = job, source, options
         self._write = WriteOffsets(job, source, format)
-        self._consumer = _consumer(source)
+        self._client = KafkaClient(source)
         self._next: dict[int, int] = {}
         self._arrived: dict[int, int] = {}
         self._behind: set[int] = set()
@@ -144,9 +145,11 @@ class TopicFeed:
         from confluent_kafka import KafkaException
 
         try:
-            topics = self._consumer.list_topics(self._source.topic, timeout=_ANSWER_SECONDS).topics
+            topics = self._client.consumer.list_topics(
+                self._source.topic, timeout=_ANSWER_SECONDS
+            ).topics
         except KafkaException as error:
-            raise _no_answer(self._source, error) from error
+            raise self._client.no_answer(error) from error
         topic = topics[self._source.topic]
         if topic.error is not None or not topic.partitions:
             raise UsageError(
@@ -160,9 +163,9 @@ class TopicFeed:
 
         place = TopicPartition(self._source.topic, partition)
         try:
-            low, high = self._consumer.get_watermark_offsets(place, timeout=_ANSWER_SECONDS)
+            low, high = self._client.consumer.get_watermark_offsets(place, timeout=_ANSWER_SECONDS)
         except KafkaException as error:
-            raise _no_answer(self._source, error) from error
+            raise self._client.no_answer(error) from error
         return low, high
 
 
@@ -212,7 +215,7 @@ def _read(source: Source, offsets: Offsets) -> Iterator[tuple[list[Any], int]]:
     """Yields batches of messages, each with the offset that reading goes on at."""
     from confluent_kafka import KafkaError, TopicPartition
 
-    consumer = _consumer(source)
+    consumer = KafkaClient(source).consumer
     try:
         consumer.assign([TopicPartition(source.topic, offsets.partition, offsets.first)])
         batch: list[Any] = []
@@ -245,30 +248,3 @@ def _read(source: Source, offsets: Offsets) -> Iterator[tuple[list[Any], int]]:
         yield batch, position
     finally:
         consumer.close()
-
-
-def _consumer(source: Source) -> Any:
-    try:
-        from confluent_kafka import Consumer
-    except ImportError as error:
-        raise UsageError(
-            f"--source {source.name}: Kafka's client is not installed; "
-            "run `pip install 'skewless[kafka]'`"
-        ) from error
-    return Consumer(
-        {
-            "bootstrap.servers": source.place,
-            # Asked for by the client; no group is joined and no offset is left at the broker.
-            "group.id": f"skewless-{source.topic}",
-            "enable.auto.commit": False,
-            "auto.offset.reset": "error",
-            "enable.partition.eof": True,
-            "log_level": 2,
-        }
-    )
-
-
-def _no_answer(source: Source, error: Exception) -> UsageError:
-    return UsageError(
-        f"--source {source.name}: the broker does not answer ({error.args[0].str()}); check its address"
-    )
