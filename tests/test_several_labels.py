@@ -15,6 +15,7 @@ import pyarrow.parquet
 import pytest
 import sklearn.metrics as sk
 import tensorflow as tf
+from sklearn.utils.class_weight import compute_class_weight
 
 from skewless.beam_pipelines.inspect_records import meaning, records_in_words
 from skewless.beam_pipelines.predict import predict
@@ -29,6 +30,11 @@ from skewless.model.network.build import build, compile_arguments
 from skewless.model.report import write_report
 from skewless.model.report.sources import open_directories
 from skewless.model.train import train
+from skewless.model.training.epoch.class_weights import (
+    balanced_weights,
+    labels_of_classes,
+    weighted_rows,
+)
 from skewless.model.training.epoch.kept import kept_epoch
 from skewless.model.training.records import open_records
 from skewless.model.training.start import declared_spec
@@ -128,7 +134,14 @@ def visits(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
             {"labels": None, "label": LABELS["kind"], "model": {"experts": 4}},
             "model.experts: goes with several `labels`",
         ),
-        ({"training": {"class_weights": "balanced"}}, "training.class_weights: goes with one"),
+        ({"training": {"keep_negatives": 0.5}}, "training.keep_negatives: goes with one"),
+        (
+            {
+                "labels": {name: {**LABELS["dwell"], "column": name} for name in ("one", "two")},
+                "training": {"class_weights": "balanced"},
+            },
+            "training.class_weights: goes with a binary or multiclass label, not with labels that",
+        ),
         (
             {"training": {"best_by": "auc"}},
             "training.best_by: of several labels expected one of loss",
@@ -207,11 +220,23 @@ def test_a_label_that_no_training_row_has_is_warned_of(
     assert "labels.kind" not in caplog.text
 
 
-def test_the_loss_is_the_weighted_sum_of_means_over_rows_that_have_a_label(visits: DataSet) -> None:
+@pytest.mark.parametrize(("smoothing", "focal"), [(0.0, None), (0.1, None), (0.0, 2.0)])
+def test_the_loss_is_the_weighted_sum_of_means_over_rows_that_have_a_label(
+    visits: DataSet, smoothing: float, focal: float | None
+) -> None:
     """Compares with numpy, by hand, over a batch in which rows lack labels and one has none."""
     records = open_records(visits.directory)
-    model = build(visits.spec, records.manifest.features)
-    model.compile(optimizer="sgd", **compile_arguments(visits.spec))
+    choices = {"label_smoothing": smoothing, "focal": focal}
+    spec = parse({**VISITS, "training": {**VISITS["training"], **choices}})
+    model = build(spec, records.manifest.features)
+    model.compile(optimizer="sgd", **compile_arguments(spec))
+
+    def of_classes(given: np.ndarray, own: int) -> float:
+        target = np.full(len(given), smoothing / len(given))
+        target[own] += 1 - smoothing
+        loss = -float(target @ np.log(given))
+        return loss if focal is None else (1 - given[own]) ** focal * loss
+
     features, truth, weights = next(iter(records.in_order("train", batch_size=40)))
     own = np.linspace(0.5, 2, 40).astype("f4")
     weights = {name: held * own for name, held in weights.items()}
@@ -224,11 +249,11 @@ def test_the_loss_is_the_weighted_sum_of_means_over_rows_that_have_a_label(visit
             weight, y = float(weights[name][row]), np.ravel(truth[name])[row]
             given = predicted[name][row].astype(float)
             if name == "clicked":
-                loss = -np.log(given[0] if y else 1 - given[0])
+                loss = of_classes(np.array([1 - given[0], given[0]]), int(y))
             elif name == "dwell":
                 loss = (given[0] - y) ** 2
             else:
-                loss = -np.log(given[int(y)])
+                loss = of_classes(given, int(y))
             total, weighed = total + weight * loss, weighed + weight
         expected += scale * total / weighed
     batch = (features, truth, weights)
@@ -241,6 +266,26 @@ def test_the_loss_is_the_weighted_sum_of_means_over_rows_that_have_a_label(visit
     assert np.isfinite(model.train_on_batch(*batch, return_dict=True)["loss"])
     np.testing.assert_array_equal(model.get_layer("predictions.kind").kernel, before)
     assert (np.array(model.get_layer("predictions.dwell").kernel) != others).any()
+
+
+def test_classes_of_each_label_weigh_by_the_rows_that_have_it(visits: DataSet) -> None:
+    records = open_records(visits.directory)
+    names = labels_of_classes(visits.spec)
+    assert names == ["clicked", "kind"]
+    weights = balanced_weights(records, names)
+    batches = list(records.in_order("train", batch_size=50))
+    for name in names:
+        rows = [(truth[name].numpy().ravel(), held[name].numpy()) for _, truth, held in batches]
+        values, held = (np.concatenate(each) for each in zip(*rows, strict=True))
+        values = values[held > 0].astype(int)
+        expected = compute_class_weight("balanced", classes=np.unique(values), y=values)
+        np.testing.assert_allclose(weights[name], expected, rtol=1e-6)
+    whole = records.in_order("train", batch_size=50)
+    _, truth, weighed = next(iter(weighted_rows(whole, weights)))
+    held = batches[0][2]
+    np.testing.assert_array_equal(weighed["dwell"], held["dwell"])
+    own = weights["kind"][truth["kind"].numpy()] * held["kind"].numpy()
+    np.testing.assert_array_equal(weighed["kind"], own)
 
 
 def test_each_label_mixes_experts_by_its_own_gate(visits: DataSet) -> None:

@@ -29,7 +29,7 @@ def test_classes_weigh_what_scikit_learn_gives_them(shop: DataSet) -> None:
     records = open_records(shop.directory)
     labels = np.concatenate([row[1].numpy() for row in records.in_order("train", batch_size=64)])
     expected = compute_class_weight("balanced", classes=np.array([0, 1]), y=labels[:, 0])
-    np.testing.assert_allclose(balanced_weights(records), expected, rtol=1e-6)
+    np.testing.assert_allclose(balanced_weights(records)[""], expected, rtol=1e-6)
 
 
 def test_rows_weigh_their_class_times_what_they_weighed() -> None:
@@ -39,13 +39,13 @@ def test_rows_weigh_their_class_times_what_they_weighed() -> None:
     plain = tf.data.Dataset.from_tensor_slices((features, labels)).batch(3)
     weighing = tf.data.Dataset.from_tensor_slices((features, labels, own)).batch(3)
     (_, _, found), (_, _, product) = (
-        next(iter(weighted_rows(batches, table))) for batches in (plain, weighing)
+        next(iter(weighted_rows(batches, {"": table}))) for batches in (plain, weighing)
     )
     np.testing.assert_array_equal(found, [4, 0.5, 2])
     np.testing.assert_array_equal(product, [4, 1.5, 0])
     # Of a binary label, which is a column.
     column = tf.data.Dataset.from_tensors((features, tf.constant([[1.0], [0.0], [1.0]])))
-    np.testing.assert_array_equal(next(iter(weighted_rows(column, table)))[2], [2, 0.5, 2])
+    np.testing.assert_array_equal(next(iter(weighted_rows(column, {"": table})))[2], [2, 0.5, 2])
 
 
 def test_an_epoch_keeps_all_positive_rows_and_a_share_of_others_each_time(shop: DataSet) -> None:

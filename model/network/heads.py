@@ -78,19 +78,25 @@ _HEADS: dict[type, Head] = {
 }
 
 
-# By a share of smoothing: the losses of labels that may be smoothed.
-_SMOOTHED: dict[type, Callable[[float], keras.losses.Loss]] = {
-    BinaryLabel: lambda share: keras.losses.BinaryCrossentropy(label_smoothing=share),
+# By a share of smoothing, and what else a loss is given: the losses of labels that may be smoothed.
+_SMOOTHED: dict[type, Callable[..., keras.losses.Loss]] = {
+    BinaryLabel: lambda share, **given: keras.losses.BinaryCrossentropy(
+        label_smoothing=share, **given
+    ),
     MulticlassLabel: SmoothedSparseCrossentropy,
-    MultilabelLabel: lambda share: keras.losses.BinaryCrossentropy(label_smoothing=share),
+    MultilabelLabel: lambda share, **given: keras.losses.BinaryCrossentropy(
+        label_smoothing=share, **given
+    ),
 }
 
 
-# By the exponent: the focal losses of labels that may have one.
-_FOCAL: dict[type, Callable[[float], keras.losses.Loss]] = {
-    BinaryLabel: lambda gamma: keras.losses.BinaryFocalCrossentropy(gamma=gamma),
+# By the exponent, and what else a loss is given: the focal losses of labels that may have one.
+_FOCAL: dict[type, Callable[..., keras.losses.Loss]] = {
+    BinaryLabel: lambda gamma, **given: keras.losses.BinaryFocalCrossentropy(gamma=gamma, **given),
     MulticlassLabel: FocalSparseCrossentropy,
-    MultilabelLabel: lambda gamma: keras.losses.BinaryFocalCrossentropy(gamma=gamma),
+    MultilabelLabel: lambda gamma, **given: keras.losses.BinaryFocalCrossentropy(
+        gamma=gamma, **given
+    ),
 }
 
 
@@ -141,7 +147,8 @@ def compile_arguments(spec: Spec) -> dict[str, Any]:
     if spec.labels is not None:
         return {
             "loss": {
-                name: _OF_SEVERAL[type(label)](reduction="mean_with_sample_weight")
+                name: _declared_loss(spec, label, reduction="mean_with_sample_weight")
+                or _OF_SEVERAL[type(label)](reduction="mean_with_sample_weight")
                 for name, label in spec.labels.items()
             },
             "loss_weights": {name: label.weight or 1.0 for name, label in spec.labels.items()},
@@ -152,10 +159,15 @@ def compile_arguments(spec: Spec) -> dict[str, Any]:
     head = head_of(spec.label)
     if spec.training.loss is not None:
         return {"loss": RANKING_LOSSES[spec.training.loss](), "weighted_metrics": []}
-    smoothing, gamma = spec.training.label_smoothing, spec.training.focal
-    loss: Any = head.loss
-    if smoothing:
-        loss = _SMOOTHED[type(spec.label)](smoothing)
-    elif gamma is not None:
-        loss = _FOCAL[type(spec.label)](gamma)
+    loss = _declared_loss(spec, spec.label) or head.loss
     return {"loss": loss, "weighted_metrics": head.metrics()}
+
+
+def _declared_loss(spec: Spec, label: Label | None, **given: Any) -> keras.losses.Loss | None:
+    """Returns the smoothed or focal loss of a label of classes, where the training declares one."""
+    smoothing, gamma = spec.training.label_smoothing, spec.training.focal
+    if smoothing and type(label) in _SMOOTHED:
+        return _SMOOTHED[type(label)](smoothing, **given)
+    if gamma is not None and type(label) in _FOCAL:
+        return _FOCAL[type(label)](gamma, **given)
+    return None

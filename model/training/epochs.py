@@ -17,7 +17,11 @@ from skewless.model.training.callbacks import (
 )
 from skewless.model.training.checkpoints import Progress
 from skewless.model.training.epoch.averaged import averaged, averaging
-from skewless.model.training.epoch.class_weights import balanced_weights, weighted_rows
+from skewless.model.training.epoch.class_weights import (
+    balanced_weights,
+    labels_of_classes,
+    weighted_rows,
+)
 from skewless.model.training.epoch.kept import watched
 from skewless.model.training.own_unit import epoch_line
 from skewless.model.training.start import Training
@@ -56,8 +60,9 @@ class Epochs:
         self._declared = training.run.spec.training
         self._cached = None if cache is None else records.cached(cache)
         self._checkpoint_steps = checkpoint_steps
-        weighs = self._declared.class_weights is not None
-        self._class_weights = balanced_weights(records) if weighs else None
+        self._class_weights = {}
+        if self._declared.class_weights is not None:
+            self._class_weights = balanced_weights(records, labels_of_classes(training.run.spec))
         self._told = epoch_line(training.run.spec, records)
         # One for all epochs: the time left is of them all.
         self._telling = TellProgress(
@@ -119,7 +124,7 @@ class Epochs:
             skip=progress.step,
             cached=self._cached,
         )
-        if self._class_weights is not None:
+        if self._class_weights:
             batches = weighted_rows(batches, self._class_weights)
         held_out = (
             self._records.in_order("eval", batch_size=size) if self._records.rows("eval") else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from skewless.schemas.errors import nearest
@@ -36,7 +36,7 @@ _OF_PROBABILITIES = {
     "keep_negatives": None,
 }
 _OF_LABELS = {**_OF_PROBABILITIES, "loss": None, "group": None}
-_OF_ONE_LABEL = {key: default for key, default in _OF_LABELS.items() if key != "best_by"}
+_OF_ONE_LABEL = {"keep_negatives": None, "loss": None, "group": None}
 _OF_CLASSES = (BinaryLabel, MulticlassLabel)
 _SMOOTHED = (*_OF_CLASSES, MultilabelLabel)
 
@@ -56,6 +56,7 @@ def training_problems(
             if getattr(training, key) != default:
                 yield f"training.{key}: goes with one `label`, not with several `labels`; remove it"
         yield from _best_by_problems(training.best_by, "several labels", _measured_of(targets))
+        yield from _problems_of_classes(targets.values(), training, "labels that are all numbers")
         return
     label = next(iter(targets.values()), None)
     if label is None or not learns:
@@ -65,26 +66,34 @@ def training_problems(
         return
     of = f"a {label.type} label"
     yield from _best_by_problems(training.best_by, of, _MEASURED[type(label)])
-    if training.class_weights is not None and not isinstance(label, _OF_CLASSES):
-        yield f"training.class_weights: goes with a binary or multiclass label, not {label.type}"
-    if training.label_smoothing and not isinstance(label, _SMOOTHED):
-        yield f"training.label_smoothing: goes with classes, not with a {label.type} label"
+    yield from _problems_of_classes([label], training, of)
     if training.loss is not None:
         if not isinstance(label, BinaryLabel):
             yield f"training.loss: {training.loss} orders rows of a binary label, not {label.type}"
         for key, default in _OF_PROBABILITIES.items():
             if getattr(training, key) != default:
                 yield f"training.{key}: does not go with training.loss {training.loss}; remove it"
-    if training.focal is not None:
-        if not isinstance(label, _SMOOTHED):
-            yield f"training.focal: goes with classes, not with a {label.type} label"
-        elif training.label_smoothing:
-            yield "training.focal: does not go with label_smoothing; remove one of them"
     if training.keep_negatives is not None:
         if not isinstance(label, BinaryLabel):
             yield f"training.keep_negatives: goes with a binary label, not {label.type}"
         elif training.class_weights is not None:
             yield "training.keep_negatives: does not go with class_weights; remove one of them"
+
+
+def _problems_of_classes(labels: Iterable[Label], training: Any, of: str) -> Iterator[str]:
+    """Yields what is wrong with that which goes by classes, where no label has any."""
+    labels = list(labels)
+    smoothed = any(isinstance(label, _SMOOTHED) for label in labels)
+    if training.class_weights is not None and not any(
+        isinstance(label, _OF_CLASSES) for label in labels
+    ):
+        yield f"training.class_weights: goes with a binary or multiclass label, not with {of}"
+    if training.label_smoothing and not smoothed:
+        yield f"training.label_smoothing: goes with classes, not with {of}"
+    if training.focal is not None and not smoothed:
+        yield f"training.focal: goes with classes, not with {of}"
+    elif training.focal is not None and training.label_smoothing:
+        yield "training.focal: does not go with label_smoothing; remove one of them"
 
 
 def _measured_of(targets: Mapping[str, Label]) -> tuple[str, ...]:
