@@ -21,7 +21,7 @@ from skewless.beam_pipelines.init.sample import take_sample
 from skewless.beam_pipelines.init.training.sides import Sides
 from skewless.beam_pipelines.init.training.sizes import model_and_training
 from skewless.cli import main
-from skewless.schemas import load
+from skewless.schemas import load, parse
 from skewless.schemas.errors import DataError, UsageError
 from skewless.schemas.examples import purchases, reviews, visits
 from tests.test_cli import run
@@ -533,3 +533,35 @@ def test_sides_that_cannot_be_are_refused(tmp_path: Path, sides: Sides, message:
 )
 def test_a_spec_is_named_after_its_data(inputs: list[str], name: str) -> None:
     assert proposal._name(inputs) == name
+
+
+def test_lists_beside_lists(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    lines = []
+    for row in range(300):
+        count = int(rng.integers(1, 6))
+        start = np.datetime64("2026-01-01T00:00:00") + np.timedelta64(int(rng.integers(10**6)), "s")
+        steps = rng.integers(1, 10**4, count).cumsum()
+        lines.append(
+            json.dumps(
+                {
+                    "viewed": [str(tag) for tag in rng.choice(list("abcdef"), count)],
+                    "view_times": [str(start + np.timedelta64(int(step), "s")) for step in steps],
+                    "prices": [round(float(price), 2) for price in rng.exponential(9, count)],
+                    "view_scores": [round(float(score), 3) for score in rng.random(count)],
+                    "pulse": [round(float(beat), 2) for beat in rng.normal(70, 9, row % 7)],
+                    "spot": [float(place) + 0.5 for place in rng.normal(size=2)],
+                    "y": row % 2,
+                }
+            )
+        )
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines) + "\n")
+    proposal, _ = guess_spec([str(tmp_path / "rows.jsonl")], "y")
+    features = proposal.document["features"]
+    assert features["viewed"]["weights"] == "view_scores" and "view_scores" not in features
+    assert features["view_times"] == {"type": "time_gaps", "length": 5, "beside": "viewed"}
+    prices = {"type": "numeric_sequence", "length": 5, "scale": "z_score", "beside": "viewed"}
+    assert features["prices"] == prices
+    assert features["pulse"] == {"type": "numeric_sequence", "length": 6, "scale": "z_score"}
+    assert features["spot"]["type"] == "numeric"
+    parse(proposal.document)

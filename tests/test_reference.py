@@ -12,6 +12,7 @@ from skewless.schemas.spec.declared import Declared
 from skewless.schemas.spec.encoders import Encoder
 from skewless.schemas.spec.kinds.column import Column, FeatureKind
 from skewless.schemas.spec.kinds.label_column import LabelColumn
+from skewless.schemas.spec.kinds.sequences import StepsOfNumbers
 from skewless.schemas.spec.network import ModelSpec
 from skewless.schemas.spec.reference import PUBLISHED, SECTIONS, example_of, reference
 from skewless.schemas.spec.spec import Spec
@@ -38,6 +39,7 @@ def test_every_declared_type_is_on_it() -> None:
         Column,
         FeatureKind,
         LabelColumn,
+        StepsOfNumbers,
         *(kind for kind in _all_types(Declared) if kind.__name__.startswith("_")),
     }
     assert _all_types(Declared) - bases == told

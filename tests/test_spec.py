@@ -82,7 +82,7 @@ REFUSED: list[tuple[Change, str]] = [
     ),
     (
         _set("features", "title", "type", "txt"),
-        "expected one of text, categorical, numeric, timestamp, cross, history, got 'txt'; did you mean 'text'?",
+        "expected one of text, categorical, numeric, timestamp, cross, history, numeric_sequence, time_gaps, got 'txt'; did you mean 'text'?",
     ),
     (
         _set("features", "age", "encoder", "gru"),

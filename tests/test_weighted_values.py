@@ -218,7 +218,7 @@ def test_lists_are_read_alike_from_json_and_arrow() -> None:
         ({"length": None}, r"'weights' needs 'length'"),
         ({"encoder": "gru"}, r"weights: go into a sum, or a mean, of values and not into gru"),
         ({"weights": "age"}, r"features.tags.weights: column 'age' is read by features.age too"),
-        ({"weights": "tags"}, r"column 'tags' is"),
+        ({"weights": "tags"}, r"column 'tags' is that of the values"),
         ({"weights": "key"}, r"column 'key' is named elsewhere"),
     ],
 )

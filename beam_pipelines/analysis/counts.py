@@ -33,6 +33,7 @@ from skewless.schemas.rows.times.entries import measured_times
 from skewless.schemas.rows.tokenizers import tokenize
 from skewless.schemas.spec.features import NumericFeature, TextFeature, TimestampFeature
 from skewless.schemas.spec.kinds.alike import alike
+from skewless.schemas.spec.kinds.sequences import StepsOfNumbers
 from skewless.schemas.spec.label import RegressionLabel
 from skewless.schemas.spec.spec import Spec
 
@@ -69,7 +70,7 @@ class Reduction:
         self._spec = spec
 
     def __call__(self, prepared: Together) -> dict[str, tf.Tensor]:
-        """Returns counted pieces, and [batch, width] float32 numbers."""
+        """Returns counted pieces, and [batch or steps, width] float32 numbers."""
         batch: dict[str, tf.Tensor] = {}
         for name, (counted, known) in self._counted.items():
             places, pieces, counts = known.count(_pieces(counted, prepared))
@@ -83,6 +84,8 @@ class Reduction:
                 declared = self._spec.declared(names[0])
                 if isinstance(declared, TimestampFeature):
                     values = measured_times(declared, values)
+                elif isinstance(declared, StepsOfNumbers):
+                    values = scaled(declared.measured_after, values.flat_values)
                 elif isinstance(declared, NumericFeature | RegressionLabel):
                     values = scaled(declared.measured_after, values)
                 batch[f"{_VALUES}/{names[0]}"] = values

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from skewless.beam_pipelines.init.kinds.lists import sequence_feature
 from skewless.beam_pipelines.init.kinds.times import time_feature
 from skewless.beam_pipelines.init.profile import Profile
 from skewless.beam_pipelines.init.vocabulary import (
@@ -21,7 +22,7 @@ __all__ = ["Guess", "Kind", "guess_category", "guess_feature", "is_identifier", 
 
 Kind = Literal[
     "text", "category", "identifier", "categories", "number", "numbers", "time",
-    "key", "label", "split", "near-unique", "constant", "empty", "date", "unreadable",
+    "key", "label", "sequence", "split", "near-unique", "constant", "empty", "date", "unreadable",
     "leak", "duplicate", "unexamined", "meeting", "history", "newcomers",
 ]  # fmt: skip
 
@@ -161,15 +162,18 @@ def _list(profile: Profile) -> Guess:
     lengths = profile.lengths[profile.lengths > 0]
     if profile.separator is None and profile.share_of_numbers > 0.99 and not profile.integral:
         widths = np.unique(lengths)
-        if len(widths) > 1:
-            return left_out(
-                name,
-                "numbers",
-                f"lists of {widths[0]} to {widths[-1]} numbers; one width is needed",
-            )
-        feature = {"type": "numeric", "length": int(widths[0]), "scale": "z_score"}
-        return Guess(name, "numbers", f"lists of {widths[0]} numbers{_missing(profile)}", feature)
+        if len(widths) == 1:
+            feature = {"type": "numeric", "length": int(widths[0]), "scale": "z_score"}
+            why = f"lists of {widths[0]} numbers{_missing(profile)}"
+            return Guess(name, "numbers", why, feature)
     length, cut = _length(lengths, _LIST_LENGTHS, 0.99)
+    if (sequence := sequence_feature(profile, length)) is not None:
+        feature, what = sequence
+        why = (
+            f"lists of {lengths.min()} to {lengths.max()} {what}; {length} would cut {percent(cut)} of "
+            f"rows{_missing(profile)}"
+        )
+        return Guess(name, "sequence", why, feature)
     entries = entries_of_values(profile)
     values = vocabulary(entries, profile.total, 2 if _rare_share(profile) > 0.001 else 1)
     feature = {"type": "categorical", "length": length}

@@ -10,6 +10,7 @@ from pathlib import PurePath
 from typing import Any
 
 from skewless.beam_pipelines.init.features import Guess, guess_feature, is_identifier, left_out
+from skewless.beam_pipelines.init.kinds.lists import put_beside
 from skewless.beam_pipelines.init.label import LabelGuess, guess_label, likely_label
 from skewless.beam_pipelines.init.overlap import duplicates, leaks
 from skewless.beam_pipelines.init.profile import Profile, missing_texts, profile
@@ -111,7 +112,7 @@ def propose(sample: Sample, labels: Sequence[str], inputs: Sequence[str]) -> Pro
             + (f"; and {len(omitted) - _MOST_TOLD} more" if len(omitted) > _MOST_TOLD else "")
             + "); give other data, or write the spec by hand (docs/spec.md)"
         )
-    features = _named([*_grouped(guesses), *wide.features])
+    features = put_beside(_named([*_grouped(guesses), *wide.features]), profiles)
     warnings += sample.seen
     if key is None and split is None:
         warnings.append(NO_KEY)

@@ -174,7 +174,8 @@ def check_columns(whole: WorkUnit, names: Sequence[str], rows: RowColumns) -> No
 
 
 def _refuse_what_is_not_read(path: str, file: pq.ParquetFile, rows: RowColumns) -> None:
-    refuse_columns(path, not_read(file), rows.wanted, PLAIN_REMEDY)
+    vectors = [name for name, column in rows.wanted.items() if column.steps]
+    refuse_columns(path, not_read(file, vectors), rows.wanted, PLAIN_REMEDY)
     if rows.spec.key is None and not rows.serving:
         # Rows without a key are known by all that they hold.
         remedy = (

@@ -58,6 +58,11 @@ def add_histograms(
                     "edges": edges.tolist(),
                     "counts": _counts(other.numbers[name], edges),
                 }
+    for name, steps in first.steps.items():
+        edges = _length_edges(steps.lengths)
+        for split, other in statistics.items():
+            if name in other.steps:
+                summaries[split]["features"][name] |= _lengths(other.steps[name].lengths, edges)
     for name, ids in first.ids.items():
         _add_ids(name, ids, summaries, statistics, spec, transform_directory)
     for entry, label in spec.targets.items():
@@ -104,13 +109,16 @@ def _add_ids(
         ]
         entry["others"] = int(counts[begin:].sum() - chosen.sum())
         entry["out_of_vocabulary"] = int(counts[FIRST_ID:begin].sum())
-        lengths = other.ids[name].lengths
-        if len(lengths) and len(edges) > 1:
-            places = np.searchsorted(edges, np.arange(len(lengths)), side="right") - 1
-            binned = np.bincount(
-                np.minimum(places, len(edges) - 2), lengths, minlength=len(edges) - 1
-            )
-            entry["lengths"] = {"edges": edges.tolist(), "counts": binned.astype(int).tolist()}
+        entry |= _lengths(other.ids[name].lengths, edges)
+
+
+def _lengths(lengths: np.ndarray, edges: np.ndarray) -> dict[str, Any]:
+    """Returns how many rows have how many steps; nothing where there is nothing to tell."""
+    if not len(lengths) or len(edges) < 2:
+        return {}
+    places = np.searchsorted(edges, np.arange(len(lengths)), side="right") - 1
+    binned = np.bincount(np.minimum(places, len(edges) - 2), lengths, minlength=len(edges) - 1)
+    return {"lengths": {"edges": edges.tolist(), "counts": binned.astype(int).tolist()}}
 
 
 def _edges(numbers: NumericSummary) -> np.ndarray:

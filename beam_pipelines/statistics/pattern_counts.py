@@ -44,7 +44,10 @@ _SIGN = np.uint32(0x80000000)
 
 def bins_allowed(spec: Spec) -> int:
     """Returns how many bins one column may have: fewer where there are many columns."""
-    columns = 1 + sum(feature.width for feature in spec.features.values() if feature.is_number)
+    features = spec.features.values()
+    columns = 1 + sum(
+        feature.width for feature in features if feature.is_number or feature.numbers_of_step
+    )
     return max(_LEAST_BINS, min(MOST_BINS, _ALL_BINS // columns))
 
 

@@ -13,7 +13,7 @@ from skewless.beam_pipelines.statistics.distribution import id_distribution, num
 from skewless.beam_pipelines.statistics.numeric_summary import NumericSummary, SummaryCoder
 from skewless.beam_pipelines.statistics.pattern_counts import MOST_BINS, bins_allowed
 from skewless.schemas.records.id_contract import FIRST_ID, MISSING_ID, PADDING_ID
-from skewless.schemas.records.records import LABEL, label_name, time_name, tokens_name
+from skewless.schemas.records.records import LABEL, label_name, seen_name, time_name, tokens_name
 from skewless.schemas.rows.times.calendar import DAY
 from skewless.schemas.rows.times.parsing import NO_TIME
 from skewless.schemas.spec.spec import Spec
@@ -86,22 +86,36 @@ class IdStatistics:
             "distribution": id_distribution(self.ids),
         }
         if len(self.lengths):
-            cumulative = np.cumsum(self.lengths)
-            result["length_quantiles"] = {
-                str(share): int(np.searchsorted(cumulative, share * cumulative[-1]))
-                for share in QUANTILES
-            }
-            result["truncated_share"] = self.truncated / self.rows if self.rows else 0.0
+            result |= self.length_summary()
         return result
+
+    def length_summary(self) -> dict[str, Any]:
+        """Returns what the entry of a sequence says of rows and their lengths."""
+        cumulative = np.cumsum(self.lengths)
+        quantiles = {
+            str(share): int(np.searchsorted(cumulative, share * cumulative[-1]))
+            for share in QUANTILES
+            if len(cumulative)
+        }
+        return {
+            "rows": self.rows,
+            "missing": self.missing,
+            "length_quantiles": quantiles,
+            "truncated_share": self.truncated / self.rows if self.rows else 0.0,
+        }
 
 
 @dataclass
 class SplitStatistics:
-    """Everything counted of one split; `label_counts` are rows by class, by record entry."""
+    """Everything counted of one split; `label_counts` are rows by class, by record entry.
+
+    Of sequences of numbers the numbers are under `numbers`, the lengths under `steps`.
+    """
 
     rows: int = 0
     ids: dict[str, IdStatistics] = field(default_factory=dict)
     numbers: dict[str, NumericSummary] = field(default_factory=dict)
+    steps: dict[str, IdStatistics] = field(default_factory=dict)
     label_counts: dict[str, np.ndarray] = field(default_factory=dict)
 
     def add(self, spec: Spec, columns: pa.RecordBatch, outputs: Mapping[str, np.ndarray]) -> None:
@@ -115,6 +129,8 @@ class SplitStatistics:
                     self._add_numbers(entry, columns.column(column), most)
             elif feature.holds_times:
                 self._add_times(name, outputs[time_name(name)], most)
+            elif feature.numbers_of_step:
+                self._add_steps(name, outputs[seen_name(name)], outputs[tokens_name(name)], most)
             else:
                 tokens = outputs.get(tokens_name(name)) if feature.is_sequence else None
                 self.ids.setdefault(name, IdStatistics()).add(outputs[name], tokens)
@@ -139,6 +155,14 @@ class SplitStatistics:
         days = np.where(times == NO_TIME, np.nan, times / DAY).astype(np.float32)
         self.numbers.setdefault(name, NumericSummary.bounded(most_bins)).add(days)
 
+    def _add_steps(self, name: str, seen: np.ndarray, count: np.ndarray, most_bins: int) -> None:
+        """Adds [rows, length, numbers] kept steps, and [rows] how many there were before the cut."""
+        kept = np.arange(seen.shape[1]) < count[:, None]
+        numbers = self.numbers.setdefault(name, NumericSummary.bounded(most_bins))
+        numbers.add(seen[kept].reshape(-1))
+        nothing = np.zeros(seen.shape[:2], np.int64)
+        self.steps.setdefault(name, IdStatistics()).add(nothing, count)
+
     def _add_classes(self, entry: str, label: np.ndarray) -> None:
         """Adds [rows] classes, those that are missing left out, or [rows, classes] of 0 and 1."""
         if label.ndim == 1:
@@ -158,6 +182,8 @@ class SplitStatistics:
         self.rows += other.rows
         for name, ids in other.ids.items():
             self.ids.setdefault(name, IdStatistics()).merge(ids)
+        for name, steps in other.steps.items():
+            self.steps.setdefault(name, IdStatistics()).merge(steps)
         for name, numbers in other.numbers.items():
             self.numbers.setdefault(name, NumericSummary()).merge(numbers)
         self._add_counts(other.label_counts)
@@ -168,10 +194,8 @@ class SplitStatistics:
         numbers = SummaryCoder().encode_cache([self.numbers[name] for name in names])
         return {
             "rows": self.rows,
-            "ids": {
-                name: {**vars(ids), "ids": ids.ids.tolist(), "lengths": ids.lengths.tolist()}
-                for name, ids in self.ids.items()
-            },
+            "ids": _encoded_ids(self.ids),
+            "steps": _encoded_ids(self.steps),
             "numbers": {"names": names, "summaries": numbers.decode()},
             "label_counts": {name: counts.tolist() for name, counts in self.label_counts.items()},
         }
@@ -183,16 +207,8 @@ class SplitStatistics:
         summaries = SummaryCoder().decode_cache(numbers["summaries"].encode())
         return cls(
             rows=encoded["rows"],
-            ids={
-                name: IdStatistics(
-                    **{
-                        **ids,
-                        "ids": np.array(ids["ids"], np.int64),
-                        "lengths": np.array(ids["lengths"], np.int64),
-                    }
-                )
-                for name, ids in encoded["ids"].items()
-            },
+            ids=_decoded_ids(encoded["ids"]),
+            steps=_decoded_ids(encoded.get("steps", {})),
             numbers=dict(zip(numbers["names"], summaries, strict=True)),
             label_counts={
                 name: np.array(counts, np.int64)
@@ -224,11 +240,37 @@ class SplitStatistics:
                 # New rows are later than those before: that is no drift.
                 del features[name]["distribution"]
                 features[name] |= {"unit": DAYS, **_first_and_last(numbers)}
+        for name, steps in self.steps.items():
+            features[name] |= {
+                "values": features[name]["rows"],
+                "values_missing": features[name]["missing"],
+                **steps.length_summary(),
+            }
         entry: dict[str, Any] = {"rows": self.rows, "features": features}
         for name, counts in self.label_counts.items():
             if len(counts):
                 label_summary(entry, name)["label_counts"] = counts.tolist()
         return entry
+
+
+def _encoded_ids(counted: Mapping[str, IdStatistics]) -> dict[str, Any]:
+    return {
+        name: {**vars(ids), "ids": ids.ids.tolist(), "lengths": ids.lengths.tolist()}
+        for name, ids in counted.items()
+    }
+
+
+def _decoded_ids(encoded: Mapping[str, Any]) -> dict[str, IdStatistics]:
+    return {
+        name: IdStatistics(
+            **{
+                **ids,
+                "ids": np.array(ids["ids"], np.int64),
+                "lengths": np.array(ids["lengths"], np.int64),
+            }
+        )
+        for name, ids in encoded.items()
+    }
 
 
 def label_summary(split: dict[str, Any], entry: str) -> dict[str, Any]:

@@ -132,7 +132,7 @@ def combined(parts: Sequence[tf.Tensor]) -> tf.Tensor:
 def padded(
     ids: tf.RaggedTensor, length: int, *, truncate: str = "end", pad: str = "end"
 ) -> tf.Tensor:
-    """Cuts and pads IDs, or what goes with them, to [batch, length].
+    """Cuts and pads IDs, or what else steps are, to [batch, length, ...].
 
     `truncate` and `pad` say which side loses what is too much and which gets the padding.
     """
@@ -140,9 +140,10 @@ def padded(
         ids = ids[:, -length:]
     elif pad == "start":
         ids = ids[:, :length]
+    shape = [None, length, *ids.flat_values.shape[1:]]
     if pad == "end":  # to_tensor cuts at the end by itself.
-        return ids.to_tensor(PADDING_ID, shape=[None, length])
-    return ids[:, ::-1].to_tensor(PADDING_ID, shape=[None, length])[:, ::-1]
+        return ids.to_tensor(PADDING_ID, shape=shape)
+    return ids[:, ::-1].to_tensor(PADDING_ID, shape=shape)[:, ::-1]
 
 
 def wordpieces(words: tf.RaggedTensor, path: str) -> tf.RaggedTensor:

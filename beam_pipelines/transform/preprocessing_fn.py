@@ -30,6 +30,8 @@ from skewless.schemas.records.records import (
     WEIGHT,
     missing_name,
     numbers_name,
+    seen_name,
+    steps_name,
     time_name,
     tokens_name,
     weights_name,
@@ -43,12 +45,14 @@ from skewless.schemas.spec.features import (
     CategoricalFeature,
     HistoryFeature,
     NumericFeature,
+    NumericSequenceFeature,
     TextFeature,
     TimestampFeature,
     of_kind,
 )
 from skewless.schemas.spec.kinds.alike import alike
 from skewless.schemas.spec.kinds.scale import steps_of
+from skewless.schemas.spec.kinds.sequences import StepsOfNumbers
 from skewless.schemas.spec.models.labels import label_path
 from skewless.schemas.spec.spec import Spec
 
@@ -220,7 +224,7 @@ def _bucket_ids(bucket: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
 
 
 def _filled_and_scaled(
-    feature: NumericFeature,
+    feature: NumericFeature | NumericSequenceFeature,
     values: tf.Tensor,
     present: tf.Tensor,
     constants: NumericConstants | None,
@@ -258,6 +262,25 @@ def _timestamp(
     return outputs
 
 
+def _steps(name: str, feature: Any, steps: tf.RaggedTensor, learned: _Learned) -> Outputs:
+    """Returns a sequence's scaled numbers, cut and padded with 0, and beside them how many steps it has.
+
+    [batch, length] float32 where a step is one number, else [batch, length, numbers].
+    """
+    numbers = steps.flat_values
+    constants = learned.numbers.get(name)
+    found = _filled_and_scaled(feature, numbers, tf.math.is_finite(numbers), constants)
+    cut = {"truncate": feature.truncate, "pad": feature.pad}
+    kept = padded(steps.with_flat_values(found), feature.length, **cut)
+    count = steps.row_lengths()
+    return {
+        name: kept if feature.numbers_of_step > 1 else kept[:, :, 0],
+        steps_name(name): tf.cast(tf.minimum(count, feature.length), tf.float32),
+        tokens_name(name): count,
+        seen_name(name): padded(steps, feature.length, truncate=feature.truncate),
+    }
+
+
 # By kind of feature: its name, its declaration, what `prepare` gives of it, and what was learned,
 # to record entries.
 _TRANSFORMS: dict[type, Callable[[str, Any, Any, _Learned], Outputs]] = {
@@ -266,6 +289,7 @@ _TRANSFORMS: dict[type, Callable[[str, Any, Any, _Learned], Outputs]] = {
     HistoryFeature: _ids,
     NumericFeature: _numeric,
     TimestampFeature: _timestamp,
+    StepsOfNumbers: _steps,
 }
 
 # The same of features that are alike: their names, what they declare, and what is prepared of them.

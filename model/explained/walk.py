@@ -11,7 +11,7 @@ from skewless.model.explained.row import FeatureExplanation, Step
 from skewless.model.exported.served_model import ServedModel
 from skewless.schemas.errors import UsageError, nearest
 from skewless.schemas.records.id_contract import MISSING_ID, PADDING_ID
-from skewless.schemas.records.records import beside_names
+from skewless.schemas.records.records import beside_names, steps_name
 from skewless.schemas.records.vocabulary_file import file_table
 from skewless.schemas.rows.json_rows import by_column, canonical_rows
 from skewless.schemas.rows.prepare import prepare
@@ -27,6 +27,7 @@ from skewless.schemas.spec.features import (
     columns_behind,
 )
 from skewless.schemas.spec.kinds.number_embedding import Periodic, PiecewiseLinear
+from skewless.schemas.spec.kinds.sequences import StepsOfNumbers
 from skewless.schemas.spec.spec import Spec
 
 __all__ = ["explained", "lists_beside", "plain", "read_row", "tokens_of", "without"]
@@ -127,10 +128,15 @@ def explained(
     columns = columns_behind(served.spec.features, name)
     ids = seen[name] if seen[name].dtype.kind == "i" else None
     steps = None if ids is None else _steps(served, name, feature, tokens, np.atleast_1d(ids))
+    cut = 0 if steps is None else sum(step.id is None for step in steps)
     mask = None
-    if feature.is_sequence:
-        assert ids is not None
+    if feature.is_sequence and ids is not None:
         mask = tuple((ids != PADDING_ID).tolist())
+    elif isinstance(feature, StepsOfNumbers):
+        count, length = int(seen[steps_name(name)]), len(seen[name])
+        cut = len(tokens) - count
+        true, padding = (True,) * count, (False,) * (length - count)
+        mask = padding + true if feature.pad == "start" else true + padding
     entries = [name, *(entry for entry in beside_names(name) if entry in seen)]
     encoder = feature.encoder
     return FeatureExplanation(
@@ -139,7 +145,7 @@ def explained(
         raw={column: row.get(column) for column in columns},
         missing=_is_missing(feature, tokens),
         steps=steps,
-        cut=0 if steps is None else sum(step.id is None for step in steps),
+        cut=cut,
         seen={entry: plain(seen[entry]) for entry in entries},
         mask=mask,
         embedding=_embedding(feature),
@@ -200,7 +206,7 @@ def _embedding(feature: Feature) -> int | str | None:
 def _is_missing(feature: Feature, tokens: np.ndarray) -> bool:
     if feature.holds_times:
         return not tokens[0]
-    if feature.is_number:
+    if feature.is_number or feature.numbers_of_step:
         return not np.isfinite(tokens).any()
     return not any(tokens.tolist())
 

@@ -16,6 +16,7 @@ from skewless.model.network.layer_names import layer_name
 from skewless.model.network.layers import (
     AnyMask,
     ClearPadding,
+    CountMask,
     OneHot,
     PaddingMask,
     TermWeights,
@@ -30,6 +31,7 @@ from skewless.schemas.records.records import (
     is_feature,
     missing_name,
     numbers_name,
+    steps_name,
     weights_name,
 )
 from skewless.schemas.spec.encoders import Pooling
@@ -42,6 +44,7 @@ from skewless.schemas.spec.features import (
     TimestampFeature,
     of_kind,
 )
+from skewless.schemas.spec.kinds.sequences import StepsOfNumbers
 from skewless.schemas.spec.network import Group, TowersSpec
 from skewless.schemas.spec.spec import Spec
 
@@ -169,9 +172,9 @@ def _id_tower(
     entry: FeatureEntry,
     inputs: Mapping[str, Tensor],
 ) -> Tensor:
-    steps = _embedded(name, feature, entry, inputs[name])
     if not feature.is_sequence:
-        return steps
+        return _embedded(name, feature, entry, inputs[name])
+    steps, mask = _steps(name, feature, entry, inputs)
     if feature.weighs_terms:
         assert entry.cardinality is not None
         weights = TermWeights(entry.cardinality, name=layer_name("tf_idf", name))(inputs[name])
@@ -181,8 +184,29 @@ def _id_tower(
         kind = WeightedSum if encoder.type == "sum" else WeightedMean
         weights = inputs[weights_name(name)]
         return kind(name=layer_name(f"weighted_{encoder.type}", name))(steps, weights)
-    mask = PaddingMask(name=layer_name("mask", name))(inputs[name])
     return encode_steps(encoder, steps, mask, name)
+
+
+def _steps(
+    name: str, feature: Any, entry: FeatureEntry, inputs: Mapping[str, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Returns a sequence's [batch, length, width] vectors and its [batch, length] mask."""
+    if not feature.numbers_of_step:
+        steps = _embedded(name, feature, entry, inputs[name])
+        return steps, PaddingMask(name=layer_name("mask", name))(inputs[name])
+    steps = inputs[name]
+    if len(entry.shape) == 1:
+        steps = keras.layers.Reshape((feature.length, 1), name=layer_name("steps", name))(steps)
+    if feature.embedding != "none":
+        steps = keras.layers.Dense(feature.embedding, name=layer_name("embed", name))(steps)
+    counts = inputs[steps_name(name)]
+    return steps, CountMask(feature.length, feature.pad, name=layer_name("mask", name))(counts)
+
+
+def _sequence_tower(
+    name: str, feature: StepsOfNumbers, entry: FeatureEntry, inputs: Mapping[str, Tensor]
+) -> Tensor:
+    return encode_steps(feature.encoder, *_steps(name, feature, entry, inputs), name)
 
 
 def _time_tower(
@@ -210,6 +234,7 @@ _TOWERS: dict[type, Callable[[str, Any, FeatureEntry, Mapping[str, Tensor]], Ten
     TimestampFeature: _time_tower,
     CrossFeature: _id_tower,
     HistoryFeature: _id_tower,
+    StepsOfNumbers: _sequence_tower,
 }
 
 
@@ -224,8 +249,7 @@ def _grouped(
         return encode_numbers(group.encoder, merge_members(spec.model, name, members), name)
     masks = []
     for member, feature in features.items():
-        mask = PaddingMask(name=layer_name("mask", member))(inputs[member])
-        steps = _embedded(member, feature, entries[member], inputs[member])
+        steps, mask = _steps(member, feature, entries[member], inputs)
         # A step that one member has and another lacks is a true step; the lacking member
         # contributes zeros, not the embedding of padding.
         members[member] = ClearPadding(name=layer_name("clear", member))(steps, mask)

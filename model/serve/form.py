@@ -19,7 +19,9 @@ from skewless.schemas.spec.features import (
     CategoricalFeature,
     HistoryFeature,
     NumericFeature,
+    NumericSequenceFeature,
     TextFeature,
+    TimeGapsFeature,
     TimestampFeature,
     of_kind,
 )
@@ -169,6 +171,19 @@ def _weights(feature: Any, values: _Values) -> _Asked:
     return _Asked("number", hint, values.joined(["1"] * len(values.known[:_EXAMPLE_VALUES])))
 
 
+def _sequence(feature: NumericSequenceFeature, values: _Values) -> _Asked:
+    size = feature.dimensions
+    hint = f"numbers, {size} a step{values.several}" if size > 1 else f"numbers{values.several}"
+    median = values.statistics.get("quantiles", {}).get("0.5")
+    example = "" if median is None else values.joined([f"{median:.6g}"] * _EXAMPLE_VALUES * size)
+    return _Asked("number", hint, example)
+
+
+def _gaps(feature: TimeGapsFeature, values: _Values) -> _Asked:
+    hint = f"dates and times such as {_EXAMPLE_TIME}{values.several}"
+    return _Asked("value", hint, values.joined([_EXAMPLE_TIME] * _EXAMPLE_VALUES))
+
+
 def _past(feature: HistoryFeature, values: _Values) -> _Asked:
     hint = f"past values of {feature.of}, the oldest first{values.several}"
     return _Asked("value", hint, values.joined(values.known[:_EXAMPLE_VALUES]))
@@ -178,6 +193,8 @@ _ASKED: dict[type, Callable[[Any, _Values], _Asked]] = {
     CategoricalFeature: _categories,
     HistoryFeature: _past,
     NumericFeature: _numbers,
+    NumericSequenceFeature: _sequence,
     TextFeature: _text,
+    TimeGapsFeature: _gaps,
     TimestampFeature: _time,
 }

@@ -40,6 +40,8 @@ __all__ = [
     "numbers_name",
     "parse_rows",
     "record_feature_spec",
+    "seen_name",
+    "steps_name",
     "time_name",
     "tokens_name",
     "weights_name",
@@ -59,6 +61,7 @@ LABEL_SCALE = "__label_scale__"
 NO_CLASS = -1
 _TOKENS = "__tokens__"
 _TIME = "__time__"
+_SEEN = "__seen__"
 
 
 def label_entry(label: str) -> str:
@@ -114,9 +117,20 @@ def weights_name(feature: str) -> str:
     return f"__weights__{feature}"
 
 
+def steps_name(feature: str) -> str:
+    """Returns the record name of how many steps a row's sequence of numbers has, as float32."""
+    return f"__steps__{feature}"
+
+
+def seen_name(feature: str) -> str:
+    """Returns the transform's output with the kept steps' numbers before scaling, for statistics only."""
+    return f"{_SEEN}{feature}"
+
+
 def beside_names(feature: str) -> tuple[str, ...]:
     """Returns the record names of all that a feature may have beside the entry of its own name."""
-    return (missing_name(feature), numbers_name(feature), weights_name(feature))
+    made = (missing_name, numbers_name, weights_name, steps_name)
+    return tuple(name(feature) for name in made)
 
 
 def time_name(feature: str) -> str:
@@ -126,7 +140,7 @@ def time_name(feature: str) -> str:
 
 def is_diagnostic(name: str) -> bool:
     """Whether a transform output is not written to records."""
-    return name.startswith((_TOKENS, _TIME, LABEL_MEAN, LABEL_SCALE))
+    return name.startswith((_TOKENS, _TIME, _SEEN, LABEL_MEAN, LABEL_SCALE))
 
 
 def record_feature_spec(manifest: Manifest) -> dict[str, tf.io.FixedLenFeature]:

@@ -111,10 +111,12 @@ def _only_items(raw: pa.Array) -> tuple[pa.Array, Faults]:
 def _multivalued(
     raw: pa.Array, column: RawColumn, spec: Spec, written: CsvFormat | None
 ) -> tuple[pa.Array, Faults]:
+    bad: Faults = {}
+    if column.steps and _is_list(raw.type.value_type):
+        raw, bad = _side_by_side(raw, column.width)
     lengths = pc.fill_null(pc.list_value_length(raw), 0).to_numpy(zero_copy_only=False)
     flat = pc.list_flatten(raw)
-    single = RawColumn(column.name, column.kind)
-    bad: Faults = {}
+    single = RawColumn(column.name, column.kind, time_unit=column.time_unit)
     owner = np.repeat(np.arange(len(raw)), lengths)
     if column.separator is not None and not is_number(flat.type):
         texts, unread = canonical(flat, RawColumn(column.name, "string"), spec, written)
@@ -125,11 +127,16 @@ def _multivalued(
     for at, reason in item_faults.items():
         bad.setdefault(int(owner[at]), reason)
     mask = raw.is_null().to_numpy(zero_copy_only=False)
-    if column.beside is not None or (column.keeps_places and column.kind != "string"):
-        for at in np.flatnonzero(items.is_null().to_numpy(zero_copy_only=False)).tolist():
+    if column.complete or (column.keeps_places and column.kind != "string"):
+        held = without_missing(items, spec.missing_values) if column.kind == "string" else items
+        for at in np.flatnonzero(held.is_null().to_numpy(zero_copy_only=False)).tolist():
             bad.setdefault(int(owner[at]), _hole(column))
     elif column.keeps_places:
         items = items.fill_null("")
+    elif column.steps and column.kind == "float32":
+        for at in np.flatnonzero(lengths % column.width).tolist():
+            wanted = f"expected steps of {column.width} numbers each"
+            bad.setdefault(at, Reason(wanted, f"{lengths[at]} numbers"))
     elif column.kind == "float32":
         holds = np.zeros(len(raw), bool)
         holds[owner[items.is_valid().to_numpy(zero_copy_only=False)]] = True
@@ -152,6 +159,28 @@ def _parted(
     parts = pc.split_pattern(without_missing(texts, spec.missing_values), separator)
     counts = pc.fill_null(pc.list_value_length(parts), 0).to_numpy(zero_copy_only=False)
     return pc.list_flatten(parts), np.repeat(owner, counts)
+
+
+def _side_by_side(raw: pa.Array, width: int) -> tuple[pa.Array, Faults]:
+    """Returns [rows] lists of lists as lists of all their values; a null one is `width` missing values."""
+    inner = pc.list_flatten(raw)
+    counts = pc.fill_null(pc.list_value_length(raw), 0).to_numpy(zero_copy_only=False)
+    owner = np.repeat(np.arange(len(raw)), counts)
+    absent = inner.is_null().to_numpy(zero_copy_only=False)
+    sizes = pc.fill_null(pc.list_value_length(inner), 0).to_numpy(zero_copy_only=False)
+    wrong = ~absent & (sizes != width)
+    bad: Faults = {}
+    for at in np.flatnonzero(wrong).tolist():
+        bad.setdefault(int(owner[at]), Reason(f"expected lists of {width} numbers", sizes[at]))
+    taken = np.where(absent, width, sizes)
+    places = np.arange(int(sizes.sum()), dtype=np.int64)
+    held = np.zeros(int(taken.sum()), np.int64)
+    missing = np.repeat(absent, taken)
+    held[~missing] = places
+    values = pc.take(pc.list_flatten(inner), pa.array(held, mask=missing))
+    lengths = np.bincount(owner, taken, len(raw)).astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), values, mask=raw.is_null()), bad
 
 
 def _hole(column: RawColumn) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 import tensorflow as tf
 
 from skewless.schemas.records.records import weights_name
-from skewless.schemas.rows.lists.weights import weights_at
+from skewless.schemas.rows.lists.beside import Places, weights_at
+from skewless.schemas.rows.lists.steps import gaps_of_times, number_steps
 from skewless.schemas.rows.raw_tensors import (
     dense_numbers,
     dense_strings,
@@ -27,11 +28,14 @@ from skewless.schemas.spec.features import (
     Feature,
     HistoryFeature,
     NumericFeature,
+    NumericSequenceFeature,
     TextFeature,
+    TimeGapsFeature,
     TimestampFeature,
     of_kind,
 )
 from skewless.schemas.spec.kinds.alike import alike, in_groups
+from skewless.schemas.spec.kinds.sequences import StepsOfNumbers
 from skewless.schemas.spec.label import Label, MultilabelLabel, SequenceLabel
 from skewless.schemas.spec.spec import Spec
 
@@ -53,7 +57,8 @@ def prepare(spec: Spec, inputs: RawTensors) -> Prepared:
     Returns:
       [batch, (tokens)] string for texts and lists of categories, without empty ones; [batch]
       string for a single category or class, empty where missing; [batch, width] float32 for
-      numbers, clipped, NaN where missing; [batch, columns] int64 microseconds for times. Under
+      numbers, clipped, NaN where missing; [batch, columns] int64 microseconds for times; [batch,
+      (steps), numbers] float32 for sequences of numbers, NaN where one is missing. Under
       `weights_name` of a feature, [batch, (tokens)] float32, what each of its values weighs.
     """
     return each(prepare_together(spec, inputs))
@@ -127,16 +132,40 @@ def _categories(
 
 def _weights(name: str, feature: Feature, spec: Spec, inputs: RawTensors) -> tf.RaggedTensor:
     """Returns what each value that `_values` gives weighs."""
-    column, beside = feature.columns_read(name)
-    values = ragged_strings(inputs[column])
-    places = inputs[column].indices[:, 1]
+    return weights_at(inputs[str(feature.weights_column)], _places(name, spec, inputs))
+
+
+def _places(name: str, spec: Spec, inputs: RawTensors) -> Places:
+    """Returns where the values stand that a feature of several has."""
+    feature = spec.features[name]
+    raw = inputs[feature.columns_read(name)[0]]
+    values, places = ragged_strings(raw), raw.indices[:, 1]
     if feature.parted_by is not None:
         values = tf.strings.split(values, feature.parted_by).merge_dims(1, 2)
         places = tf.ragged.range(values.row_lengths()).flat_values
-    rows = values.value_rowids()
-    weights = values.with_flat_values(weights_at(inputs[beside], rows, places))
-    held = clean_values(values.flat_values, spec.missing_values)
-    return tf.ragged.boolean_mask(weights, values.with_flat_values(tf.not_equal(held, "")))
+    cleaned = clean_values(values.flat_values, spec.missing_values)
+    return Places(values.with_flat_values(cleaned), places)
+
+
+def _beside(feature: StepsOfNumbers, spec: Spec, inputs: RawTensors) -> Places | None:
+    return None if feature.beside is None else _places(feature.beside, spec, inputs)
+
+
+def _number_steps(
+    name: str, feature: NumericSequenceFeature, spec: Spec, inputs: RawTensors
+) -> tf.RaggedTensor:
+    (column,) = feature.columns_read(name)
+    return number_steps(feature, inputs[column], _beside(feature, spec, inputs))
+
+
+def _time_gaps(
+    name: str, feature: TimeGapsFeature, spec: Spec, inputs: RawTensors
+) -> tf.RaggedTensor:
+    (column,) = feature.columns_read(name)
+    raw = inputs[column]
+    if feature.separator is not None:
+        raw = tf.strings.split(ragged_strings(raw), feature.separator).merge_dims(1, 2).to_sparse()
+    return gaps_of_times(feature, raw, _beside(feature, spec, inputs), spec.missing_values)
 
 
 def _past(name: str, feature: HistoryFeature, spec: Spec, inputs: RawTensors) -> tf.RaggedTensor:
@@ -195,7 +224,9 @@ _PREPARED: dict[type, Callable[[str, Any, Spec, RawTensors], tf.RaggedTensor | t
     CategoricalFeature: _categories,
     HistoryFeature: _past,
     NumericFeature: _numbers,
+    NumericSequenceFeature: _number_steps,
     TimestampFeature: _times,
+    TimeGapsFeature: _time_gaps,
 }
 # By kind of features that are alike: their declaration, the spec, and their raw columns.
 _PREPARED_TOGETHER: dict[type, Callable[[Any, Spec, Sequence[tf.SparseTensor]], tf.Tensor]] = {

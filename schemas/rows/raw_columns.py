@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from skewless.schemas.spec.features import Feature, Kind
+from skewless.schemas.spec.features import Kind
 from skewless.schemas.spec.kinds.column import TimeUnit
 from skewless.schemas.spec.kinds.history import histories_of
 from skewless.schemas.spec.spec import Spec
@@ -43,11 +43,13 @@ class RawColumn:
       name: The column's name in the input.
       kind: Its dtype in the graph; `string` columns are UTF-8.
       multivalued: Whether a row may hold several values (a list, or text to split).
-      width: Numbers a row must hold if it holds any; 1 unless a numeric list.
+      width: Numbers a row, or a step of it, must hold if it holds any; 1 unless a numeric list.
       required: Whether a row without a value is rejected; of several labels a row needs one.
       role: `feature`, `label` or `weight`; only features are asked for when serving.
       time_unit: What numbers count, where it holds times as text or numbers; else None.
+      steps: Whether lists may be of any length: one or more values, or vectors of `width` numbers.
       beside: The column whose lists these are as long as, with one value for each of theirs.
+      complete: Whether none of a list's values may be missing.
       separator: What parts the values of such lists where a text holds them all.
       keeps_places: Whether a missing value in a list keeps its place, for what stands beside it.
     """
@@ -59,7 +61,9 @@ class RawColumn:
     required: bool = False
     role: Literal["feature", "label", "weight"] = "feature"
     time_unit: TimeUnit | None = None
+    steps: bool = False
     beside: str | None = None
+    complete: bool = False
     separator: str | None = None
     keeps_places: bool = False
 
@@ -145,30 +149,41 @@ def raw_columns(spec: Spec) -> dict[str, RawColumn]:
 def served_columns(spec: Spec) -> dict[str, RawColumn]:
     """Returns the features' columns: what the transform graph takes of a row to predict for."""
     columns: dict[str, RawColumn] = {}
+    kept = {
+        beside
+        for name, feature in spec.features.items()
+        if feature.parted_by is None and (beside := _beside(spec, name)) is not None
+    }
     for name, feature in spec.features.items():
         read = feature.kinds_read(name)
         for column, kind in read.items():
             known = columns.get(column)
-            if column == feature.weights_column:
-                columns[column] = RawColumn(
-                    column, kind, True, beside=next(iter(read)), separator=feature.parted_by
-                )
-                continue
+            listed = column == feature.weights_column or feature.numbers_of_step > 0
             columns[column] = RawColumn(
                 name=column,
                 kind=kind,
                 multivalued=feature.multivalued or bool(known and known.multivalued),
                 width=max(feature.width // len(read), known.width if known else 1),
-                required=feature.needs_value or bool(known and known.required),
+                required=(feature.needs_value and column != feature.weights_column)
+                or bool(known and known.required),
                 time_unit=feature.time_unit or (known.time_unit if known else None),
-                keeps_places=_has_lists_beside(feature) or bool(known and known.keeps_places),
+                steps=listed,
+                beside=_beside(spec, name) if listed else None,
+                complete=listed
+                and (kind == "string" or column == feature.weights_column)
+                and _beside(spec, name) is not None,
+                separator=feature.parted_by if listed else None,
+                # Of values in one text the places are those in the text.
+                keeps_places=column in kept,
             )
     return columns
 
 
-def _has_lists_beside(feature: Feature) -> bool:
-    # Of values in one text the places are those of the text.
-    return feature.weights_column is not None and feature.parted_by is None
+def _beside(spec: Spec, name: str) -> str | None:
+    """Returns the column that a feature's weights, or its steps, stand beside."""
+    feature = spec.features[name]
+    other = name if feature.weights_column is not None else feature.stands_beside
+    return None if other is None else spec.features[other].columns_read(other)[0]
 
 
 def raw_feature_spec(columns: Mapping[str, RawColumn]) -> dict[str, tf.io.VarLenFeature]:
@@ -198,6 +213,6 @@ def raw_schema(spec: Spec) -> schema_pb2.Schema:
             feature.presence.min_count = 1
         if not column.multivalued:
             feature.value_count.max = 1
-        elif column.width > 1:
+        elif column.width > 1 and not column.steps:
             feature.value_count.max = column.width
     return schema

@@ -20,6 +20,7 @@ from skewless.schemas.spec.kinds.number_embedding import (
     PiecewiseLinear,
 )
 from skewless.schemas.spec.kinds.scale import Scale, learned_step, measured_after
+from skewless.schemas.spec.kinds.sequences import NumericSequenceFeature, TimeGapsFeature
 from skewless.schemas.spec.kinds.timestamp import TimestampFeature
 from skewless.schemas.spec.kinds.vectors import Vectors
 from skewless.schemas.spec.kinds.vocabulary import Vocabulary
@@ -34,8 +35,10 @@ __all__ = [
     "HistoryFeature",
     "Kind",
     "NumericFeature",
+    "NumericSequenceFeature",
     "RegexTokenizer",
     "TextFeature",
+    "TimeGapsFeature",
     "TimestampFeature",
     "Tokenizer",
     "Vectors",
@@ -437,7 +440,9 @@ Feature = Annotated[
     | NumericFeature
     | TimestampFeature
     | CrossFeature
-    | HistoryFeature,
+    | HistoryFeature
+    | NumericSequenceFeature
+    | TimeGapsFeature,
     Field(discriminator="type"),
 ]
 

@@ -297,7 +297,10 @@ def _group_problems(path: str, group: Group, members: Sequence[Any]) -> Iterator
             yield (
                 f"{path}.merge: {group.merge} merges vectors; sequences take {', '.join(_STEPWISE)}"
             )
-        widths = [feature.embedding for feature in members]
+        widths = [
+            feature.numbers_of_step if feature.embedding == "none" else feature.embedding
+            for feature in members
+        ]
         lasting = [width if isinstance(width, int) else None for width in widths]
     else:
         if not isinstance(group.encoder, Dense | Flatten | None):

@@ -21,6 +21,7 @@ from skewless.schemas.spec.declared import Declared
 from skewless.schemas.spec.encoders import Dense, Encoder, Flatten
 from skewless.schemas.spec.features import FEATURE_NAME, Feature
 from skewless.schemas.spec.kinds.history import bind_histories, history_problems
+from skewless.schemas.spec.kinds.lists import list_problems
 from skewless.schemas.spec.label import Label
 from skewless.schemas.spec.models.labels import label_problems
 from skewless.schemas.spec.models.training import group_problems, training_problems
@@ -238,32 +239,6 @@ def _combination_problems(path: str, feature: Feature, spec: Spec) -> Iterator[s
             )
 
 
-def _list_problems(spec: Spec) -> Iterator[str]:
-    """Yields what is wrong with columns of lists that stand beside other lists."""
-    readers: dict[str, list[str]] = {}
-    for name, feature in spec.features.items():
-        for column in feature.columns_read(name):
-            readers.setdefault(column, []).append(name)
-    for name, feature in spec.features.items():
-        weights = feature.weights_column
-        if weights is None:
-            continue
-        own = (feature.columns_read(name)[0], weights, feature.parted_by)
-        for other in readers[weights]:
-            declared = spec.features[other]
-            theirs = (declared.columns_read(other)[0], declared.weights_column, declared.parted_by)
-            if theirs != own:
-                yield (
-                    f"features.{name}.weights: column {weights!r} is read by features.{other} too, and "
-                    "otherwise; name a column that only holds these weights"
-                )
-        if weights == own[0] or weights in (spec.weight, spec.key):
-            yield (
-                f"features.{name}.weights: column {weights!r} is named elsewhere in the spec; name a "
-                "column of a list of numbers, one for each value"
-            )
-
-
 def _columns_named(spec: Spec) -> set[str]:
     """Returns every column of the data that a spec names."""
     others = (spec.key, spec.split.by, spec.split.column, spec.split.time)
@@ -316,7 +291,7 @@ def _column_problems(spec: Spec) -> Iterator[str]:
                 f"split.time: features.{name} reads column {spec.split.time!r} as {read_as}, and not as "
                 "a time; make a timestamp of that feature"
             )
-    yield from _list_problems(spec)
+    yield from list_problems(spec)
     if spec.weight is not None:
         if not spec.targets and spec.model.needs_label:
             yield "weight: needs a label; remove it"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -185,8 +186,9 @@ def _peeked_kinds(lines: list[bytes], columns: Mapping[str, RawColumn]) -> dict[
         if isinstance(value, list):
             if not column.multivalued:
                 raise _LineError(Reason("expected one value", "a list"), name)
-            value = value[0]
-            kinds[name] = pa.list_(_peeked_type(value, column))
+            kinds[name] = pa.list_(_peeked_type(value[0], column))
+            if column.steps and isinstance(value[0], list):
+                kinds[name] = pa.list_(pa.list_(pa.float64()))
         else:
             kinds[name] = _peeked_type(value, column)
     return kinds
@@ -295,6 +297,8 @@ def _value(value: Any, name: str, column: RawColumn) -> Any:
     if isinstance(value, list):
         if not column.multivalued:
             raise _LineError(Reason("expected one value", "a list"), name)
+        if column.steps and any(isinstance(item, list) for item in value):
+            value = list(chain.from_iterable(_step(item, name, column) for item in value))
         return [_value(item, name, _single(column)) for item in value]
     if isinstance(value, dict):
         raise _LineError(Reason("expected a plain value", "an object"), name)
@@ -308,6 +312,17 @@ def _value(value: Any, name: str, column: RawColumn) -> Any:
     if value is None or value != value:
         return None
     return number_text(value)
+
+
+def _step(step: Any, name: str, column: RawColumn) -> list[Any]:
+    """Returns the numbers of one vector among others; of a missing one as many missing numbers."""
+    if step is None:
+        return [None] * column.width
+    if not isinstance(step, list):
+        raise _LineError(Reason(f"expected lists of {column.width} numbers", _named(step)), name)
+    if len(step) != column.width:
+        raise _LineError(Reason(f"expected lists of {column.width} numbers", len(step)), name)
+    return step
 
 
 def _single(column: RawColumn) -> RawColumn:

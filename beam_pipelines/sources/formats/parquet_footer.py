@@ -17,14 +17,14 @@ from skewless.beam_pipelines.sources.nested.fields import unfit_fields
 __all__ = ["not_read", "oversized", "row_bytes"]
 
 
-def not_read(file: pq.ParquetFile) -> dict[str, str]:
+def not_read(file: pq.ParquetFile, vectors: Collection[str] = ()) -> dict[str, str]:
     """Returns why a column cannot be read at all, by name; nothing is decoded for it.
 
     Columns of structs, maps and lists of lists have no form that a feature could read, and of a
     column whose values are longer than any record may be, one alone could take all memory. Fields
-    within structs are told by their paths.
+    within structs are told by their paths. Lists of lists are read in columns of `vectors`.
     """
-    return oversized(file) | unfit_fields(file.schema_arrow)
+    return oversized(file) | unfit_fields(file.schema_arrow, vectors)
 
 
 def oversized(file: pq.ParquetFile) -> dict[str, str]:

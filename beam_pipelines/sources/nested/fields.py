@@ -37,13 +37,18 @@ def inner_fields(schema: pa.Schema) -> dict[str, pa.DataType]:
     return found
 
 
-def unfit_fields(schema: pa.Schema) -> dict[str, str]:
-    """Returns why a column, or a field within structs by its path, has no form that a feature could read."""
+def unfit_fields(schema: pa.Schema, vectors: Collection[str] = ()) -> dict[str, str]:
+    """Returns why a column, or a field within structs by its path, has no form that a feature could read.
+
+    Args:
+      schema: Of the file.
+      vectors: Those that may hold lists of vectors.
+    """
     fields = inner_fields(schema) | {field.name: field.type for field in schema}
     return {
         name: f"holds {_named(kind)}; only plain values and lists of them are read"
         for name, kind in fields.items()
-        if not _fits(kind)
+        if not _fits(kind) and not (name in vectors and _fits(getattr(kind, "value_type", kind)))
     }
 
 

@@ -7,7 +7,13 @@ from skewless.model.network.layers.batch_ensemble import (
 )
 from skewless.model.network.layers.cross import Cross
 from skewless.model.network.layers.linear_of_ids import LinearOfIds
-from skewless.model.network.layers.masks import AnyMask, ClearPadding, CutPadding, PaddingMask
+from skewless.model.network.layers.masks import (
+    AnyMask,
+    ClearPadding,
+    CountMask,
+    CutPadding,
+    PaddingMask,
+)
 from skewless.model.network.layers.one_hot import OneHot
 from skewless.model.network.layers.periodic import PeriodicEmbedding
 from skewless.model.network.layers.piecewise_linear import PiecewiseLinearEmbedding
@@ -35,6 +41,7 @@ __all__ = [
     "AttentionPooling",
     "BatchEnsembleDense",
     "ClearPadding",
+    "CountMask",
     "Cross",
     "CutPadding",
     "EnsembleDense",

@@ -14,7 +14,7 @@ from keras import ops
 
 from skewless.schemas.records.id_contract import PADDING_ID
 
-__all__ = ["AnyMask", "ClearPadding", "CutPadding", "PaddingMask"]
+__all__ = ["AnyMask", "ClearPadding", "CountMask", "CutPadding", "PaddingMask"]
 
 
 @keras.saving.register_keras_serializable(package="skewless")
@@ -28,6 +28,43 @@ class PaddingMask(keras.layers.Layer):
     def compute_output_spec(self, ids: Any) -> keras.KerasTensor:
         """Returns the mask's shape and dtype."""
         return keras.KerasTensor(ids.shape, dtype="bool")
+
+
+@keras.saving.register_keras_serializable(package="skewless")
+class CountMask(keras.layers.Layer):
+    """[batch] counts of true steps -> [batch, length] bool, true for so many steps.
+
+    Args:
+      length: Steps, true or not.
+      pad: The side of those that are not: `end` or `start`.
+
+    Raises:
+      ValueError: If `length` is below 1, or there is no such side.
+    """
+
+    def __init__(self, length: int, pad: str, **kwargs: Any) -> None:
+        # Whatever the precision of the model: half of it does not count beyond 256.
+        super().__init__(**{"dtype": "float32", **kwargs})
+        if length < 1:
+            raise ValueError(f"length: expected at least 1, got {length}")
+        if pad not in ("end", "start"):
+            raise ValueError(f"pad: expected end or start, got {pad!r}")
+        self.length, self.pad = length, pad
+
+    def call(self, counts: Any) -> Any:
+        """Returns the mask."""
+        places = ops.arange(self.length, dtype="float32")
+        if self.pad == "start":
+            places = self.length - 1 - places
+        return ops.expand_dims(counts, 1) > places
+
+    def compute_output_spec(self, counts: Any) -> keras.KerasTensor:
+        """Returns the mask's shape and dtype."""
+        return keras.KerasTensor((counts.shape[0], self.length), dtype="bool")
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "length": self.length, "pad": self.pad}
 
 
 @keras.saving.register_keras_serializable(package="skewless")

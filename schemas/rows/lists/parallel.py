@@ -33,7 +33,10 @@ def uneven_lists(
     for name, column in columns.items():
         if column.beside is None or name not in arrays:
             continue
-        own, held = _lengths(arrays[name]), arrays[name].is_valid().to_numpy(zero_copy_only=False)
+        own, held = (
+            _lengths(arrays[name]) // column.width,
+            arrays[name].is_valid().to_numpy(zero_copy_only=False),
+        )
         beside = arrays.get(column.beside)
         counts = np.zeros(len(own), int) if beside is None else _counts(beside, column, spec)
         for at in np.flatnonzero(held & (own != counts)):

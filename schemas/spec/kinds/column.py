@@ -111,6 +111,16 @@ class FeatureKind(Declared, HasIds):
         return None
 
     @property
+    def stands_beside(self) -> str | None:
+        """The feature whose values it holds one step for each of, if it does."""
+        return None
+
+    @property
+    def numbers_of_step(self) -> int:
+        """How many numbers a step of it is made of; 0 where its steps are IDs, or it has none."""
+        return 0
+
+    @property
     def weights_column(self) -> str | None:
         """The column of a weight for each of its values, if it has one."""
         return None
