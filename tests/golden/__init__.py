@@ -1,0 +1,1 @@
+"""Figures of other makers, and the scripts that wrote them."""
