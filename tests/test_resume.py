@@ -17,6 +17,7 @@ import pytest
 import tensorflow as tf
 
 from skewless import model
+from skewless.beam_pipelines.preprocess import preprocess
 from skewless.model.comparison.arms import with_values
 from skewless.model.train import train
 from skewless.model.training.callbacks import StopOnNonFinite
@@ -195,3 +196,32 @@ def test_a_killed_process_resumes_to_the_same_weights(shop: DataSet, tmp_path: P
     assert json.loads(state.read_text())["step"] >= 2
     subprocess.run([*command, "0", "resume"], cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
     _assert_same(tmp_path / "whole", run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", [{"sampled_softmax": 8}, {"cell": "transformer", "heads": 2}])
+def test_a_sequence_model_resumes_to_the_same_weights(
+    model: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is drawn, tokens of a sample and what dropout leaves out, follows from the step alone."""
+    words = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+    pairs = [(words[n % 10], words[n // 10]) for n in range(100)]
+    lines = [f"{one} {other} {one},{other} {one}" for one, other in pairs]
+    (tmp_path / "pairs.csv").write_text("\n".join(["source,target", *lines]) + "\n")
+    spec = parse(
+        {
+            "name": "pairs",
+            "features": {"source": {"type": "text", "length": 4, "embedding": 8}},
+            "label": {"column": "target", "type": "sequence", "length": 4, "embedding": 8},
+            "model": {"type": "seq2seq", "units": 8, "dropout": 0.2, **model},
+            "training": {"batch_size": 16, "epochs": 2},
+        }
+    )
+    preprocess(spec, [str(tmp_path / "pairs.csv")], tmp_path / "records")
+    train(tmp_path / "records", tmp_path / "whole")
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        kill_at(patch, 1, 3)
+        train(tmp_path / "records", tmp_path / "cut", checkpoint_steps=1)
+    keras.utils.set_random_seed(987)
+    train(tmp_path / "records", tmp_path / "cut", resume=True)
+    _assert_same(tmp_path / "whole", tmp_path / "cut")
