@@ -13,7 +13,9 @@ import pytest
 from tests.conftest import DataSet
 from tests.test_preprocess import records_of
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "pidfd_open"), reason="workers are forked on Linux only"
+)
 
 _WORKER = """
 import os, sys, threading, time

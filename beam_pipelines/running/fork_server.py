@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Mapping
 from typing import NoReturn
 
@@ -36,7 +37,10 @@ class ForkServer:
         sys.stdout.flush()
         sys.stderr.flush()
         self._command = os.getpid()
-        self._pid = os.fork()
+        with warnings.catch_warnings():
+            # Of threads that libraries in C started, which look after forking themselves.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self._pid = os.fork()
         if not self._pid:
             self._connection.close()
             _serve(theirs, worker)
@@ -69,9 +73,19 @@ class ForkServer:
 
 def start(worker: _Worker) -> None:
     """Makes the server of this process, where forking is safe: not once threads or TensorFlow run."""
-    if sys.platform == "linux" and threading.active_count() == 1 and not _SERVER:
-        _SERVER.append(ForkServer(worker))
-        atexit.register(_SERVER[0].close)
+    if _SERVER or threading.active_count() > 1 or not _can_wait_for_others_children():
+        return
+    _SERVER.append(ForkServer(worker))
+    atexit.register(_SERVER[0].close)
+
+
+def _can_wait_for_others_children() -> bool:
+    """Whether the system tells of the end of a process that another one forked: Linux from 5.3 on."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return True
 
 
 def fork_server() -> ForkServer | None:
