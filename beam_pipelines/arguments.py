@@ -170,6 +170,11 @@ def stream(parser: argparse.ArgumentParser) -> None:
         help="the directory of windows, begun or gone on with",
     )
     parser.add_argument(
+        "--histories-from",
+        metavar="DIR",
+        help="the pasts/ folder that `preprocess` left: histories go on from those rows (on this machine)",
+    )
+    parser.add_argument(
         "--format",
         choices=("json", "example"),
         default="json",

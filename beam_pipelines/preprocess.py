@@ -27,7 +27,7 @@ from skewless.beam_pipelines.running.laps import Laps
 from skewless.beam_pipelines.running.local_runner import BeamOptions, may_be_apart, pipeline_options
 from skewless.beam_pipelines.running.output_directory import OutputDirectory
 from skewless.schemas.ending import run_module
-from skewless.schemas.records.layout import MANIFEST
+from skewless.schemas.records.layout import MANIFEST, PASTS
 from skewless.schemas.records.manifest import Manifest
 from skewless.schemas.spec.spec import Spec, load
 from skewless.schemas.storage.between.files import seen_by_all
@@ -35,7 +35,7 @@ from skewless.schemas.storage.known_as import as_known
 
 __all__ = ["execute", "preprocess", "run"]
 
-_ENDINGS = {"records": ".tfrecord", "raw": ".parquet", "rejected": ".jsonl"}
+_ENDINGS = {"records": ".tfrecord", "raw": ".parquet", "rejected": ".jsonl", PASTS: ".pasts"}
 
 
 def preprocess(

@@ -24,6 +24,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from apache_beam.runners.runner import PipelineState
 
 from skewless.beam_pipelines import arguments
+from skewless.beam_pipelines.histories.left import LeftPasts, open_pasts
 from skewless.beam_pipelines.running.beam_internals import Stable
 from skewless.beam_pipelines.running.local_runner import (
     LOCAL_RUNNER,
@@ -75,6 +76,7 @@ def stream(
     *,
     format: MessageFormat = "json",
     compression: Literal["none", "gzip"] = "none",
+    histories_from: str | Path | None = None,
     until_idle: float | None = None,
     expansion_service: str | None = None,
     committed: Committed = lambda folder, manifest: True,
@@ -91,6 +93,8 @@ def stream(
       windowing: How rows fall into windows.
       format: What a message of a queue is.
       compression: Of the records.
+      histories_from: The `pasts/` folder of records that the stream's rows come after: their histories go
+        on from it; this machine only.
       until_idle: Ends when nothing came for so many seconds; this machine only.
       expansion_service: Of Kafka's transforms, where it is not to be started here.
       committed: Called with the folder and manifest of each finished pane; False ends the stream.
@@ -108,6 +112,7 @@ def stream(
     _check(origin, local, until_idle)
     path = as_path(str(output)) if is_uri(output) else Path(output)
     declared = partial(prepare, spec, Path(transform), windowing=windowing, compression=compression)
+    past = _past(spec, histories_from, local)
     if path is None:
         if not local:
             raise UsageError(
@@ -115,7 +120,7 @@ def stream(
                 "leave --runner out, or give a path (docs/streaming.md)"
             )
         with windows_to_write(str(output), declared) as (remote, job):
-            job = replace(job, remote=remote)
+            job = replace(job, remote=remote, past=past)
             _stream_here(job, origin, format, until_idle, committed, options)
         return
     directory = path.absolute()
@@ -126,12 +131,28 @@ def stream(
         )
     job = declared(directory)
     if local:
+        job = replace(job, past=past)
         _stream_here(job, origin, format, until_idle, committed, options)
     else:
         remove_leftovers(directory)
         beam_options.view_as(StandardOptions).streaming = True
         pipeline = stream_pipeline(job, origin, format, beam_options, expansion_service)
         _watch(pipeline, directory, _telling(directory, committed))
+
+
+def _past(spec: Spec, path: str | Path | None, local: bool) -> LeftPasts | None:
+    """Returns what histories begin with.
+
+    Raises:
+      UsageError: If there is no such folder, or none is needed.
+      DatasetMismatchError: If it is of other histories.
+    """
+    if path is None:
+        return None
+    told = f"--histories-from {path}"
+    if not local:
+        raise UsageError(f"{told}: histories are built on this machine; leave --runner or it out")
+    return open_pasts(spec, path, told)
 
 
 def _stream_here(
@@ -327,6 +348,7 @@ def execute(known: argparse.Namespace, beam_arguments: Sequence[str]) -> int:
         windowing,
         format=known.format,
         compression=known.compression,
+        histories_from=known.histories_from,
         until_idle=known.until_idle,
         expansion_service=known.expansion_service,
         committed=totals.add,

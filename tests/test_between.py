@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from skewless.beam_pipelines.analysis.spilled.merged import merged
 from skewless.beam_pipelines.analysis.spilled.runs import KEY, Run, read_blocks, write_runs
+from skewless.beam_pipelines.histories.left import open_pasts
 from skewless.beam_pipelines.predict import predict
 from skewless.beam_pipelines.preprocess import preprocess
 from skewless.beam_pipelines.running import left_behind
@@ -34,6 +36,7 @@ from skewless.schemas.storage.leaving import leaving
 from skewless.schemas.storage.location import Location
 from skewless.schemas.storage.mirrored import mirrored
 from tests.conftest import SHOP, DataSet
+from tests.test_histories import WALKS, walks
 from tests.test_preprocess import records_of
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -218,3 +221,23 @@ def test_predictions_are_those_of_one_machine(
         for directory in (tmp_path / "local", fetched(uri))
     ]
     assert found[0] == found[1] and found[0].total() == 400
+
+
+def test_histories_and_what_is_left_of_them_are_those_of_one_machine(
+    uri: str, tmp_path: Path, apart: None
+) -> None:
+    spec = parse(WALKS)
+    lines = "".join(json.dumps(row) + "\n" for row in walks(users=8))
+    (tmp_path / "rows.jsonl").write_text(lines, encoding="utf-8")
+    with leaving(uri, overwrite=False) as path:
+        preprocess(spec, [f"{tmp_path}/rows.jsonl"], path)
+    preprocess(spec, [f"{tmp_path}/rows.jsonl"], tmp_path / "records")
+    assert records_of(fetched(uri)) == records_of(tmp_path / "records")
+    # Of a folder inside, what is around it comes along, so that its place can be told.
+    found, local = (
+        open_pasts(spec, folder, "--histories-from")
+        for folder in (fetched(f"{uri}/pasts"), tmp_path / "records" / "pasts")
+    )
+    assert found.files() == local.files() == ["part-00000-of-00001.pasts"]
+    events = [[table for _, table in past.events(past.files()[0])] for past in (found, local)]
+    assert events[0] == events[1] and sum(map(len, events[0])) == 8 * 4

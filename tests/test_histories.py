@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from hypothesis import strategies as st
 from skewless.beam_pipelines.analysis.counts import counted_vocabularies
 from skewless.beam_pipelines.analysis.spilled import runs as sorted_runs
 from skewless.beam_pipelines.batch.leaks import tell_leaks
-from skewless.beam_pipelines.histories import events, ordered, past, stage
+from skewless.beam_pipelines.histories import events, left, ordered, past, stage
 from skewless.beam_pipelines.preprocess import preprocess
 from skewless.beam_pipelines.rows.read_rows import check_rows, rows_of
 from skewless.beam_pipelines.sources import WorkUnit, plan
@@ -34,7 +35,7 @@ from skewless.beam_pipelines.streaming.event_time import SECOND, Windowing
 from skewless.beam_pipelines.streaming.steps import Message, parse_messages
 from skewless.cli import main
 from skewless.schemas import SpecError, parse
-from skewless.schemas.errors import DataError
+from skewless.schemas.errors import DataError, DatasetMismatchError, UsageError
 from skewless.schemas.records.layout import STATISTICS, TRANSFORM
 from skewless.schemas.records.records import KEY
 from skewless.schemas.spec.spec import Spec
@@ -212,7 +213,9 @@ def test_a_row_of_a_stream_sees_earlier_rows_that_have_come(
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(pasts_of_stream, "_USERS", 1)
             # As after a restart.
-            built = pasts_of_stream.StreamPasts(SimpleNamespace(spec=spec, directory=root))  # type: ignore[arg-type]
+            built = pasts_of_stream.StreamPasts(
+                SimpleNamespace(spec=spec, directory=root, past=None)
+            )  # type: ignore[arg-type]
             names = zip(("user", "at", "what"), zip(*some, strict=True), strict=False)
             columns = pa.record_batch(
                 {name: pa.array(map(_as_text, values), pa.string()) for name, values in names}
@@ -285,13 +288,20 @@ def test_one_user_of_many_rows_is_never_held_whole(
 
     monkeypatch.setattr(past, "_listed", seen)
     found = {}
-    for table in past.pasts(ordered.ordered(runs), length):
+    after: list[pa.Table] = []
+    for table in past.pasts(ordered.ordered(runs), length, after.append):
         found.update(
             zip(table[sorted_runs.KEY].to_pylist(), table[past.LISTS].to_pylist(), strict=True)
         )
     # A block of each run, and what is kept of the user.
     assert max(sizes) <= 6 * 1000 + 2 * length
     values = held[events.VALUE].to_pylist()
+    # What is left of the user: what a row of the newest time sees, and of a later one.
+    newest = [(times[at], values[at]) for at in range(rows)]
+    seen_by = [sorted(one for one in newest if one[0] < until)[-length:] for until in (49, 50)]
+    kept = pa.concat_tables(after)
+    kept = list(zip(kept[events.TIME].to_pylist(), kept[events.VALUE].to_pylist(), strict=True))
+    assert kept == [*seen_by[0], *seen_by[1]]
     for time in range(50):
         earlier = sorted((times[at], values[at]) for at in np.flatnonzero(times < time))
         wanted = [value for _, value in earlier[-length:]]
@@ -523,6 +533,76 @@ def test_a_stream_builds_what_the_batch_job_does_and_is_killed_meanwhile(
     tokens = {row["what"]: ids[row["id"]][0] for row in walks() if row["id"] in ids}
     assert ids["own"][1] == [tokens["i5"], tokens["i6"], 0]
     assert ids["none"][1] == [0, 0, 0]
+
+
+@pytest.fixture(scope="module")
+def halves(walked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The older half of the rows, their records by the transform of all, and the newer half."""
+    root = tmp_path_factory.mktemp("halves")
+    rows = sorted(walks(), key=lambda row: row["at"])
+    for name, some in (("old", rows[:250]), ("new", rows[250:])):
+        (root / name).mkdir()
+        lines = "".join(json.dumps(row) + "\n" for row in some)
+        (root / name / "rows.jsonl").write_text(lines, encoding="utf-8")
+    preprocess(
+        parse(WALKS),
+        [f"{root}/old/*.jsonl"],
+        root / "records",
+        transform=walked / "records" / TRANSFORM,
+    )
+    return root
+
+
+@pytest.mark.slow
+def test_a_stream_goes_on_from_the_pasts_of_a_batch(
+    walked: Path, halves: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every: Counter[bytes] = sum(records_of(walked / "records").values(), Counter())
+    old: Counter[bytes] = sum(records_of(halves / "records").values(), Counter())
+    assert old < every
+    past = halves / "records" / "pasts"
+    monkeypatch.setattr(left, "_TOGETHER", 7)
+    output = tmp_path / "out"
+    assert streamed(walked, halves / "new", output, histories_from=past) == every - old
+    assert streamed(walked, halves / "new", tmp_path / "none") != every - old
+    # Begun anew from the panes it takes them again, and no others, nor none.
+    (output / pasts_of_stream.HELD).unlink()
+    for other in (None, walked / "records" / "pasts"):
+        with pytest.raises(UsageError, match="begin with other pasts than --histories-from says"):
+            streamed(walked, halves / "new", output, histories_from=other)
+    streamed(walked, halves / "new", output, histories_from=past)
+    with pytest.raises(UsageError, match="begin with other pasts"):
+        streamed(walked, halves / "new", tmp_path / "none", histories_from=past)
+    # What is held says what it began with.
+    assert streamed(walked, halves / "new", output) == every - old
+
+
+def test_pasts_that_cannot_be_gone_on_with_are_refused(walked: Path, tmp_path: Path) -> None:
+    past = walked / "records" / "pasts"
+    opened = left.open_pasts(parse(WALKS), past, "--histories-from P")
+    whole = [len(events) for name in opened.files() for _, events in opened.events(name)]
+    assert sum(whole) == 40 * 4  # The newest, and the three before it.
+    other = {**WALKS["features"], "past": {**HISTORY, "length": 4}}
+    with pytest.raises(DatasetMismatchError, match="has no history 'past' of the same feature"):
+        left.open_pasts(parse({**WALKS, "features": other}), past, "--histories-from P")
+    none = {name: value for name, value in DOCUMENT["features"].items() if name != "past"}
+    with pytest.raises(UsageError, match="the spec has no history; leave it out"):
+        left.open_pasts(parse({**DOCUMENT, "features": none}), past, "--histories-from P")
+    with pytest.raises(UsageError, match="expected the pasts/ folder"):
+        left.open_pasts(parse(WALKS), tmp_path, "--histories-from P")
+    [name] = opened.files()
+    content = (past / name).read_bytes()
+    shutil.copytree(walked / "records" / "transform", tmp_path / "records" / "transform")
+    for file in ("manifest.json", "spec.yaml"):
+        shutil.copy(walked / "records" / file, tmp_path / "records" / file)
+    copy = tmp_path / "records" / "pasts"
+    copy.mkdir()
+    # At the end of a section, within one, and another byte.
+    tail = len(content) - len(b'{"events":160}') - 40
+    for broken in (content[:tail], content[:-3], content[:200] + b"x" + content[201:]):
+        (copy / name).write_bytes(broken)
+        with pytest.raises(DataError, match=r"is cut off"):
+            list(left.open_pasts(parse(WALKS), copy, "").events(name))
 
 
 @pytest.mark.slow

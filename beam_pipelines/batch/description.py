@@ -16,9 +16,10 @@ from skewless.beam_pipelines.statistics.histograms import add_histograms
 from skewless.beam_pipelines.statistics.split_statistics import SplitStatistics
 from skewless.beam_pipelines.transform.fitted_transform import write_declaration
 from skewless.beam_pipelines.transform.record_entries import record_entries
-from skewless.schemas.records.layout import MANIFEST, STATISTICS
+from skewless.schemas.records.layout import MANIFEST, PASTS, STATISTICS
 from skewless.schemas.records.manifest import Manifest
 from skewless.schemas.records.transform_digest import transform_sha256
+from skewless.schemas.spec.kinds.history import histories_of
 from skewless.schemas.spec.splits import SPLITS
 from skewless.schemas.storage.known_as import as_known
 from skewless.schemas.storage.location import is_uri
@@ -41,6 +42,8 @@ def described(job: StagedJob, outcome: Outcome, accounted: Accounted, clock: Lap
     shutil.rmtree(staging / TEMPORARY, ignore_errors=True)
     for split in SPLITS:
         (staging / split).mkdir(exist_ok=True)
+    if histories_of(spec.features):  # Of no row, it is empty.
+        (staging / PASTS).mkdir(exist_ok=True)
     return Manifest(
         spec_sha256=spec.sha256(),
         transform_sha256=transform_sha256(job.transform),

@@ -218,8 +218,11 @@ def _written(
     job: StagedJob, work: beam.PCollection, duplicates: AsSingleton, saved_model: beam.PCollection
 ) -> Mapping[str, beam.PCollection]:
     write = WriteRows(job.planned.spec, job.shared, job.shards, job.tally)
-    past = job.work.with_past(work, duplicates)
+    past, left = job.work.with_past_left(work, duplicates, job.shared)
     written = past | "WriteRows" >> beam.ParDo(
         write, AsSingleton(saved_model), duplicates
     ).with_outputs(PARTS, ACCOUNTS, STATISTICS)
-    return {tag: written[tag] for tag in (PARTS, ACCOUNTS, STATISTICS)}
+    found = {tag: written[tag] for tag in (PARTS, ACCOUNTS, STATISTICS)}
+    if left is not None:
+        found[PARTS] = (found[PARTS], left) | "AllParts" >> beam.Flatten()
+    return found

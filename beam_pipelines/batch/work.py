@@ -64,11 +64,25 @@ class Work:
 
     def with_past(self, work: beam.PCollection, duplicates: AsSingleton) -> beam.PCollection:
         """Returns the units with their rows' histories, where the spec has some."""
+        return self.with_past_left(work, duplicates, None)[0]
+
+    def with_past_left(
+        self, work: beam.PCollection, duplicates: AsSingleton, shared: str | None
+    ) -> tuple[beam.PCollection, beam.PCollection | None]:
+        """Returns the units with their rows' histories, and the parts of what is left for streams.
+
+        Args:
+          work: The units.
+          duplicates: Record numbers to leave out.
+          shared: Where parts are left, a path or URI; None leaves none.
+        """
         if not histories_of(self.spec.features):
-            return work
-        return work | "BuildHistories" >> BuildHistories(
-            self.spec, self.directory, self.partitions, duplicates, self.tally
+            return work, None
+        build = BuildHistories(
+            self.spec, self.directory, self.partitions, duplicates, self.tally, shared
         )
+        found = work | "BuildHistories" >> build
+        return found["units"], found["parts"]
 
 
 def units_with_past(

@@ -7,7 +7,7 @@ their values (bytes of texts, size of numbers).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -26,13 +26,16 @@ _ORDER = [(name, "ascending") for name in (KEY, SECOND, TIME, VALUE)]
 NOWHERE = np.uint64(2**64 - 1)
 
 
-def pasts(tables: Iterable[pa.Table], length: int) -> Iterator[pa.Table]:
+def pasts(
+    tables: Iterable[pa.Table], length: int, left: Callable[[pa.Table], None] | None = None
+) -> Iterator[pa.Table]:
     """Yields the rows that have a past, with it: `KEY`, their place, and `LISTS`, the oldest value first.
 
     Args:
       tables: [events] of `events_of` in the order of users and times; those of one user, and of one time,
         may be in several. An event at `NOWHERE` gets no list.
       length: How many values of a past are kept, the newest.
+      left: Given what `newest` keeps of each user in the end, users in their order, some at once.
     """
     kept: pa.Table | None = None
     for table in tables:
@@ -44,32 +47,39 @@ def pasts(tables: Iterable[pa.Table], length: int) -> Iterator[pa.Table]:
         last = [
             np.equal(events[name].to_numpy(), events[name][-1].as_py()) for name in (KEY, SECOND)
         ]
-        kept = newest(events.filter(pa.array(np.logical_and(*last))), length)
+        of_last = pa.array(np.logical_and(*last))
+        if left is not None:
+            left(newest(events.filter(pc.invert(of_last)), length))
+        kept = newest(events.filter(of_last), length)
         nowhere = pa.array(np.full(len(kept), NOWHERE))
         kept = kept.set_column(kept.schema.get_field_index(PLACE), PLACE, nowhere)
+    if left is not None and kept is not None:
+        left(kept)
 
 
 def newest(events: pa.Table, length: int) -> pa.Table:
-    """Returns what later rows of one user may see of its events: at most twice `length`.
+    """Returns what later rows may see of events: at most twice `length` of each user.
 
-    The newest of the newest time are kept, since a row of a later time sees them, and the newest of before,
+    The newest of a user's newest time are kept, since a row of a later time sees them, and the newest of before,
     since one of that time sees those alone.
 
     Args:
-      events: [events] of one user, sorted by time and value.
+      events: [events] sorted by user, time and value.
       length: How many values of a past are kept.
     """
     valued = events.filter(events[VALUE].is_valid())
     if not len(valued):
         return valued
-    times = valued[TIME].to_numpy()
-    before = int(np.searchsorted(times, times[-1]))
-    return pa.concat_tables(
-        [
-            valued.slice(max(0, before - length), min(before, length)),
-            valued.slice(max(before, len(valued) - length)),
-        ]
+    first, second, times = (valued[name].to_numpy() for name in (KEY, SECOND, TIME))
+    begins = np.flatnonzero(
+        np.append(True, (first[1:] != first[:-1]) | (second[1:] != second[:-1]))
     )
+    ends = np.append(begins[1:], len(valued))
+    users = np.repeat(np.arange(len(begins)), ends - begins)
+    latest = times == times[ends - 1][users]
+    before = ends - np.bincount(users, latest).astype(np.int64)
+    bound = np.where(latest, ends[users], before[users])
+    return valued.filter(pa.array(np.arange(len(valued)) >= bound - length))
 
 
 def _listed(events: pa.Table, length: int) -> Iterator[pa.Table]:

@@ -8,6 +8,7 @@ partition of their user; memory holds some blocks of its runs, however many rows
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Iterable, Iterator
@@ -21,8 +22,10 @@ from apache_beam.utils.windowed_value import WindowedValue
 from skewless.beam_pipelines.analysis.spilled.merged import merged
 from skewless.beam_pipelines.analysis.spilled.runs import KEY, Run, write_runs, write_segments
 from skewless.beam_pipelines.histories.events import events_of, order_of, place_of
+from skewless.beam_pipelines.histories.left import leaving_pasts
 from skewless.beam_pipelines.histories.ordered import in_order, ordered
 from skewless.beam_pipelines.histories.past import pasts
+from skewless.beam_pipelines.records.parts import Part
 from skewless.beam_pipelines.rows.read_rows import rows_of
 from skewless.beam_pipelines.running.job_progress import Tally, progress_of
 from skewless.beam_pipelines.running.tagged import at_the_end
@@ -37,12 +40,13 @@ __all__ = ["GATHERING", "BuildHistories"]
 GATHERING = "gathering histories"
 # What one worker holds before it writes a run.
 _MOST_EVENTS = 1 << 19
+_LEFT = "left"
 _Partition = tuple[str, int]
 _Past = tuple[int, tuple[str, str, int, int]]
 
 
 class BuildHistories(beam.PTransform):
-    """[work units] -> [the same units, with `past`]."""
+    """[work units] -> `units`, the same with `past`, and `parts`, the files of what is left for streams."""
 
     def __init__(
         self,
@@ -51,6 +55,7 @@ class BuildHistories(beam.PTransform):
         partitions: int,
         duplicates: Any,
         tally: Tally | None = None,
+        shared: str | None = None,
     ) -> None:
         """Prepares the steps.
 
@@ -60,6 +65,7 @@ class BuildHistories(beam.PTransform):
           partitions: How many partitions users fall into.
           duplicates: The side input of record numbers to leave out, by unit order.
           tally: Where workers count.
+          shared: Where each user's newest values are left for streams; None leaves none.
         """
         super().__init__()
         self._spec = spec
@@ -67,21 +73,26 @@ class BuildHistories(beam.PTransform):
         self._partitions = partitions
         self._duplicates = duplicates
         self._tally = tally
+        self._shared = shared
 
-    def expand(self, units: beam.PCollection) -> beam.PCollection:
+    def expand(self, units: beam.PCollection) -> dict[str, beam.PCollection]:
         gather = _GatherEvents(self._spec, self._directory, self._partitions, self._tally)
-        past = (
+        listed = (
             units
             | "GatherEvents" >> beam.ParDo(gather, self._duplicates)
             | "GroupByUsers" >> beam.GroupByKey()
-            | "ListPasts" >> beam.FlatMap(_listed, self._spec, self._directory)
+            | "ListPasts"
+            >> beam.FlatMap(_listed, self._spec, self._directory, self._shared).with_outputs(
+                _LEFT, main="past"
+            )
         )
         keyed = units | "ByOrder" >> beam.Map(lambda unit: (unit.order, unit))
-        return (
-            {"units": keyed, "past": past}
+        with_past = (
+            {"units": keyed, "past": listed["past"]}
             | "GroupByUnit" >> beam.CoGroupByKey()
             | "UnitsWithPast" >> beam.FlatMap(_with_past)
         )
+        return {"units": with_past, "parts": listed[_LEFT]}
 
 
 class _GatherEvents(beam.DoFn):
@@ -137,15 +148,20 @@ class _GatherEvents(beam.DoFn):
 
 
 def _listed(
-    partition: tuple[_Partition, Iterable[Run]], spec: Spec, directory: str
-) -> Iterator[_Past]:
-    """Yields where the pasts of each unit's rows lie, of one feature and partition."""
-    (name, _), runs = partition
+    grouped: tuple[_Partition, Iterable[Run]], spec: Spec, directory: str, shared: str | None = None
+) -> Iterator[_Past | beam.pvalue.TaggedOutput]:
+    """Yields where the pasts of each unit's rows lie, of one feature and partition, and what is left after them."""
+    (name, _), runs = grouped
     length = histories_of(spec.features)[name].length
     spilled = []
-    for table in pasts(ordered(list(runs)), length):
-        one = np.zeros(len(table), np.int64)
-        spilled += [run for _, run in write_runs(table, one, directory)]
+    parts: list[Part] = []
+    with contextlib.ExitStack() as stack:
+        leave = None if shared is None else stack.enter_context(leaving_pasts(name, shared, parts))
+        for table in pasts(ordered(list(runs)), length, leave):
+            one = np.zeros(len(table), np.int64)
+            spilled += [run for _, run in write_runs(table, one, directory)]
+    for part in parts:
+        yield beam.pvalue.TaggedOutput(_LEFT, part)
     if not spilled:
         return
     by_place = merged(spilled)

@@ -18,7 +18,7 @@ from typing import BinaryIO
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from skewless.schemas.records.layout import RAW, REJECTED
+from skewless.schemas.records.layout import PASTS, RAW, REJECTED
 from skewless.schemas.records.manifest import Shard
 from skewless.schemas.storage.between.files import brought, hand_on, inside, made_here
 from skewless.schemas.storage.location import is_uri
@@ -26,12 +26,12 @@ from skewless.schemas.storage.location import is_uri
 __all__ = ["Part", "bring", "create", "finished", "make_sink_folders", "new_path", "place"]
 
 _PENDING = "pending"
-_KINDS = ("records", "raw", "rejected")
+_KINDS = ("records", "raw", "rejected", PASTS)
 
 
 @dataclass(frozen=True)
 class Part:
-    """A finished file of a bundle, at a path or URI; `split` is empty for rejected rows."""
+    """A finished file of a bundle, at a path or URI; `split` is empty for rejected rows and pasts."""
 
     kind: str
     split: str
@@ -94,7 +94,7 @@ def place(
     Returns:
       (path relative to `staging`, part), numbered within each folder.
     """
-    folders = {"raw": f"{RAW}/", "rejected": REJECTED, "records": ""}
+    folders = {"raw": f"{RAW}/", "rejected": REJECTED, "records": "", PASTS: PASTS}
     (staging / REJECTED).mkdir()
     groups: dict[str, list[Part]] = {}
     for part in parts:

@@ -9,13 +9,14 @@ cut, damaged or of another version is refused by its header or its digests.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 
@@ -23,7 +24,9 @@ from skewless.schemas.errors import DataError
 
 __all__ = [
     "batch_section",
+    "checked_sections",
     "json_section",
+    "read_all_checked",
     "read_batch_section",
     "read_checked",
     "read_json_section",
@@ -36,11 +39,22 @@ _PREFIX = struct.Struct("<Q32s")
 
 def write_checked(path: str | Path, kind: str, sections: Sequence[bytes | pa.Buffer]) -> None:
     """Writes a file of sections; `kind` is a word that says what the file is."""
-    with Path(path).open("wb") as file:
-        file.write(_header(kind))
+    with checked_sections(path, kind) as add:
         for section in sections:
+            add(section)
+
+
+@contextlib.contextmanager
+def checked_sections(path: str | Path, kind: str) -> Iterator[Callable[[bytes | pa.Buffer], None]]:
+    """Gives what adds a section to a new file of them, so that not all need be held at once."""
+    with Path(path).open("wb") as file:
+
+        def add(section: bytes | pa.Buffer) -> None:
             file.write(_PREFIX.pack(len(section), hashlib.sha256(section).digest()))
             file.write(section)
+
+        file.write(_header(kind))
+        yield add
 
 
 def read_checked(path: str | Path, kind: str, places: Sequence[int]) -> list[bytes]:
@@ -51,25 +65,52 @@ def read_checked(path: str | Path, kind: str, places: Sequence[int]) -> list[byt
       FileNotFoundError: If there is none.
     """
     with Path(path).open("rb") as file:
-        header = _header(kind)
-        if file.read(len(header)) != header:
-            raise DataError(
-                f"{path}: expected a {kind} file of this version of skewless; another version or "
-                "another program left it. End that work with the version that began it, or remove it"
-            )
+        _check_header(file, path, kind)
         sections = []
         for place in range(max(places) + 1):
-            prefix = file.read(_PREFIX.size)
-            size, digest = _PREFIX.unpack(prefix) if len(prefix) == _PREFIX.size else (0, b"")
-            if place not in places:
+            size, digest = _prefix(file)
+            if place in places:
+                sections.append(_section(file, path, size, digest))
+            else:
                 file.seek(size, os.SEEK_CUR)
-                continue
-            # A size that was made up must not ask for all memory.
-            section = file.read(min(size, os.fstat(file.fileno()).st_size))
-            if len(section) != size or hashlib.sha256(section).digest() != digest:
-                raise DataError(f"{path}: is cut off or damaged; remove it and run again")
-            sections.append(section)
     return sections
+
+
+def read_all_checked(path: str | Path, kind: str) -> Iterator[bytes]:
+    """Yields a file's sections, one after the other; whether the last one is there is the caller's to tell.
+
+    Raises:
+      DataError: If the file is of another kind or version, cut off, or damaged.
+    """
+    with Path(path).open("rb") as file:
+        _check_header(file, path, kind)
+        end = os.fstat(file.fileno()).st_size
+        while file.tell() < end:
+            yield _section(file, path, *_prefix(file))
+
+
+def _check_header(file: IO[bytes], path: str | Path, kind: str) -> None:
+    header = _header(kind)
+    if file.read(len(header)) != header:
+        raise DataError(
+            f"{path}: expected a {kind} file of this version of skewless; another version or "
+            "another program left it. End that work with the version that began it, or remove it"
+        )
+
+
+def _prefix(file: IO[bytes]) -> tuple[int, bytes]:
+    """Returns size and digest of the section that follows."""
+    prefix = file.read(_PREFIX.size)
+    size, digest = _PREFIX.unpack(prefix) if len(prefix) == _PREFIX.size else (0, b"")
+    return size, digest
+
+
+def _section(file: IO[bytes], path: str | Path, size: int, digest: bytes) -> bytes:
+    # A size that was made up must not ask for all memory.
+    section = file.read(min(size, os.fstat(file.fileno()).st_size))
+    if len(section) != size or hashlib.sha256(section).digest() != digest:
+        raise DataError(f"{path}: is cut off or damaged; remove it and run again")
+    return section
 
 
 def json_section(document: Any) -> bytes:

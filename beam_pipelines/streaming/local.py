@@ -24,11 +24,12 @@ from skewless.beam_pipelines.sources import matched, plan
 from skewless.beam_pipelines.streaming.event_time import SECOND
 from skewless.beam_pipelines.streaming.leftovers import SOURCES
 from skewless.beam_pipelines.streaming.panes import AT_HAND, SealedPane, commit_pane, seal_pane
-from skewless.beam_pipelines.streaming.pasts import PASTS, StreamPasts
+from skewless.beam_pipelines.streaming.pasts import StreamPasts
 from skewless.beam_pipelines.streaming.rounds import Done, run_round
 from skewless.beam_pipelines.streaming.segments import PENDING, Segment, StreamJob
 from skewless.beam_pipelines.streaming.steps import WriteFiles
 from skewless.schemas.errors import AccountingError
+from skewless.schemas.records.layout import PASTS
 from skewless.schemas.records.windows import finished_panes
 
 __all__ = ["Feed", "FileFeed", "FilePoll", "stream_here"]

@@ -8,10 +8,10 @@ place with it. So whatever is killed, what is held is what finished panes say, a
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +28,7 @@ from skewless.beam_pipelines.histories.events import (
 )
 from skewless.beam_pipelines.histories.held import HeldPasts
 from skewless.beam_pipelines.histories.joined import PlacedLists
+from skewless.beam_pipelines.histories.left import LeftPasts
 from skewless.beam_pipelines.histories.ordered import in_order
 from skewless.beam_pipelines.histories.past import pasts
 from skewless.beam_pipelines.records.encoding import encode_records
@@ -48,15 +49,17 @@ from skewless.beam_pipelines.streaming.segments import (
     read_segment,
     rewrite_segment,
 )
+from skewless.schemas.errors import UsageError
+from skewless.schemas.records.layout import PASTS
 from skewless.schemas.records.records import is_diagnostic
 from skewless.schemas.records.windows import finished_panes
 from skewless.schemas.spec.kinds.history import histories_of
 
-__all__ = ["HELD", "PASTS", "StreamPasts"]
+__all__ = ["HELD", "StreamPasts"]
 
 HELD = ".histories.sqlite3"
-# In a pane's folder: what its rows add to pasts.
-PASTS = "pasts"
+# Names of what was added that is no pane: the pasts of a data set, and sections of them.
+_BATCH = "batch "
 # Of how many users events are held at once.
 _USERS = 8192
 
@@ -72,9 +75,46 @@ class StreamPasts:
         self._held = HeldPasts(Path(job.directory) / HELD, lengths)
         self._added: dict[str, pa.Table] = {}
         known = self._held.panes()
-        for folder, manifest in finished_panes(job.directory):
-            if manifest.id not in known:
-                self._held.add(manifest.id, _read(Path(job.directory) / folder / PASTS))
+        self._begun = self._begun_with(known)
+        missed = {
+            manifest.id: Path(job.directory) / folder / PASTS
+            for folder, manifest in finished_panes(job.directory)
+            if manifest.id not in known
+        }
+        if any(_begun_of(path) != self._begun for path in missed.values()):
+            _refuse(job.directory)
+        if job.past is not None and _BATCH + job.past.id not in known:
+            self._begin(job.past, known)
+        for pane, path in missed.items():
+            self._held.add(pane, _read(path))
+
+    def _begun_with(self, known: Collection[str]) -> str | None:
+        """Returns the data set whose pasts histories begin with, by what is held or what is asked for.
+
+        Args:
+          known: What was added to what is held.
+
+        Raises:
+          UsageError: If the two are not the same.
+        """
+        asked = None if self._job.past is None else self._job.past.id
+        batches = {id for id in known if id.startswith(_BATCH)}
+        whole = {id.removeprefix(_BATCH) for id in batches if "/" not in id}
+        partly = {id.removeprefix(_BATCH).partition("/")[0] for id in batches} - whole
+        if asked is None and not partly:
+            return next(iter(whole), None)
+        if (whole | partly) - {asked} or (asked not in whole and len(known) > len(batches)):
+            _refuse(self._job.directory)
+        return asked
+
+    def _begin(self, past: LeftPasts, known: Collection[str]) -> None:
+        """Adds the pasts of a data set; a section is added once, however often this is begun."""
+        for name in past.files():
+            for place, (history, events) in enumerate(past.events(name)):
+                part = f"{_BATCH}{past.id}/{name}/{place}"
+                if part not in known:
+                    self._held.add(part, {history: events})
+        self._held.add(_BATCH + past.id, {})
 
     def completed(
         self, window: int, segments: Sequence[Segment], earlier: Sequence[str]
@@ -93,7 +133,7 @@ class StreamPasts:
 
     def seal(self, pane: SealedPane) -> None:
         """Puts what the pane of the segments completed last adds into its folder."""
-        _write(sealed_folder(self._job, pane) / PASTS, self._added)
+        _write(sealed_folder(self._job, pane) / PASTS, self._added, self._begun)
 
     def commit(self, pane: SealedPane) -> None:
         """Adds it to what is held, now that the pane is in its place."""
@@ -152,6 +192,13 @@ class StreamPasts:
         return rewrite_segment(self._job, segment, whole, encode_records(outputs, contents.keys))
 
 
+def _refuse(directory: str) -> NoReturn:
+    raise UsageError(
+        f"{directory}: its histories begin with other pasts than --histories-from says; give those that the "
+        "stream was begun with, none where there were none, or choose another output"
+    )
+
+
 def _by_users(events: pa.Table) -> Iterator[pa.Table]:
     """Yields events, sorted by user, some users at a time; of one user all together."""
     if not len(events):
@@ -165,8 +212,9 @@ def _by_users(events: pa.Table) -> Iterator[pa.Table]:
         yield events.slice(begin, end - begin)
 
 
-def _write(path: Path, added: Mapping[str, pa.Table]) -> None:
-    sections: list[Any] = [json_section(list(added))]
+def _write(path: Path, added: Mapping[str, pa.Table], begun: str | None) -> None:
+    head = list(added) if begun is None else {"histories": list(added), "begun": begun}
+    sections: list[Any] = [json_section(head)]
     for events in added.values():
         valued = events.filter(events[VALUE].is_valid()).drop_columns(PLACE).combine_chunks()
         sections.append(batch_section(_as_batch(valued)))
@@ -180,11 +228,24 @@ def _as_batch(table: pa.Table) -> pa.RecordBatch:
     )
 
 
-def _read(path: Path) -> dict[str, pa.Table]:
+def _head(path: Path) -> dict[str, Any]:
     if not path.is_file():  # Of a version whose streams built no histories.
+        return {"histories": [], "begun": None}
+    [section] = read_checked(path, PASTS, [0])
+    head = read_json_section(section)
+    return head if isinstance(head, dict) else {"histories": head, "begun": None}
+
+
+def _begun_of(path: Path) -> str | None:
+    """Returns the data set whose pasts a pane's stream began with."""
+    begun: str | None = _head(path)["begun"]
+    return begun
+
+
+def _read(path: Path) -> dict[str, pa.Table]:
+    histories: list[str] = _head(path)["histories"]
+    if not histories:
         return {}
-    [names] = read_checked(path, PASTS, [0])
-    histories: list[str] = read_json_section(names)
     sections = read_checked(path, PASTS, range(1, 1 + len(histories)))
     return {
         name: pa.Table.from_batches([read_batch_section(section)])

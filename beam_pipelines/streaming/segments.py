@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
+from skewless.beam_pipelines.histories.left import LeftPasts
 from skewless.beam_pipelines.records.encoding import encode_records
 from skewless.beam_pipelines.records.sinks import SHARD_BYTES
 from skewless.beam_pipelines.rows.read_rows import Rows, check_rows
@@ -80,6 +81,7 @@ class StreamJob:
       features: The entries of its records.
       reference: Statistics of the rows that it was fitted to; empty where they are not there.
       lists: How rows come to their histories: `held`, or `completed` when their window is written.
+      past: What histories begin with; None with nothing.
       shard_bytes: About how large a shard gets.
       remote: The windows at a URI, of which the directory has what is at hand; None where it is all.
     """
@@ -91,6 +93,7 @@ class StreamJob:
     features: Mapping[str, FeatureEntry]
     reference: Mapping[str, Any] = field(default_factory=dict)
     lists: Lists = "held"
+    past: LeftPasts | None = None
     shard_bytes: int = SHARD_BYTES
     compression: Literal["none", "gzip"] = "none"
     remote: RemoteWindows | None = None

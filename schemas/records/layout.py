@@ -1,6 +1,7 @@
 """Names of what lies on disk. Each is part of the contract: files of before must open.
 
 OUT/       manifest.json spec.yaml schema.pbtxt statistics.json transform/ rejected/ raw/ train/ …
+           and pasts/ where the spec has histories
 RUN/       metrics.json records.json model.keras, and of its records manifest, spec, statistics
            and transform/
 MODEL/     saved_model.pb assets/ assets.extra/skewless.json, and beside that the run's files
@@ -17,6 +18,7 @@ __all__ = [
     "MANIFEST",
     "METRICS",
     "MODEL",
+    "PASTS",
     "RAW",
     "REJECTED",
     "SAVED_MODEL",
@@ -41,6 +43,8 @@ SCHEMA = "schema.pbtxt"
 STATISTICS = "statistics.json"
 REJECTED = "rejected"
 RAW = "raw"
+# Of histories: each user's newest values.
+PASTS = "pasts"
 
 TRANSFORM = "transform"
 TRANSFORM_FN = "transform_fn"

@@ -18,6 +18,7 @@ __all__ = ["at_hand"]
 _DIRECTORIES = (
     "directories",
     "grow_from",
+    "histories_from",
     "model",
     "prove_on",
     "records",

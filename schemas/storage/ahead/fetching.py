@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from skewless.schemas.errors import DataError, SkewlessError
-from skewless.schemas.records.layout import RAW
+from skewless.schemas.records.layout import PASTS, RAW
 from skewless.schemas.storage.ahead.bounded import BoundedCache, Held
 from skewless.schemas.storage.fetched import cache_directory, fetched_but
 from skewless.schemas.storage.location import Location, as_path, is_uri, refused
@@ -22,7 +22,8 @@ SHARD_CACHE = 20 << 30
 
 # Files that are fetched, or wait to be read, beside the one that is read.
 _AHEAD = 2
-_RAW = f"{RAW}/"
+# What training does not read.
+_UNREAD = (f"{RAW}/", f"{PASTS}/")
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class ShardsAhead:
 
 
 def shards_ahead(uri: str | Path, limit: int) -> tuple[Path, ShardsAhead | None]:
-    """Fetches records but for what only training's epochs read, and raw rows.
+    """Fetches records but for what only training's epochs read, raw rows and pasts.
 
     Args:
       uri: Of records; a path is given as it is.
@@ -100,7 +101,7 @@ def shards_ahead(uri: str | Path, limit: int) -> tuple[Path, ShardsAhead | None]
     if local is not None:
         return local, None
     copy, folder, rest = fetched_but(str(uri), _is_left)
-    shards = {path: entry for path, entry in rest.items() if not path.startswith(_RAW)}
+    shards = {path: entry for path, entry in rest.items() if not path.startswith(_UNREAD)}
     if not shards:
         return copy, None
     cache = BoundedCache(cache_directory() / "shards", limit)
@@ -108,7 +109,7 @@ def shards_ahead(uri: str | Path, limit: int) -> tuple[Path, ShardsAhead | None]
 
 
 def _is_left(path: str) -> bool:
-    return path.endswith(".tfrecord") or path.startswith(_RAW)
+    return path.endswith(".tfrecord") or path.startswith(_UNREAD)
 
 
 class _Fetch:
