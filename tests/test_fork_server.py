@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from skewless.beam_pipelines.running.fork_server import fork_server
+from skewless.cli import main
 from tests.conftest import DataSet
 from tests.test_preprocess import records_of
 
@@ -104,23 +106,34 @@ def test_server_ends_with_a_command_that_is_killed(tmp_path: Path) -> None:
     assert not _runs(int(worker))
 
 
+def test_a_process_in_which_tensorflow_may_have_run_is_not_forked(shop: DataSet) -> None:
+    assert "tensorflow" in sys.modules
+    assert main(["init", str(shop.source), "--label", "rating"]) == 0
+    assert fork_server() is None
+
+
 _COMMAND = """
 import os, signal, sys
-from skewless.schemas.spared_imports import load_spared
-load_spared(("tensorflow", "apache_beam"), clouds=False)
-from skewless.beam_pipelines.records.write_rows import WriteRows
 from skewless.beam_pipelines.running import fork_server
 from skewless.cli import main
 
-written = WriteRows.process
-def process(self, *arguments):
-    with open(os.environ["OUTPUT"], "a") as file:
-        print(os.getpid(), os.getppid(), fork_server.fork_server(), file=file)
-    if "KILL" in os.environ:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return written(self, *arguments)
+start = fork_server.start
+def started(worker):
+    # By now the command's modules are loaded.
+    from skewless.beam_pipelines.records.write_rows import WriteRows
 
-WriteRows.process = process
+    written = WriteRows.process
+    def process(self, *arguments):
+        with open(os.environ["OUTPUT"], "a") as file:
+            print(os.getpid(), os.getppid(), fork_server.fork_server(), file=file)
+        if "KILL" in os.environ:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return written(self, *arguments)
+
+    WriteRows.process = process
+    start(worker)
+
+fork_server.start = started
 code = main(sys.argv[1:])
 print(os.getpid(), code)
 os._exit(code)

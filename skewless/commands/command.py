@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -49,10 +50,11 @@ class Command:
         """Loads what the command needs, and does it; returns the exit code."""
         from skewless.schemas.spared_imports import load_spared
 
+        fresh = "tensorflow" not in sys.modules
         with silent_standard_error(known.verbose), no_garbage_collection():
             load_spared(self.libraries, clouds=_may_reach_clouds(known, beam_arguments))
             execute = _named(self.work)
-        if "apache_beam" in self.libraries:
+        if fresh and "apache_beam" in self.libraries:
             # Worker processes are forked off what is loaded by now, and has not run.
             _named("skewless.beam_pipelines.running.local_worker:serve")()
         code: int = execute(known, beam_arguments) if self.beam else execute(known)
