@@ -16,9 +16,12 @@ import pytest
 import yaml
 
 from skewless.schemas.storage import location
+from skewless.schemas.storage.between.files import hand_on, new_file, opened
 from skewless.schemas.storage.fetched import fetched
+from skewless.schemas.storage.leaving import leaving, publication_of
 from skewless.schemas.storage.location import Location
 from tests.conftest import SHOP, DataSet
+from tests.killed_stream import KilledStream
 from tests.leaving_process import FILES
 from tests.object_stores import STORES
 from tests.s3_server import s3_server
@@ -130,6 +133,29 @@ def test_of_two_jobs_at_once_one_wins(
         assert len(attempts(uri)) == 1
 
 
+def test_what_workers_left_in_the_store_is_copied_there(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"{store}/handed on"
+    with leaving(uri) as path:
+        publication = publication_of(path)
+        assert publication is not None
+        shared = publication.shared_place()
+        (tmp_path / "shard").write_bytes(b"rows" * 1000)
+        entry = hand_on(str(tmp_path / "shard"), f"{shared}/records/x")
+        with new_file(f"{shared}/temporary") as (written, run):
+            Path(written).write_bytes(b"run")
+        with opened(run) as file:
+            assert file.read() == b"run"
+        publication.holds("train/part-0", f"{shared}/records/x", entry)
+        (path / "train").mkdir(parents=True)
+        (path / "manifest.json").write_text("{}", encoding="utf-8")
+    monkeypatch.setenv("SKEWLESS_CACHE", str(tmp_path / "reader"))
+    copy = fetched(uri)
+    assert (copy / "train" / "part-0").read_bytes() == b"rows" * 1000
+    assert len(attempts(uri)) == 1
+
+
 def test_a_bucket_that_is_not_there_is_told_in_a_line(store: str, tmp_path: Path) -> None:
     job = begun(store.replace("bucket", "nobucket/x"), "word", tmp_path / "cache")
     _, error = job.communicate("go\n")
@@ -226,3 +252,13 @@ def test_the_road(
     assert f"{store}/report.html" in done("report", f"{store}/run", "-o", f"{store}/report.html")
     assert main(["preprocess", str(spec), *rows, "--output", f"{store}/records"]) == 2
     assert f"{store}/records: is finished already" in capfd.readouterr().err
+
+
+def test_a_killed_stream_goes_on(store: str, shop: DataSet, tmp_path: Path) -> None:
+    if store == "s3://bucket":  # Thirty kills, by hand (tests/killed_commands.py).
+        return
+    for ending, made in ((".csv", shop.source), ("-records", shop.directory)):
+        (tmp_path / f"shop{ending}").symlink_to(made)
+    (tmp_path / "shop.yaml").write_text(shop.spec.to_yaml(), encoding="utf-8")
+    stream = KilledStream(f"{store}/windows", tmp_path / "shop", tmp_path / "stream")
+    print(stream.run(3, random.Random(1)))
