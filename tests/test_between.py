@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -113,6 +115,20 @@ def test_a_file_is_not_handed_on_half(uri: str, tmp_path: Path) -> None:
         Path(path).write_bytes(b"half")
         raise KeyError
     assert stored(uri) == [] and not Path(path).exists()
+
+
+def test_what_was_to_be_handed_on_goes_with_its_process(uri: str, cache: Path) -> None:
+    made = f"""
+from skewless.schemas.storage.between.files import made_here
+print(made_here({uri!r}), flush=True)
+"""
+    ended = subprocess.run([sys.executable, "-c", made], capture_output=True, text=True, check=True)
+    assert ended.stdout.startswith(str(cache)) and list(cache.iterdir()) == []
+    killed = f"{made}\nimport os; os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", killed], capture_output=True)
+    assert len(list(cache.iterdir())) == 1
+    subprocess.run([sys.executable, "-c", made], capture_output=True, check=True)
+    assert list(cache.iterdir()) == []
 
 
 def test_a_copy_of_a_uri_is_seen_by_all_at_the_uri(uri: str, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ Names are never used twice, so nothing is altered once it is there.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import os
@@ -54,12 +55,14 @@ def inside(place: str, *names: str) -> str:
 
 @functools.cache
 def _scratch(process: int) -> Path:
-    """Returns this process's folder for what it is about to hand on; its stack is never closed.
+    """Returns this process's folder for what it is about to hand on, which goes when it ends.
 
     What a killed process left there is removed by the next one that has the same cache.
     """
-    folder = contextlib.ExitStack().enter_context(staging_beside(cache_directory() / _SCRATCH))
+    stack = contextlib.ExitStack()
+    folder = stack.enter_context(staging_beside(cache_directory() / _SCRATCH))
     folder.mkdir()
+    atexit.register(stack.close)
     return folder
 
 
