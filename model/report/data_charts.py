@@ -119,9 +119,16 @@ def difference_chart(found: Sequence[Divergence], left: str, right: str) -> Char
             {
                 "mark": {"type": "bar"},
                 "encoding": {
-                    "x": {"field": "distance", "type": "quantitative", "title": "distance"},
+                    "x": {
+                        "field": "distance",
+                        "type": "quantitative",
+                        "title": "distance",
+                        "axis": {"tickCount": 4, "format": "~g"},
+                    },
                     "color": {
                         "field": "kind",
+                        # Beside each other they are as wide as the drawing, wider in some fonts.
+                        "legend": {"columns": 1},
                         "scale": {
                             "domain": ["within chance", "more than chance"],
                             "range": [FIRST, WARNING],
@@ -142,7 +149,7 @@ def difference_chart(found: Sequence[Divergence], left: str, right: str) -> Char
         declared,
         ("feature", "distance", "by chance", "limit"),
         rows,
-        height=max(90, 22 * len(shown) + 60),
+        height=max(90, 22 * len(shown) + 75),
     )
 
 
