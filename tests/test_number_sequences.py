@@ -29,13 +29,16 @@ from skewless.model.network.layers import CountMask
 from skewless.model.network.towers import inputs_of, towers_of
 from skewless.model.report import write_report
 from skewless.model.training.records import open_records
-from skewless.schemas import SpecError, parse
-from skewless.schemas.records.layout import STATISTICS
+from skewless.schemas import SpecError, load, parse
+from skewless.schemas.records.layout import SPEC, STATISTICS
 from skewless.schemas.records.manifest import FeatureEntry
 from skewless.schemas.records.records import KEY, steps_name
+from skewless.schemas.records.windows import finished_panes
 from skewless.schemas.rows.lists.steps import seconds_between
 from skewless.schemas.rows.times.parsing import NO_TIME, parse_times
+from tests.conftest import DataSet
 from tests.test_signatures import untrained
+from tests.test_stream import BEGIN, batch_records, records_in, streamed, write
 
 LENGTH, SIZE = 4, 3
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -252,6 +255,18 @@ def test_predictions_are_those_of_the_server(root: Path, tmp_path: Path) -> None
     answer = signature(**{**empty, "pulse": tf.constant(pulse, tf.float32)})["predictions"]
     alone = served.predict([{"pulse": row["pulse"]} for row in given])["predictions"]
     np.testing.assert_array_equal(answer.numpy(), alone)
+
+
+@pytest.mark.slow
+def test_a_stream_leaves_the_same_records(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    rows = [{**row, "at": BEGIN + place} for place, row in enumerate(_rows())]
+    files = [write(tmp_path / "in" / f"{at}.jsonl", rows[at::2]) for at in range(2)]
+    shop = DataSet(root / "records", load(root / "records" / SPEC), root / "rows.jsonl")
+    streamed(shop, tmp_path / "in", tmp_path / "out")
+    assert records_in(tmp_path / "out") == batch_records(shop, files, tmp_path / "batch")
+    (manifest, *_) = (manifest for _, manifest in finished_panes(tmp_path / "out"))
+    assert {"prices", "gaps", "track"} <= manifest.drift["features"].keys()
 
 
 def test_a_row_is_told(root: Path) -> None:

@@ -130,7 +130,9 @@ class SplitStatistics:
             elif feature.holds_times:
                 self._add_times(name, outputs[time_name(name)], most)
             elif feature.numbers_of_step:
-                self._add_steps(name, outputs[seen_name(name)], outputs[tokens_name(name)], most)
+                seen, size = outputs[seen_name(name)], feature.numbers_of_step
+                steps = seen.reshape(-1, seen.shape[1] // size, size)
+                self._add_steps(name, steps, outputs[tokens_name(name)], most)
             else:
                 tokens = outputs.get(tokens_name(name)) if feature.is_sequence else None
                 self.ids.setdefault(name, IdStatistics()).add(outputs[name], tokens)

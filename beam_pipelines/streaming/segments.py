@@ -138,7 +138,8 @@ class SegmentContents:
       statistics: Of all written rows.
       columns: [written] raw columns of numbers, which records hold as transformed only; all columns
         where histories are to be completed, since the records are made anew then.
-      lengths: [written] int64 by the transform's output: diagnostics, which records do not hold.
+      lengths: [written] or [written, numbers] by the transform's output: diagnostics, which records do not
+        hold.
     """
 
     file: str
@@ -248,7 +249,7 @@ def read_segment(path: str) -> SegmentContents:
         rejected=[Rejected(**entry) for entry in document["rejected"]],
         statistics=SplitStatistics.decoded(document["statistics"]),
         columns=columns,
-        lengths={name: written[f"{_LENGTH}{name}"].to_numpy() for name in document["lengths"]},
+        lengths={name: _values(written[f"{_LENGTH}{name}"]) for name in document["lengths"]},
     )
 
 
@@ -333,7 +334,7 @@ def _sections(contents: SegmentContents, records: list[bytes]) -> list[bytes | p
         "time": pa.array(contents.times),
         "key": contents.keys,
         **{f"{_COLUMN}{name}": columns.column(name) for name in columns.schema.names},
-        **{f"{_LENGTH}{name}": pa.array(values) for name, values in lengths.items()},
+        **{f"{_LENGTH}{name}": _array(values) for name, values in lengths.items()},
     }
     return [
         json_section(beside),
@@ -341,6 +342,22 @@ def _sections(contents: SegmentContents, records: list[bytes]) -> list[bytes | p
         batch_section(pa.record_batch(rows)),
         batch_section(pa.record_batch({"record": pa.array(records, pa.large_binary())})),
     ]
+
+
+def _array(values: np.ndarray) -> pa.Array:
+    """Returns [rows] values, or [rows, numbers] as lists of one size."""
+    if values.ndim == 1:
+        return pa.array(values)
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
+
+
+def _values(array: pa.Array) -> np.ndarray:
+    """Returns what `_array` was given."""
+    if not pa.types.is_fixed_size_list(array.type):
+        values: np.ndarray = array.to_numpy()
+        return values
+    flat: np.ndarray = array.flatten().to_numpy()
+    return flat.reshape(len(array), array.type.list_size)
 
 
 def _times(

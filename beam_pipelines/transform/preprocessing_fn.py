@@ -273,11 +273,12 @@ def _steps(name: str, feature: Any, steps: tf.RaggedTensor, learned: _Learned) -
     cut = {"truncate": feature.truncate, "pad": feature.pad}
     kept = padded(steps.with_flat_values(found), feature.length, **cut)
     count = steps.row_lengths()
+    seen = padded(steps, feature.length, truncate=feature.truncate)
     return {
         name: kept if feature.numbers_of_step > 1 else kept[:, :, 0],
         steps_name(name): tf.cast(tf.minimum(count, feature.length), tf.float32),
         tokens_name(name): count,
-        seen_name(name): padded(steps, feature.length, truncate=feature.truncate),
+        seen_name(name): tf.reshape(seen, [-1, feature.length * feature.numbers_of_step]),
     }
 
 
