@@ -4,7 +4,8 @@
 beside that of the most popular products, of alternating least squares (Hu, Koren and Volinsky 2008, by
 `implicit`, its settings chosen by the eval split) and the best that any model can reach, which the
 generator knows. `--candidates N` instead times one query among N random candidates: as `recommend`
-finds them, by brute force, and by an index of them, with its recall on other random vectors.
+finds them, by brute force, and by an index of them, with its recall on other random vectors. `--items N`
+trains towers on rows of N items and gives examples a second, CPU a row and the most memory.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -25,16 +29,22 @@ import pyarrow.parquet
 from skewless.beam_pipelines.nearest import approximate
 from skewless.beam_pipelines.preprocess import preprocess
 from skewless.model.exported.largest import largest
+from skewless.model.retrieval.fed import candidates_of_run, fed
 from skewless.model.retrieval.found import most_popular
 from skewless.model.train import train
+from skewless.model.training.compiled import compiled_model
 from skewless.model.training.records import open_records
+from skewless.schemas import parse
 from skewless.schemas.examples import purchases
 from skewless.schemas.examples.generators import spec_path, write_table
 from skewless.schemas.spec.spec import Spec, load
 
-__all__ = ["found_and_best", "run", "seconds_to_recommend"]
+__all__ = ["found_and_best", "run", "seconds_to_recommend", "steps_on", "training_on_items"]
 
 _QUERIES = 500
+_WARM_STEPS = 5
+# A process begins with the most memory of the one that it is forked off, so one of few lies between.
+_IN_A_SMALL_PROCESS = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:]).returncode)"
 
 
 def found_and_best(rows: int, seeds: int, epochs: int | None = None) -> dict[str, Any]:
@@ -140,6 +150,69 @@ def seconds_to_recommend(candidates: int, width: int, calls: int = 50) -> dict[s
     }
 
 
+def training_on_items(items: int, steps: int, training: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what steps of training take on rows of so many items, whose tower has a row for each.
+
+    Every item is in a row, and half as many rows more are of popular ones; a tenth as many users as
+    items. `training` is put into the spec's section. Steps are those of a process of its own, which
+    opens the records and counts the candidates first.
+    """
+    rng = np.random.default_rng(1)
+    drawn = (rng.pareto(1.0, items // 2) * items / 100).astype(np.int64) % items
+    item = rng.permutation(np.concatenate([np.arange(items), drawn]))
+    user = rng.integers(max(1, items // 10), size=len(item))
+    spec = load(spec_path("purchases")).model_dump(mode="json")
+    spec["split"] = {"train": 0.998, "eval": 0.001, "test": 0.001}
+    spec["training"] |= training
+    table = pa.table(
+        {
+            "id": np.arange(len(item)),
+            "user_id": [f"u{number}" for number in user],
+            "country": [f"k{number % 50}" for number in user],
+            "product_id": [f"p{number}" for number in item],
+            "category": [f"c{number % 1000}" for number in item],
+        }
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        write_table(table, root / "rows.parquet")
+        preprocess(parse(spec), [str(root / "rows.parquet")], root / "records")
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                _IN_A_SMALL_PROCESS,
+                sys.executable,
+                "-m",
+                "benchmarks.recommend",
+            ]
+            + ["--steps", str(steps), "--records", str(root / "records")],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+    return {"items": items, "rows": len(item), "training": training} | json.loads(done.stdout)
+
+
+def steps_on(directory: Path, steps: int) -> dict[str, Any]:
+    """Returns what so many steps on a records directory take, after a few that compile and warm up."""
+    spec, records = load(directory / "spec.yaml"), open_records(directory)
+    ready = fed(spec, records, directory)
+    model = compiled_model(spec, ready)
+    batches = ready.training(batch_size=spec.training.batch_size, seed=1, epoch=0).repeat()
+    model.fit(batches.take(_WARM_STEPS), verbose=0)
+    begun, used = time.perf_counter(), time.process_time()
+    model.fit(batches.take(steps), verbose=0)
+    rows = steps * spec.training.batch_size
+    return {
+        "candidates": len(candidates_of_run(spec, records, directory)),
+        "compiled": model.jit_compile,
+        "examples_per_second": round(rows / (time.perf_counter() - begun)),
+        "cpu_microseconds_a_row": round(1e6 * (time.process_time() - used) / rows, 1),
+        "most_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+
+
 def _seeded(spec: Spec, seed: int) -> Spec:
     return spec.model_copy(update={"training": spec.training.model_copy(update={"seed": seed})})
 
@@ -151,9 +224,23 @@ def run(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=3, help="(default: %(default)s)")
     parser.add_argument("--epochs", type=int, help="(default: the example's)")
     parser.add_argument("--candidates", type=int, metavar="N")
+    parser.add_argument("--items", type=int, metavar="N")
+    parser.add_argument(
+        "--batch-size", type=int, default=512, help="with --items (default: %(default)s)"
+    )
+    parser.add_argument("--optimizer", default="adam", help="with --items (default: %(default)s)")
+    parser.add_argument(
+        "--steps", type=int, default=200, help="with --items (default: %(default)s)"
+    )
+    parser.add_argument("--records", type=Path, metavar="DIR", help="steps on these records alone")
     parser.add_argument("--width", type=int, default=32, help="of vectors (default: %(default)s)")
     known = parser.parse_args(argv)
-    if known.candidates is not None:
+    if known.records is not None:
+        print(json.dumps(steps_on(known.records, known.steps)))
+    elif known.items is not None:
+        training = {"batch_size": known.batch_size, "optimizer": known.optimizer}
+        print(json.dumps(training_on_items(known.items, known.steps, training)))
+    elif known.candidates is not None:
         print(json.dumps(seconds_to_recommend(known.candidates, known.width)))
     else:
         print(json.dumps(found_and_best(known.rows, known.seeds, known.epochs)))

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from skewless.model.evaluate import as_table, evaluate
+from skewless.model.retrieval.fed import fed
 from skewless.model.train import train
 from skewless.model.training.compiled import compiled_model
 from skewless.model.training.records import open_records
@@ -195,10 +196,21 @@ def test_long_training_is_compiled_to_the_same_losses(
         ({"model": {"merge": "average", "projection": 8}}, False),
         ({"text_encoder": "gru"}, True),
         ({"text_encoder": "transformer"}, False),
+        (
+            {
+                "text_encoder": "gru",
+                "model": {"type": "two_tower", "query": ["user", "text"], "candidate": ["tags"]},
+            },
+            True,
+        ),
     ],
 )
 def test_only_what_gains_is_compiled(
-    shop: DataSet, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], expected: bool
+    shop: DataSet,
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, Any],
+    expected: bool,
+    tmp_path: Path,
 ) -> None:
     monkeypatch.setattr("skewless.model.training.compiled._ROWS_WORTH_COMPILING", 500)
     declared: dict[str, Any] = copy.deepcopy(SHOP)
@@ -206,8 +218,9 @@ def test_only_what_gains_is_compiled(
         declared["features"]["text"]["encoder"] = encoder
     for section in ("model", "training"):
         declared[section] |= change.get(section, {})
-    records = open_records(shop.directory)
-    model = compiled_model(parse(declared), records)
+    spec = parse(declared)
+    records = fed(spec, open_records(shop.directory), tmp_path)
+    model = compiled_model(spec, records)
     assert model.jit_compile is expected
     if change.get("text_encoder"):
         # XLA takes no batch whose padding is cut.

@@ -18,11 +18,13 @@ from skewless.model.training.checkpoints import Checkpoints, Progress
 from skewless.model.training.compiled import compiled_model
 from skewless.model.training.epoch.class_weights import balanced_weights, weighted_rows
 from skewless.model.training.epoch.kept import kept_epoch, watched
+from skewless.model.training.epoch.lazy_adam import LazyAdam
 from skewless.model.training.epoch.negatives import thinned
 from skewless.model.training.records import open_records
 from skewless.model.training.run_directory import load_trained
+from skewless.schemas import SpecError, parse
 from skewless.schemas.errors import TrainingError, UsageError
-from tests.conftest import DataSet
+from tests.conftest import SHOP, DataSet
 
 
 def test_classes_weigh_what_scikit_learn_gives_them(shop: DataSet) -> None:
@@ -143,3 +145,62 @@ def test_what_needs_all_rows_is_refused_where_there_is_no_last(shop: DataSet, ke
     spec = with_values(shop.spec, {f"training.{key}": value})
     with pytest.raises(UsageError, match=f"training.{key}: is not there with --follow"):
         compiled_model(spec, open_records(shop.directory), ends=False)
+
+
+def _tables(optimizer: keras.optimizers.Optimizer) -> keras.Model:
+    """Returns a model of one table of 9 rows and a dense layer, always begun alike."""
+    keras.utils.set_random_seed(5)
+    ids = keras.Input((3,), dtype="int64")
+    rows = keras.layers.Embedding(9, 2, embeddings_initializer="ones")(ids)
+    model = keras.Model(ids, keras.layers.Dense(1)(keras.layers.Flatten()(rows)))
+    model.compile(optimizer, "mean_squared_error")
+    return model
+
+
+def test_lazy_adam_is_adam_on_the_rows_that_a_batch_holds(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    batches = [(rng.integers(0, high, (4, 3)), rng.normal(size=(4, 1))) for high in (9, 2, 5, 9)]
+    model = _tables(LazyAdam(0.1))
+    table, dense = model.layers[1], model.layers[-1]
+    rows = np.ones((9, 2))
+    first, second = np.zeros((9, 2)), np.zeros((9, 2))
+    for step, (ids, truth) in enumerate(batches, 1):
+        kernel = dense.kernel.numpy().astype(np.float64)
+        off = rows[ids].reshape(4, 6) @ kernel + dense.bias.numpy() - truth
+        of_cells = (2 / 4 * off @ kernel.T).reshape(4, 3, 2)
+        gradient = np.zeros((9, 2))
+        np.add.at(gradient, ids, of_cells)
+        for row in np.unique(ids):  # Kingma and Ba, Algorithm 1; other rows stay as they are.
+            first[row] = 0.9 * first[row] + 0.1 * gradient[row]
+            second[row] = 0.999 * second[row] + 0.001 * gradient[row] ** 2
+            rate = 0.1 * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
+            rows[row] -= rate * first[row] / (np.sqrt(second[row]) + 1e-7)
+        model.train_on_batch(ids, truth)
+        np.testing.assert_allclose(table.embeddings.numpy(), rows, atol=2e-5)
+    # Saved and loaded it goes on bit for bit.
+    model.save(tmp_path / "model.keras")
+    again = load_trained(tmp_path / "model.keras")
+    for each in (model, again):
+        each.train_on_batch(*batches[0])
+    for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_lazy_adam_is_that_of_keras_where_each_batch_holds_all_rows() -> None:
+    rng = np.random.default_rng(3)
+    models = [_tables(LazyAdam(0.05)), _tables(keras.optimizers.Adam(0.05))]
+    for _ in range(5):
+        # Each once: of a row that occurs twice Keras squares the two gradients, not their sum.
+        ids, truth = rng.permutation(9).reshape(3, 3), rng.normal(size=(3, 1))
+        for model in models:
+            model.train_on_batch(ids, truth)
+    for lazy, plain in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_allclose(lazy, plain, atol=1e-5)
+
+
+def test_lazy_adam_goes_with_nothing_that_goes_over_whole_tables() -> None:
+    given = {"optimizer": "lazy_adam", "clip_norm": 1.0, "ema": 0.9}
+    with pytest.raises(SpecError) as refused:
+        parse({**SHOP, "training": given})
+    keys = [problem.split(":")[0] for problem in refused.value.problems]
+    assert keys == ["training.clip_norm", "training.ema"]

@@ -287,6 +287,25 @@ def test_a_report_shows_what_is_found(bought: Path, tmp_path: Path) -> None:
     assert any("a list of the most popular" in finding.text for finding in of_run(beaten))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("hard_negatives", [None, 5])
+def test_long_training_is_compiled_to_the_same_losses(
+    bought: Path, hard_negatives: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = load(bought / "run" / "spec.yaml")
+    model = spec.model.model_copy(update={"hard_negatives": hard_negatives})
+    spec = spec.model_copy(update={"model": model})
+    records = fed(spec, open_records(bought / "records"), bought / "run")
+    losses = []
+    for rows in (1_000_000, 500):
+        monkeypatch.setattr("skewless.model.training.compiled._ROWS_WORTH_COMPILING", rows)
+        compiled = compiled_model(spec, records)
+        assert compiled.jit_compile is (rows == 500)
+        batches = records.training(batch_size=256, seed=1, epoch=0)
+        losses.append(compiled.fit(batches, verbose=0, shuffle=False).history["loss"][0])
+    assert losses[1] == pytest.approx(losses[0], abs=1e-4)
+
+
 def test_one_list_for_all_is_ranked_as_any_other() -> None:
     rng = np.random.default_rng(3)
     counts = rng.integers(0, 5, 40)

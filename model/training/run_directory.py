@@ -210,7 +210,8 @@ def load_trained(path: str | Path) -> keras.Model:
     import skewless.model.network.body.recalibrated
     import skewless.model.network.in_batch_softmax
     import skewless.model.network.layers
-    import skewless.model.network.two_tower  # noqa: F401
+    import skewless.model.network.two_tower
+    import skewless.model.training.epoch.lazy_adam  # noqa: F401
 
     try:
         with warnings.catch_warnings():

@@ -204,8 +204,10 @@ class TrainingSpec(Declared):
     """Rows a step."""
     epochs: Passes = 5
     """Passes over the training split, at most."""
-    optimizer: Literal["adam", "adamw", "sgd", "adagrad", "rmsprop", "lion"] = "adam"
-    """One of Keras's."""
+    optimizer: Literal["adam", "adamw", "sgd", "adagrad", "rmsprop", "lion", "lazy_adam"] = "adam"
+    """One of Keras's; or `lazy_adam`, whose step on an embedding table is one on the rows that a batch
+    looked up, for tables of very many rows.
+    """
     learning_rate: Annotated[PositiveFloat, Field(allow_inf_nan=False)] = 0.001
     """The optimizer's step size; with a schedule, the largest."""
     schedule: Annotated[CosineSchedule, BeforeValidator(_by_name)] | None = None

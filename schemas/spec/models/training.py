@@ -35,6 +35,8 @@ _OF_PROBABILITIES = {
     "focal": None,
     "keep_negatives": None,
 }
+# What makes a step one over all rows of a table, whatever the optimizer is.
+_OF_WHOLE_TABLES = ("clip_norm", "weight_decay", "ema", "mixed_precision")
 _OF_LABELS = {**_OF_PROBABILITIES, "loss": None, "group": None}
 _OF_ONE_LABEL = {"keep_negatives": None, "loss": None, "group": None}
 _OF_CLASSES = (BinaryLabel, MulticlassLabel)
@@ -51,6 +53,10 @@ def training_problems(
       training: The section.
       learns: Whether the model learns from a label.
     """
+    if training.optimizer == "lazy_adam":
+        for key in _OF_WHOLE_TABLES:
+            if getattr(training, key):
+                yield f"training.{key}: goes over whole tables, which lazy_adam is not to; remove it"
     if len(targets) > 1:
         for key, default in _OF_ONE_LABEL.items():
             if getattr(training, key) != default:
