@@ -106,7 +106,7 @@ def told_of(
         asked = asked_columns(served.spec)
         pair = [column for column in served_columns(served.spec) if column not in asked]
         if all(value is None for value in by_column(row, pair).values()):
-            return recommend(served, row, exclude=exclude, count=10 if count is None else count)
+            return recommend(served, row, exclude=exclude, count=count)
     if exclude or count is not None:
         raise UsageError(
             "names to exclude, and how many to find, go with a query of two towers, a row without any "

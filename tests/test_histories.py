@@ -34,6 +34,10 @@ from skewless.beam_pipelines.streaming import pasts as pasts_of_stream
 from skewless.beam_pipelines.streaming.event_time import SECOND, Windowing
 from skewless.beam_pipelines.streaming.steps import Message, parse_messages
 from skewless.cli import main
+from skewless.model.explained.recommended import recommend
+from skewless.model.exported.served_model import ServedModel
+from skewless.model.retrieval.distinct_rows import DistinctRows
+from skewless.model.retrieval.met_before import met_before
 from skewless.schemas import SpecError, parse
 from skewless.schemas.errors import DataError, DatasetMismatchError, UsageError
 from skewless.schemas.records.layout import STATISTICS, TRANSFORM
@@ -429,6 +433,24 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def test_what_a_history_holds_is_not_to_be_found_again() -> None:
+    shop = {"shop": {"type": "categorical"}}
+    model = {**WALKS["model"], "candidate": ["item", "shop"]}
+    spec = parse({**WALKS, "features": {**WALKS["features"], **shop}, "model": model})
+
+    def rows(**features: list[Any]) -> DistinctRows:
+        held = {name: np.array(values, np.int64) for name, values in features.items()}
+        count = np.arange(len(next(iter(held.values()))))
+        return DistinctRows(held, count, count)
+
+    # 0 to 2: padding, missing, out of vocabulary. Candidate 3 is that of 0 in another shop.
+    queries = rows(past=[[3, 5, 0], [0, 0, 0], [2, 1, 4], [3, 3, 9]])
+    candidates = rows(item=[3, 4, 2, 3, 5], shop=[3, 3, 3, 4, 3])
+    asked, met = met_before(spec, queries, candidates)
+    pairs = list(zip(asked.tolist(), met.tolist(), strict=True))
+    assert pairs == [(0, 0), (0, 3), (0, 4), (2, 1), (3, 0), (3, 3)]
+
+
 def test_the_job_keeps_what_each_row_had_done_before(walked: Path) -> None:
     found = lists_of(walked / "records")
     assert len(found) > 150
@@ -461,10 +483,15 @@ def test_the_road_to_what_comes_next(walked: Path, capsys: pytest.CaptureFixture
     assert main(["export", run, "--output", served]) == 0
     assert main(["verify", served, "--records", records, "--input", f"{walked}/*.jsonl"]) == 0
     assert "parity holds: 480 rows" in capsys.readouterr().out
-    recommend = tf.saved_model.load(served).signatures["recommend"]
+    signature = tf.saved_model.load(served).signatures["recommend"]
     past_items, nothing = tf.constant([["i4", "i5", "i6", "i7"]]), tf.constant([[""]])
-    found = recommend(past=past_items, exclude=nothing)["candidates"].numpy()
+    found = signature(past=past_items, exclude=nothing)["candidates"].numpy()
     assert b"i8" in found[0, :3]
+    # What it rests on, value by value; of lists as long as the spec's.
+    told = recommend(ServedModel.open(served), {"past": ["i4", "i5", "i6", "i7"]})
+    assert [candidate.name.encode() for candidate in told.candidates] == found[0].tolist()
+    assert main(["inspect", served, "--row", '{"past": ["i6", "i7"]}']) == 0
+    assert main(["report", run, "-o", f"{run}.html"]) == 0
 
 
 def streamed(walked: Path, source: Path, output: Path, **more: Any) -> Counter[bytes]:

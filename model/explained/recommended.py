@@ -31,6 +31,9 @@ _SIGNATURE = "recommend"
 _SCORE = "the cosine of the query's vector and the candidate's"
 _SHOWN_VALUES = 3
 
+# Candidates that are found where nobody says how many.
+_COUNT = 10
+
 
 @dataclass(frozen=True)
 class FoundCandidate:
@@ -122,7 +125,11 @@ def asked_columns(spec: Spec) -> list[str]:
 
 
 def recommend(
-    served: ServedModel, row: Mapping[str, Any], *, exclude: Sequence[str] = (), count: int = 10
+    served: ServedModel,
+    row: Mapping[str, Any],
+    *,
+    exclude: Sequence[str] = (),
+    count: int | None = None,
 ) -> Recommendation:
     """Finds candidates for a query, and tells what moved their scores.
 
@@ -130,7 +137,7 @@ def recommend(
       served: Two towers.
       row: Values by raw column of the query; an absent one, or None, is missing.
       exclude: Names of candidates not to be found.
-      count: How many to find; at most the longest of the spec's cutoffs.
+      count: How many to find, at most the longest of the spec's cutoffs; if not given ten, or as many.
 
     Raises:
       UsageError: If the model finds no candidates by name, no feature of the query reads any of the
@@ -143,9 +150,12 @@ def recommend(
             f"{served.directory}: expected a model of two towers with the signature `recommend`, "
             f"got the signatures {', '.join(sorted(served.graph.signatures))}; ask it for a row"
         )
-    if not 1 <= count <= max(spec.model.cutoffs):
+    longest = max(spec.model.cutoffs)
+    if count is None:
+        count = min(_COUNT, longest)
+    if not 1 <= count <= longest:
         raise UsageError(
-            f"count: expected 1 to {max(spec.model.cutoffs)}, the longest of the spec's cutoffs, "
+            f"count: expected 1 to {longest}, the longest of the spec's cutoffs, "
             f"got {count}; ask for fewer"
         )
     row, not_read = read_row(row, asked_columns(spec), "the query's")

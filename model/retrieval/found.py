@@ -17,6 +17,7 @@ from skewless.model.network.two_tower import Side, entries_of, tower_of
 from skewless.model.retrieval.distinct_rows import DistinctRows, digests_of, distinct_rows
 from skewless.model.retrieval.examples import examples_of
 from skewless.model.retrieval.fed import candidates_of_run, weights_of
+from skewless.model.retrieval.met_before import met_before
 from skewless.model.training.records import Records
 from skewless.schemas.errors import TrainingError
 from skewless.schemas.records.id_words import IdWords
@@ -205,10 +206,13 @@ def _split(spec: Spec, records: Records, split: str, run_directory: Path) -> _Sp
     queries = distinct_rows(records, split, list(entries_of(spec, "query", entries)))
     met = _met(spec, records, split)
     wanted, pairs = _pairs(met, queries, candidates)
-    # What queries of the training rows met there is in none of their lists, but for what is wanted.
+    # What queries met in the training rows, or by their histories, is in none of their lists, but for what is wanted.
     left_out = None
     if not spec.model.repeats and split != "train":
-        left_out, _ = _pairs(_met(spec, records, "train"), queries, candidates)
+        trained, _ = _pairs(_met(spec, records, "train"), queries, candidates)
+        before = met_before(spec, queries, candidates)
+        both = np.unique(np.concatenate([np.stack(trained), np.stack(before)], axis=1), axis=1)
+        left_out = both[0], both[1]
     return _Split(queries, candidates, met, wanted, pairs, left_out, spec.model.cutoffs)
 
 
