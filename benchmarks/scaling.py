@@ -1,6 +1,6 @@
 """What `preprocess` costs on a cluster, by rows; from that, what many more rows would take.
 
-    python -m benchmarks.scaling [--rows 100000 1000000 10000000] [--quick] [--json FILE]
+    python -m benchmarks.scaling [--rows 100000 1000000 10000000] [--s3] [--quick] [--json FILE]
 
 Generated reviews of about 600 bytes (benchmarks/preprocessing/data.py), the files of fewer rows
 being the first of those of more, go through the job of reviews.yaml on the Flink of scripts/, which
@@ -10,7 +10,11 @@ must be down: each size has a cluster of its own, so that it pays for its start.
   machine that does other things as well; wall seconds, which do not; the greatest memory;
 - shuffle: `write-bytes` of all tasks in Flink's REST API, which is all that tasks hand to tasks,
   whether over the network or within a TaskManager;
-- bytes of records, of everything left, and of the manifest.
+- bytes of records, of everything left, and of the manifest;
+- of each kind of process the most that one of them held, and the CPU seconds of all.
+
+With `--s3` rows and records are in a bucket of versitygw on loopback, which Go builds, and workers share nothing
+else; what they leave there for one another counts too. The server's own time and memory do not.
 
 A line, fixed + per row, is fitted to each by least squares of relative errors. Exits with 1 if rows
 are lost, or if vocabularies, of up to a million rows, are not those of the local runner.
@@ -26,7 +30,8 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +41,7 @@ import numpy as np
 from benchmarks.preprocessing import data
 from benchmarks.preprocessing.checks import read_vocabularies
 from benchmarks.preprocessing.measure import MEMORY, Measured, measure
+from benchmarks.scaling_bucket import Bucket, between, bucket_on_loopback
 from skewless.schemas.records.layout import MANIFEST
 from skewless.schemas.records.manifest import load_manifest
 
@@ -43,7 +49,7 @@ __all__ = ["fitted_line", "main"]
 
 ROOT = Path(__file__).parent.parent
 SPEC = Path(__file__).parent / "preprocessing" / "reviews.yaml"
-RESULTS = Path(__file__).parent / "results" / "scaling.json"
+RESULTS = Path(__file__).parent / "results"
 REST = "http://localhost:8081"
 _GROWING = ("cpu_seconds", "wall_seconds", "shuffle_bytes", "records_bytes", "left_bytes")
 _FAR = 10**10
@@ -51,8 +57,19 @@ _COMPARED_ROWS = 1_000_000
 
 
 @dataclass
+class Kind:
+    """Processes of one kind: the most that one held, and what all of them computed."""
+
+    peak_bytes: int = 0
+    cpu_seconds: float = 0.0
+
+
+@dataclass
 class Size:
-    """What a job over so many rows took; `shuffle_bytes_by_task` names the largest five."""
+    """What a job over so many rows took; `shuffle_bytes_by_task` names the largest five.
+
+    `between_bytes` is what workers left for one another in the bucket, but for records.
+    """
 
     rows: int
     files: int
@@ -66,6 +83,8 @@ class Size:
     left_bytes: int
     manifest_bytes: int
     rows_kept: bool
+    kinds: dict[str, Kind]
+    between_bytes: int = 0
 
 
 def flink(*arguments: str) -> str:
@@ -79,14 +98,26 @@ def _is_up() -> bool:
     return "process" in subprocess.run(command, stdout=subprocess.PIPE, text=True).stdout
 
 
-def on_flink(files: Sequence[Path], rows: int, output: Path) -> Size:
-    """Runs the job on a cluster that is started for it."""
+def on_flink(files: Sequence[Path], rows: int, output: Path, bucket: Bucket | None) -> Size:
+    """Runs the job on a cluster that is started for it; leaves its output at a path in any case."""
+    inputs = [str(file) for file in files]
+    left = str(output)
     try:
+        if bucket is not None:
+            inputs, left = bucket.put(files), bucket.uri(output.name)
+            bucket.use("workers")
         flink("up")
-        measured = _preprocess(files, output, flink("options").split(), servers=_servers())
+        if bucket is not None:
+            bucket.use("command")
+        servers = _servers()
+        with between(bucket, output.name) as seen:
+            options = flink("options").split()
+            measured = _preprocess(inputs, left, options, servers=list(servers.values()))
         shuffled = _shuffled()
     finally:
         flink("down")
+    if bucket is not None:
+        shutil.copytree(bucket.fetched(left), output)
     manifest = load_manifest(output)
     by_size = sorted(shuffled.items(), key=lambda task: -task[1][0])
     return Size(
@@ -102,27 +133,41 @@ def on_flink(files: Sequence[Path], rows: int, output: Path) -> Size:
         left_bytes=sum(path.stat().st_size for path in output.rglob("*") if path.is_file()),
         manifest_bytes=(output / MANIFEST).stat().st_size,
         rows_kept=(manifest.rows.read, manifest.rows.written) == (rows, rows),
+        kinds=_kinds(measured, servers),
+        between_bytes=max(seen, default=0),
     )
 
 
 def _preprocess(
-    files: Sequence[Path], output: Path, options: Sequence[str], servers: Sequence[int] = ()
+    inputs: Sequence[str], output: str, options: Sequence[str], servers: Sequence[int] = ()
 ) -> Measured:
-    inputs = [argument for file in files for argument in ("--input", str(file))]
-    command = [sys.executable, "-m", "skewless", "preprocess", str(SPEC), *inputs]
+    given = [argument for file in inputs for argument in ("--input", file)]
+    command = [sys.executable, "-m", "skewless", "preprocess", str(SPEC), *given]
     with tempfile.TemporaryDirectory() as folder:
-        measured = measure(
-            [*command, "--output", str(output), *options], Path(folder), servers=servers
-        )
+        measured = measure([*command, "--output", output, *options], Path(folder), servers=servers)
     if measured.exit_code:
         sys.exit(f"the job failed:\n{measured.tail}")
     return measured
 
 
-def _servers() -> list[int]:
+def _servers() -> dict[str, int]:
     folder = Path(os.environ.get("SKEWLESS_SERVERS", ROOT / ".servers")) / "flink"
     names = ("jobmanager", "taskmanager-1", "taskmanager-2", "workers")
-    return [int((folder / f"{name}.pid").read_text().split()[0]) for name in names]
+    return {name: int((folder / f"{name}.pid").read_text().split()[0]) for name in names}
+
+
+def _kinds(measured: Measured, servers: Mapping[str, int]) -> dict[str, Kind]:
+    named = {pid: name.partition("-")[0] for name, pid in servers.items()}
+    kinds: dict[str, Kind] = {}
+    command = measured.processes[0].pid
+    for process in measured.processes:
+        name = named.get(process.root, "job server of Beam's")
+        if process.pid == command:
+            name = "command"
+        kind = kinds.setdefault(name, Kind())
+        kind.peak_bytes = max(kind.peak_bytes, process.peak_bytes)
+        kind.cpu_seconds = round(kind.cpu_seconds + process.cpu, 1)
+    return kinds
 
 
 def _shuffled() -> dict[str, tuple[int, int]]:
@@ -176,6 +221,16 @@ def _table(sizes: Sequence[Size], lines: dict[str, dict[str, float]]) -> str:
             f"{size.shuffle_bytes / 1e6:>12,.1f}{size.shuffle_bytes / size.rows:>8.1f}"
             f"{size.records_bytes / 1e6:>12,.1f}{size.records_bytes / size.rows:>8.1f}"
         )
+    for size in sizes:
+        for name, kind in size.kinds.items():
+            text.append(
+                f"{size.rows:>12,} rows: {name}: {kind.cpu_seconds:,.0f} CPU s, at most "
+                f"{kind.peak_bytes / 1e9:.2f} GB in one"
+            )
+        if size.between_bytes:
+            text.append(
+                f"{size.rows:>12,} rows: {size.between_bytes / 1e6:,.1f} MB between workers"
+            )
     for name, line in lines.items():
         text.append(
             f"{name} = {line['fixed']:,.1f} + {line['per_row']:.3g} a row, "
@@ -192,12 +247,13 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--rows", type=int, nargs="+", default=[10**5, 10**6, 10**7])
+    parser.add_argument("--s3", action="store_true", help="rows and records in a bucket")
     parser.add_argument("--quick", action="store_true", help="little data: results, not times")
     parser.add_argument("--data", type=Path, metavar="DIR", help="keeps rows (default: nowhere)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help=f"(default: {RESULTS.name})")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="(default: in results/)")
     asked = parser.parse_args()
     if asked.json is None and not asked.quick:
-        asked.json = RESULTS
+        asked.json = RESULTS / ("scaling_s3.json" if asked.s3 else "scaling.json")
     rows = sorted([50_000, 100_000] if asked.quick else asked.rows)
     if len(set(rows)) < 2:
         parser.error("--rows: a line needs two sizes")
@@ -211,10 +267,12 @@ def main() -> int:
         for count in rows:
             output = root / str(count)
             files = data.write_parts(count, folder)
-            sizes.append(on_flink(files, count, output))
+            with bucket_on_loopback(root / "s3") if asked.s3 else nullcontext() as bucket:
+                sizes.append(on_flink(files, count, output, bucket))
             print(json.dumps(asdict(sizes[-1])), flush=True)
             if count <= _COMPARED_ROWS:
-                local = _preprocess(files, root / "local", ["--overwrite"])
+                inputs = [str(file) for file in files]
+                local = _preprocess(inputs, str(root / "local"), ["--overwrite"])
                 same = read_vocabularies(output) == read_vocabularies(root / "local")
                 compared = {
                     "rows": count,

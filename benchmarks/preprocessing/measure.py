@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-__all__ = ["MEMORY", "Measured", "measure"]
+__all__ = ["MEMORY", "Measured", "Process", "measure"]
 
 _INTERVAL = 0.05
 # Where `python -m skewless` and `python -m benchmarks…` are found.
@@ -23,6 +23,23 @@ _ROOT = Path(__file__).parents[2]
 _PROC = Path("/proc")
 # Shared pages count once in PSS, once a process in RSS.
 MEMORY = "PSS" if (_PROC / "self/smaps_rollup").exists() else "RSS"
+
+
+@dataclass
+class Process:
+    """One process of the command's tree or of a server's.
+
+    Attributes:
+      root: The command, or the server that started it.
+      pid: Itself.
+      cpu: Seconds.
+      peak_bytes: The most memory that was seen.
+    """
+
+    root: int
+    pid: int
+    cpu: float = 0.0
+    peak_bytes: int = 0
 
 
 @dataclass
@@ -37,6 +54,7 @@ class Measured:
       first_record: Seconds from start until a record file had its first bytes, or None.
       last_line: The last line of standard output, as JSON, if it is an object.
       tail: The end of standard error.
+      processes: Each by itself; those of the command have the first one's as their root.
     """
 
     exit_code: int = 0
@@ -46,6 +64,7 @@ class Measured:
     first_record: float | None = None
     last_line: dict[str, Any] = field(default_factory=dict)
     tail: str = ""
+    processes: list[Process] = field(default_factory=list)
 
 
 def measure(
@@ -81,6 +100,10 @@ def measure(
         result.wall = time.monotonic() - begin
         watcher.done.set()
         watcher.join()
+    for pid, process_seen in watcher.seen.items():
+        first, last = watcher.cpu.get(pid, (0.0, 0.0))
+        process_seen.cpu = last - first
+        result.processes.append(process_seen)
     result.cpu = sum(last - first for first, last in watcher.cpu.values())
     result.peak_bytes = watcher.peak
     result.first_record = watcher.first_record
@@ -102,6 +125,7 @@ class _Watcher(threading.Thread):
     Attributes:
       peak: Bytes.
       cpu: By process, CPU seconds that do not count, and CPU seconds when it was last seen.
+      seen: The processes, in the order in which they were seen first.
     """
 
     def __init__(self, roots: Sequence[int], folder: Path, begin: float) -> None:
@@ -114,6 +138,7 @@ class _Watcher(threading.Thread):
         self._begin = begin
         before = {pid: _cpu(pid) or 0.0 for root in roots[1:] for pid in _tree(root)}
         self.cpu = {pid: (seconds, seconds) for pid, seconds in before.items()}
+        self.seen: dict[int, Process] = {}
 
     def run(self) -> None:
         """Samples until `done`."""
@@ -123,7 +148,10 @@ class _Watcher(threading.Thread):
             total = 0
             for root in self._roots:
                 for pid in _tree(root):
-                    total += _memory(pid)
+                    memory = _memory(pid)
+                    total += memory
+                    seen = self.seen.setdefault(pid, Process(root, pid))
+                    seen.peak_bytes = max(seen.peak_bytes, memory)
                     seconds = _cpu(pid)
                     if seconds is not None:
                         self.cpu[pid] = (self.cpu.get(pid, (0.0, 0.0))[0], seconds)

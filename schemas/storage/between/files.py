@@ -43,8 +43,8 @@ __all__ = [
     "seen_by_all",
 ]
 
-# Of a file that is read on from where a reader begins.
-_BLOCK_BYTES = 1 << 20
+# What is fetched beyond what is asked for, where a file is read on; a block of a run is as large.
+_BLOCK_BYTES = 256 << 10
 _SCRATCH = "between"
 
 
