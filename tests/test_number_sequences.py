@@ -7,6 +7,7 @@ import math
 from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -28,6 +29,7 @@ from skewless.model.network.build import build
 from skewless.model.network.layers import CountMask
 from skewless.model.network.towers import inputs_of, towers_of
 from skewless.model.report import write_report
+from skewless.model.serve.form import fields_of
 from skewless.model.training.records import open_records
 from skewless.schemas import SpecError, load, parse
 from skewless.schemas.records.layout import SPEC, STATISTICS
@@ -255,6 +257,21 @@ def test_predictions_are_those_of_the_server(root: Path, tmp_path: Path) -> None
     answer = signature(**{**empty, "pulse": tf.constant(pulse, tf.float32)})["predictions"]
     alone = served.predict([{"pulse": row["pulse"]} for row in given])["predictions"]
     np.testing.assert_array_equal(answer.numpy(), alone)
+
+
+def test_the_page_asks_for_each_list(root: Path) -> None:
+    served: Any = SimpleNamespace(model=ServedModel.open(root / "served"))
+    fields = {field.column: field for field in fields_of(served)}
+    assert list(fields) == ["seen", "prices", "times", "pulse", "track", "clicks"]
+    assert fields["clicks"].separator == "|" and fields["pulse"].separator == ","
+    assert fields["track"].hint == "numbers, 3 a step, several parted by ','"
+    assert len(fields["track"].example.split(",")) == 2 * SIZE
+    row = {
+        name: field.example.split(field.separator or ",")
+        for name, field in fields.items()
+        if name not in ("prices", "times")
+    }
+    assert np.isfinite(served.model.predict([row])["predictions"]).all()
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from skewless.model.exported.served_model import ServedModel
 from skewless.model.network.layers import WeightedMean, WeightedSum
 from skewless.model.training.records import open_records
 from skewless.model.training.run_directory import load_trained
+from skewless.model.tuning.space import space_of
 from skewless.schemas import SpecError, parse
 from skewless.schemas.errors import DataError
 from skewless.schemas.records.records import KEY, weights_name
@@ -235,6 +236,11 @@ def test_weights_go_into_no_group() -> None:
     more = {"type": "categorical", "length": LENGTH}
     with pytest.raises(SpecError, match=r"features.tags.weights: weigh no group's steps"):
         parse({"name": "n", "features": {"tags": FEATURES["tags"], "more": more}, "model": model})
+
+
+def test_tuning_tries_no_encoder_that_weights_do_not_go_into() -> None:
+    knobs = {knob.name for knob in space_of(parse({"name": "n", **DOCUMENT}))}
+    assert "features.plain.encoder" in knobs and "features.tags.encoder" not in knobs
 
 
 def test_a_spec_without_weights_does_not_tell_of_them() -> None:

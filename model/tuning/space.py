@@ -133,7 +133,10 @@ def _of_features(spec: Spec) -> Iterator[Knob]:
     sequences = [
         name
         for name, feature in spec.features.items()
-        if feature.is_sequence and name not in grouped and hasattr(feature, "encoder")
+        if feature.is_sequence
+        and name not in grouped
+        and feature.weights_column is None  # Which are for a mean or a sum.
+        and hasattr(feature, "encoder")
     ]
     if isinstance(spec.model, Seq2SeqSpec):
         return
