@@ -163,8 +163,8 @@ def tf_idf(spec: Spec, held: dict[str, pd.DataFrame]) -> float:
     return float(accuracy_score(labels["test"], model.predict(held["test"])))
 
 
-def measure(name: str, data: Path, output: Path, seeds: range, without: str | None) -> Document:
-    """Returns our metric of each seed, the other model's, and the seconds a training took."""
+def declared(name: str, data: Path) -> tuple[Document, list[str]]:
+    """Returns what `init` proposes for a table, with the split that it has, and its `--input` values."""
     table = TABLES[name]
     inputs = [
         f"{split}={data / pattern}" if split else str(data / pattern)
@@ -174,6 +174,13 @@ def measure(name: str, data: Path, output: Path, seeds: range, without: str | No
     document = proposal.document
     if table.split is not None:
         document["split"] = table.split
+    return document, inputs
+
+
+def measure(name: str, data: Path, output: Path, seeds: range, without: str | None) -> Document:
+    """Returns our metric of each seed, the other model's, and the seconds a training took."""
+    table = TABLES[name]
+    document, inputs = declared(name, data)
     if without is not None:
         PARTS[without](document)
     spec = parse(document, source=name)

@@ -12,9 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from benchmarks import ablation
 from benchmarks.preprocessing import data
 from benchmarks.preprocessing.checks import Reference, count_records, read_vocabularies
 from benchmarks.preprocessing.peers import job
+from skewless.schemas import parse
 from skewless.schemas.spec.splits import Split
 
 ROWS = 400
@@ -217,3 +219,35 @@ def test_table_and_chart_show_every_run(tmp_path: Path) -> None:
     drawn = (tmp_path / "chart.svg").read_text(encoding="utf-8")
     assert (tmp_path / "chart.png").stat().st_size > 5_000
     assert "another (200k rows)" in drawn and "CSV" in drawn
+
+
+def test_an_ablation_changes_one_part_and_tells_the_difference() -> None:
+    document: dict[str, Any] = {
+        "name": "n",
+        "features": {
+            "day": {"type": "timestamp"},
+            "shop": {"type": "categorical"},
+            "size": {"type": "numeric", "embedding": "piecewise_linear"},
+        },
+        "label": {"column": "y", "type": "regression"},
+        "model": {"hidden": [8]},
+        "training": {"schedule": "cosine"},
+    }
+    arms = ablation.arms(document)
+    assert "no tf_idf" not in arms and arms[ablation.PROPOSAL] == document
+    assert {"no times", "crosses", "ema: 0.999", "no schedule"} <= set(arms)
+    for part, changed in arms.items():
+        parse(changed, source=part)
+    (cross,) = (each for each in arms["crosses"]["features"].values() if each["type"] == "cross")
+    assert cross["of"] == ("shop", "size_bucket")
+    scores = {ablation.PROPOSAL: (1.0, 2.0), "linear": (0.5, 1.7)}
+    found = {
+        "bike": {
+            part: {str(seed): {"score": score} for seed, score in enumerate(both, 1)}
+            for part, both in scores.items()
+        }
+    }
+    assert ablation.table(found).splitlines()[2:] == [
+        "| as proposed | 1.5 (2 seeds) |",
+        "| linear | 1.1 (-0.4 ± 0.1) |",
+    ]
