@@ -1,4 +1,4 @@
-"""Inspecting a records directory: records in words, checksums, and what an ID means."""
+"""Inspecting a records directory, or a window of a stream: records in words, checksums, and what an ID means."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from skewless.schemas.records.id_words import IdWords
 from skewless.schemas.records.layout import ASSETS, SPEC, TRANSFORM, TRANSFORM_FN
 from skewless.schemas.records.manifest import Manifest, file_sha256, load_manifest
 from skewless.schemas.records.records import KEY, parse_rows
+from skewless.schemas.records.windows import load_pane, windows_directory
 from skewless.schemas.spec.models.labels import label_path
 from skewless.schemas.spec.spec import Spec, load
 from skewless.schemas.storage.tables import is_table
@@ -30,14 +31,22 @@ class _Words:
     """A records directory's spec and manifest, and what its IDs mean."""
 
     def __init__(self, directory: Path) -> None:
-        self.spec: Spec = load(directory / SPEC)
-        self.manifest: Manifest = load_manifest(directory)
-        assets = directory / TRANSFORM / TRANSFORM_FN / ASSETS
+        # Of a window, spec and transform lie with all windows.
+        root = windows_directory(directory) or directory
+        self.spec: Spec = load(root / SPEC)
+        self.manifest: Manifest = _manifest(directory)
+        assets = root / TRANSFORM / TRANSFORM_FN / ASSETS
         self._words = IdWords(self.spec, self.manifest.features, assets)
 
     def of(self, name: str, value: int) -> str:
         """Returns what an ID of the feature `name`, or a class of the label, means."""
         return self._words.of(name, value).text
+
+
+def _manifest(directory: str | Path) -> Manifest:
+    if windows_directory(directory) is None:
+        return load_manifest(directory)
+    return load_pane(directory).as_records()
 
 
 def meaning(directory: str | Path, feature: str, value: int) -> str:
@@ -62,10 +71,18 @@ def meaning(directory: str | Path, feature: str, value: int) -> str:
 
 
 def records_in_words(directory: str | Path, split: str, count: int) -> Iterator[dict[str, Any]]:
-    """Yields the first `count` records of a split, IDs as words and padding left out."""
+    """Yields the first `count` records of a split, IDs as words and padding left out.
+
+    Raises:
+      UsageError: If it is a window and the split is not `train`.
+    """
     root = Path(directory)
     words = _Words(root)
     compression = "GZIP" if words.manifest.compression == "gzip" else ""
+    if split not in words.manifest.splits:
+        raise UsageError(
+            f"--split {split}: a window has no splits, all of its rows train; leave it out"
+        )
     files = [str(root / shard.path) for shard in words.manifest.splits[split].shards]
     if not files:
         return
@@ -99,7 +116,7 @@ def check_shards(directory: str | Path) -> list[str]:
     """Returns what is wrong with the shards; nothing when every byte is the manifest's."""
     root = Path(directory)
     problems = []
-    for split in load_manifest(root).splits.values():
+    for split in _manifest(root).splits.values():
         for shard in split.shards:
             path = root / shard.path
             if not path.is_file():
@@ -126,7 +143,7 @@ def execute(known: argparse.Namespace) -> int:
         answer = {"feature": known.feature, "id": known.id, "meaning": text}
         print(json.dumps(answer, ensure_ascii=False) if known.json else text)
         return 0
-    manifest = load_manifest(known.records)
+    manifest = _manifest(known.records)
     problems = check_shards(known.records)
     records = list(records_in_words(known.records, known.split, 5 if known.n is None else known.n))
     if known.json:

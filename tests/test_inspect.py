@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from skewless.beam_pipelines.inspect_records import check_shards, meaning, records_in_words, run
+from skewless.cli import main
 from skewless.schemas.errors import UsageError
 from skewless.schemas.records.manifest import load_manifest
 from skewless.schemas.records.records import KEY
 from tests.conftest import DataSet
+from tests.written_windows import WindowWriter
 
 
 def vocabulary(shop: DataSet, name: str) -> list[str]:
@@ -102,3 +104,22 @@ def test_one_changed_byte_or_a_lost_shard_is_found(
     ]
     assert run([str(copy), "-n", "0"]) == 1
     assert "2 shards are damaged; preprocess again" in capsys.readouterr().err
+
+
+def test_a_window_is_looked_at_as_records_are(
+    shop: DataSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    writer = WindowWriter(shop, tmp_path / "windows")
+    window = tmp_path / "windows" / writer.pane(0, 3)
+    late = tmp_path / "windows" / writer.pane(0, 2, pane=1)
+    whole = list(records_in_words(shop.directory, "train", 5))
+    found = [*records_in_words(window, "train", 9), *records_in_words(late, "train", 9)]
+    assert found == whole
+    assert meaning(late, "user", 3) == meaning(shop.directory, "user", 3)
+    assert main(["inspect", str(window), "-n", "1"]) == 0
+    assert "rows: 3 read = 3 written" in capsys.readouterr().out
+    assert main(["inspect", str(window), "--split", "eval"]) == 2
+    assert "--split eval: a window has no splits" in capsys.readouterr().err
+    [shard] = late.glob("*.tfrecord")
+    shard.write_bytes(shard.read_bytes()[:-1] + b"x")
+    assert len(check_shards(late)) == 1 and not check_shards(window)
