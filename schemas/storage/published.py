@@ -9,6 +9,7 @@ earlier marker than it.
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -141,6 +142,8 @@ class Publication:
         source, entry = self._elsewhere[inside]
         place = self._folder / inside
         place.system.cp_file(source.path, place.path)
+        if place.scheme == "az":
+            _wait_for_copy(place)
         return entry
 
     def abandon(self) -> None:
@@ -166,6 +169,25 @@ class Publication:
                 begun = 0.0  # Being removed, or by a process that was killed.
             if begun < self._before.modified:
                 remove(place)
+
+
+def _wait_for_copy(place: Location) -> None:
+    """Waits until Azure has made a copy, which it may do after it has answered.
+
+    Raises:
+      OSError: If it does not.
+    """
+    from fsspec.asyn import sync
+
+    container, _, blob = place.path.partition("/")
+    client = place.system.service_client.get_blob_client(container, blob)
+    while True:
+        status = sync(place.system.loop, client.get_blob_properties).copy.status
+        if status == "success":
+            return
+        if status != "pending":
+            raise OSError(f"{place}: the store's copy ended as {status!r}")
+        time.sleep(0.5)
 
 
 def put_file(path: Path, uri: str) -> None:
