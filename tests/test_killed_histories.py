@@ -15,12 +15,16 @@ from pathlib import Path
 import pytest
 
 from skewless.beam_pipelines.preprocess import preprocess
+from skewless.beam_pipelines.stream import stream
+from skewless.beam_pipelines.streaming.event_time import SECOND, Windowing
 from skewless.schemas import parse
+from skewless.schemas.errors import UsageError
 from skewless.schemas.records.windows import finished_panes
 from skewless.schemas.spec.yaml_document import write_yaml
 from tests.cluster import BROKER, ROOT, produce, script
 from tests.test_histories import WALKS, walks
 from tests.test_preprocess import records_of
+from tests.test_remote_windows import copied
 from tests.test_stream import records_in
 
 
@@ -89,6 +93,34 @@ def newer(made: Path) -> Counter[bytes]:
 @pytest.mark.slow
 def test_files(made: Path, tmp_path: Path) -> None:
     assert killed_and_gone_on_with(made, f"dir://{made}/new.jsonl", tmp_path) == newer(made)
+
+
+@pytest.mark.slow
+def test_a_bucket_on_another_machine(
+    made: Path, cache: Path, uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    past = made / "records" / "pasts"
+    seen: list[str] = []
+
+    def streamed(histories_from: Path | None, panes: int) -> None:
+        stream(
+            parse(WALKS),
+            f"dir://{made}/new.jsonl",
+            made / "records" / "transform",
+            uri,
+            Windowing(size=100 * SECOND, column="at", delay=0),
+            histories_from=histories_from,
+            until_idle=0,
+            committed=lambda folder, manifest: seen.append(folder) or len(seen) < panes,  # type: ignore[func-returns-value]
+        )
+
+    streamed(past, 2)
+    monkeypatch.setenv("SKEWLESS_CACHE", str(tmp_path / "another machine"))
+    with pytest.raises(UsageError, match="begin with other pasts than --histories-from says"):
+        streamed(None, 99)
+    streamed(past, 99)
+    assert len(seen) == len(set(seen)) == 6
+    assert records_in(copied(uri, tmp_path / "windows")) == newer(made)
 
 
 @pytest.mark.kafka
