@@ -170,7 +170,7 @@ def _cell(arms_of_table: dict[str, dict[str, dict[str, float]]], part: str) -> s
         return ""
     mean = f"{np.mean(list(scores.values())):.5g}"
     if part == PROPOSAL:
-        return f"{mean} ({len(scores)} seeds)"
+        return f"{mean} ({len(scores)} seed{'s' * (len(scores) > 1)})"
     pairs = [score - proposal[seed]["score"] for seed, score in scores.items() if seed in proposal]
     if not pairs:
         return mean
