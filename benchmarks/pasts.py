@@ -71,11 +71,11 @@ def _compared(table: pa.Table, met: np.ndarray, probability: np.ndarray, seeds: 
     table = table.append_column("id", pa.array([f"r{row}" for row in range(len(table))]))
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        write_table(table, root / "rows.parquet")
-        proposal, _ = guess_spec([str(root / "rows.parquet")], sides=Sides())
+        write_table(table, root / "rows.csv")
+        proposal, _ = guess_spec([str(root / "rows.csv")], sides=Sides())
         for place, (name, document) in enumerate(_arms(proposal.document, "user_id")):
             records = root / f"records{place}"
-            preprocess(parse(document), [str(root / "rows.parquet")], records)
+            preprocess(parse(document), [str(root / "rows.csv")], records)
             for seed in range(1, seeds + 1):
                 spec = parse({**document, "training": {**document["training"], "seed": seed}})
                 one = root / f"run{place}-{seed}"
