@@ -150,7 +150,6 @@ def fitted_to(spec: Spec, columns: pa.RecordBatch, directory: Path) -> dict[str,
     runs = ValueRuns(str(directory / "runs"), 1)
     written = [run for _, run in (*runs.add(totals.take()), *runs.flush())]
     offers = list(offered(written, spec, str(directory / "runs")))
-    vocabularies = str(directory / "vocabularies")
-    constants = chosen_constants(totals.numbers, offers, spec, vocabularies)
+    constants = chosen_constants(totals.numbers, offers, spec, str(directory))
     saved = write_transform_graph(spec, constants, str(directory / "transform"))
     return TransformGraph(spec, saved)(columns)

@@ -23,6 +23,7 @@ from skewless.model.network.layers import (
     AttentionPooling,
     ClearPadding,
     Cross,
+    CutPadding,
     MaskedMax,
     MaskedMean,
     OneHot,
@@ -51,7 +52,8 @@ _LOGGER = logging.getLogger(__name__)
 layers = keras.layers
 # Layers that leave their first input's entries in their places.
 _PASSING = (
-    AttentionPooling, ClearPadding, Cross, MaskedMax, MaskedMean, WeightedSum, layers.Dropout,
+    AttentionPooling, ClearPadding, Cross, CutPadding, MaskedMax, MaskedMean, WeightedSum,
+    layers.Dropout,
 )  # fmt: skip
 # Layers in which an entry that was not there before, and is 0, changes nothing.
 _READING = (
