@@ -229,9 +229,7 @@ class _CountTrainingRows(beam.DoFn):
     @property
     def _learning(self) -> bool:
         """Whether what this bundle's rows hold is not yet enough to know frequent pieces."""
-        if self._batches < _LEARNING_BATCHES:
-            return True
-        return self._counted_rows < self._learning_rows and not self._totals.full
+        return self._batches < _LEARNING_BATCHES or self._counted_rows < self._learning_rows
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         """Gives what the bundle's units came to."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import gc
 import multiprocessing.connection
 import os
 import signal
@@ -119,8 +118,6 @@ def _work(environment: Mapping[str, str], worker: _Worker) -> NoReturn:
         os.environ.clear()
         os.environ.update(environment)
         _SERVER.clear()
-        gc.unfreeze()
-        gc.freeze()
         worker()
         code = 0
     finally:
