@@ -116,8 +116,7 @@ def on_flink(files: Sequence[Path], rows: int, output: Path, bucket: Bucket | No
         shuffled = _shuffled()
     finally:
         flink("down")
-    if bucket is not None:
-        shutil.copytree(bucket.fetched(left), output)
+    elsewhere = 0 if bucket is None else bucket.fetch_but_records(left, output)
     manifest = load_manifest(output)
     by_size = sorted(shuffled.items(), key=lambda task: -task[1][0])
     return Size(
@@ -130,7 +129,8 @@ def on_flink(files: Sequence[Path], rows: int, output: Path, bucket: Bucket | No
         shuffle_records=sum(count for _, count in shuffled.values()),
         shuffle_bytes_by_task={name: size for name, (size, _) in by_size[:5]},
         records_bytes=sum(split.bytes for split in manifest.splits.values()),
-        left_bytes=sum(path.stat().st_size for path in output.rglob("*") if path.is_file()),
+        left_bytes=elsewhere
+        + sum(path.stat().st_size for path in output.rglob("*") if path.is_file()),
         manifest_bytes=(output / MANIFEST).stat().st_size,
         rows_kept=(manifest.rows.read, manifest.rows.written) == (rows, rows),
         kinds=_kinds(measured, servers),

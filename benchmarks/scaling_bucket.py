@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -42,12 +43,14 @@ class Bucket:
             place.system.put_file(str(file), place.path)
         return [str(place) for place in places]
 
-    def fetched(self, uri: str) -> Path:
-        """Returns a copy of what a command left."""
-        from skewless.schemas.storage.fetched import fetched
+    def fetch_but_records(self, uri: str, to: Path) -> int:
+        """Copies what a command left but the records, which may not fit twice; returns their bytes."""
+        from skewless.schemas.storage.fetched import fetched_but
 
         self.use("reader")
-        return fetched(uri)
+        copy, _, records = fetched_but(uri, lambda name: name.endswith(".tfrecord"))
+        shutil.copytree(copy, to)
+        return sum(entry.bytes for entry in records.values())
 
 
 @contextlib.contextmanager
