@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import unicodedata
 
 import pytest
@@ -109,6 +113,37 @@ def test_a_text_has_the_tokens_of_what_stands_between_its_spaces(texts, tokenize
     tokens = tokenize(pieces.flat_values, declared)
     by_piece = pieces.with_flat_values(tokens).merge_dims(1, 2)
     assert whole.to_list() == by_piece.to_list()
+
+
+_LOWERED_BY_HOST = """
+import json, sys
+import tensorflow as tf
+from skewless.schemas.rows.tokenizers import tokenize
+from skewless.schemas.spec.features import TextFeature
+
+texts = json.load(sys.stdin)
+declared = TextFeature(length=4, tokenizer="whitespace")
+found = tokenize(tf.constant([text.encode() for text in texts]), declared)
+print(json.dumps([[token.decode() for token in row] for row in found.to_list()]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("locale", ["tr_TR.UTF-8", "az", "lt_LT.UTF-8"])
+def test_lower_case_does_not_depend_on_the_hosts_locale(locale):
+    letters = [chr(code) for code in range(0x21, 0x530) if chr(code).strip()]
+    texts = ["TITLE I\u0307 I\u0300 J\u0301 \u012e\u0301", *letters]
+    # The dot above and accents after a letter are what the rules of some locales look at.
+    texts += [f"{letter}{mark}" for letter in letters for mark in "\u0300\u0301\u0303\u0307"]
+    ran = subprocess.run(
+        [sys.executable, "-c", _LOWERED_BY_HOST],
+        input=json.dumps(texts),
+        env={**os.environ, "LC_ALL": locale, "LANG": locale},
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    assert json.loads(ran.stdout) == [text.lower().split() for text in texts]
 
 
 def test_a_text_goes_on_after_a_nul():

@@ -277,7 +277,9 @@ def _hashes_of(job: StreamJob, window: int, pane: int, id: str) -> np.ndarray:
     # Looked for twice: it may be put in its place in between.
     for folder in (pending, final, pending, final):
         try:
-            manifest = WindowManifest.model_validate_json((folder / MANIFEST).read_text())
+            manifest = WindowManifest.model_validate_json(
+                (folder / MANIFEST).read_text(encoding="utf-8")
+            )
             break
         except FileNotFoundError:
             continue

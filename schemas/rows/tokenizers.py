@@ -47,6 +47,15 @@ WHITE_SPACES = (
 # What marks a piece that goes on with a word.
 PIECE_SUFFIX = "##"
 _LONGEST_WORD = 100
+# The letters beyond ASCII whose lower case depends on the locale, with that of the root locale
+# (SpecialCasing.txt of Unicode: Turkish and Azeri, then Lithuanian).
+_BY_LOCALE = (
+    ("\u0130", "i\u0307"),
+    ("\u00cc", "\u00ec"),
+    ("\u00cd", "\u00ed"),
+    ("\u0128", "\u0129"),
+    ("\u012e", "\u012f"),
+)
 _BEGIN, _END = "\x1e", "\x1f"
 
 
@@ -102,9 +111,7 @@ def tokenize(texts: tf.Tensor, declared: TextFeature | SequenceLabel) -> tf.Ragg
     if declared.normalize != "none":
         texts = _normalize(texts, declared.normalize)
     if declared.lowercase:
-        # `lower` takes a NUL for the end of the text.
-        texts = tf.strings.regex_replace(texts, r"\x00", " ")
-        texts = tf.strings.lower(texts, encoding="utf-8")
+        texts = _lower(texts)
     else:
         texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
     tokens = _split(texts, declared.tokenizer)
@@ -160,6 +167,28 @@ def piece_tokenizer(pieces: tf.lookup.StaticHashTable) -> Any:
         token_out_type=tf.string,
         unknown_token="[UNK]",
     )
+
+
+def _lower(texts: tf.Tensor) -> tf.Tensor:
+    """Returns [...] string in lower case, by Unicode's root locale whatever the host's is.
+
+    `tf.strings.lower(encoding="utf-8")` asks ICU for the locale of the process: where that is Turkish or
+    Lithuanian, a host would serve other tokens than were trained. ASCII is lowered without it.
+    """
+    # `lower` takes a NUL for the end of the text.
+    texts = tf.strings.lower(tf.strings.regex_replace(texts, r"\x00", " "))
+    # Of an input, lest a converter work it out on its own host.
+    size = tf.strings.as_string(tf.size(texts))
+    upper, lower = ("".join(letters) for letters in zip(*_BY_LOCALE, strict=True))
+    is_root = tf.equal(tf.strings.lower(size + upper, encoding="utf-8"), size + lower)
+    texts = tf.cond(is_root, lambda: texts, lambda: _lower_by_locale(texts))
+    return tf.strings.lower(texts, encoding="utf-8")
+
+
+def _lower_by_locale(texts: tf.Tensor) -> tf.Tensor:
+    for upper, lower in _BY_LOCALE:
+        texts = tf.strings.regex_replace(texts, upper, lower)
+    return texts
 
 
 def _normalize(texts: tf.Tensor, form: str) -> tf.Tensor:
