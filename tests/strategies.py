@@ -27,7 +27,7 @@ _TEXTS = st.fixed_dictionaries(
     {"type": st.just("text"), "length": st.integers(1, 64)},
     optional={
         "tokenizer": st.one_of(
-            st.sampled_from(["words", "whitespace", "characters", "subword"]),
+            st.sampled_from(["words", "words_or_letters", "whitespace", "characters", "subword"]),
             st.just({"regex": r"\p{L}+"}),
         ),
         "normalize": st.sampled_from(["none", "nfkc", "strip_accents"]),

@@ -163,6 +163,25 @@ def test_declarations_follow_from_the_values(tmp_path: Path) -> None:
     assert "- verdict (leak): alone it tells 100% of labels" in text
 
 
+@pytest.mark.parametrize(
+    "letters", ["的一是不了人我在有他这为之大来以个中上们", "กขคงจชซดตทนบปผพมยรลวสหอ"]
+)
+def test_texts_without_spaces_are_texts(letters: str, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    lengths = random.integers(10, 40, ROWS)
+    texts = ["".join(random.choice(list(letters), length)) for length in lengths]
+    cities = ["".join(letters[i : i + 3]) for i in random.integers(0, 9, ROWS)]
+    label = [int(letters[0] in text[:9]) for text in texts]
+    rows = pa.table({"body": texts, "city": cities, "clicked": label})
+    proposal, _ = guess_spec([str(write(tmp_path / "rows.csv", rows))], "clicked")
+    assert kinds(proposal) == {"body": "text", "city": "category"}
+    feature = proposal.document["features"]["body"]
+    assert (feature["tokenizer"], feature["ngrams"]) == ("words_or_letters", 2)
+    # A letter each and a pair of each with the next; 95% of texts stay whole.
+    cut = 2 * lengths - 1 > feature["length"]
+    assert 0 <= cut.mean() <= 0.05
+
+
 def test_a_large_file_is_read_in_many_places(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

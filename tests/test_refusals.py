@@ -54,8 +54,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (_feature(type="numeric", missing=True), "features.a: missing: expected a number, got True"),
     (_feature(type="text", length=True), "features.a: length: expected a number, got True"),
     (_feature(type="text", length=3, tokenizer="word"),
-     "features.a.tokenizer: expected one of words, whitespace, characters, subword or "
-     "{regex: EXPRESSION}, got 'word'; did you mean 'words'?"),
+     "features.a.tokenizer: expected one of words, words_or_letters, whitespace, "
+     "characters, subword or {regex: EXPRESSION}, got 'word'; did you mean 'words'?"),
     (_feature(type="text", length=3, tokenizer={"regx": "a"}),
      "features.a.tokenizer: unknown key 'regx'; did you mean 'regex'? (valid keys: regex)"),
     (_feature(type="categorical", embedding="onehot"),

@@ -218,7 +218,7 @@ _FEATURES = st.one_of(
     st.fixed_dictionaries(
         {"type": st.just("text"), "length": st.integers(1, 64)},
         optional={
-            "tokenizer": st.sampled_from(["words", "whitespace", "characters"]),
+            "tokenizer": st.sampled_from(["words", "words_or_letters", "whitespace", "characters"]),
             "ngrams": st.integers(1, 3),
             "pad": st.sampled_from(["start", "end"]),
             "encoder": st.sampled_from(["mean", "gru", "cnn", "attention", "flatten"]),

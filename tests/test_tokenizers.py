@@ -81,12 +81,26 @@ def test_words_at_the_edges(text, words):
     assert _tokens([text], tokenizer="words") == [words]
 
 
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("我爱iPhone手机, don't!", ["我", "爱", "iPhone", "手", "机", "don't"]),
+        ("コーヒー2杯", ["コ", "ー", "ヒ", "ー", "2", "杯"]),
+        ("ดีมาก", ["ดี", "ม", "า", "ก"]),
+        ("한국어 글", ["한국어", "글"]),
+        ("naïve 'tis", ["naïve", "tis"]),
+    ],
+)
+def test_letters_of_scripts_without_spaces_are_tokens(text: str, tokens: list[str]) -> None:
+    assert _tokens([text], tokenizer="words_or_letters") == [tokens]
+
+
 _RAW_TEXTS = st.lists(
     st.lists(
         st.one_of(
             st.sampled_from(
                 ["a", "B", "'", "\u2019", " ", "  ", ".", "\u00a0", "\t", "\n", "\u03a3", "\u0130"]
-                + ["\u0301", "\u200b", "\u00ad", "5", "-", ":"]
+                + ["\u0301", "\u200b", "\u00ad", "5", "-", ":", "\u597d", "\u30b3", "\u0e35"]
             ).map(str.encode),
             st.binary(max_size=3),
             st.characters(exclude_categories=["Cs"]).map(str.encode),
@@ -102,7 +116,7 @@ _RAW_TEXTS = st.lists(
 @settings(max_examples=200, deadline=None)
 @given(
     _RAW_TEXTS,
-    st.sampled_from(["words", "whitespace", "subword"]),
+    st.sampled_from(["words", "words_or_letters", "whitespace", "subword"]),
     st.booleans(),
 )
 def test_a_text_has_the_tokens_of_what_stands_between_its_spaces(texts, tokenizer, lowercase):

@@ -39,6 +39,7 @@ def _ids(tokens: list[str], vocabulary: list[str], first: int) -> list[int]:
         ("words", ["le", "chat", "dort"], "le chat dort"),
         ("whitespace", ["l'été,", "##x", "où?"], "l'été, ##x où?"),
         ("characters", ["l", "e", " ", "é"], "le é"),
+        ("words_or_letters", ["用", "iphone", "打", "电", "话"], "用iphone 打电话"),
         ("subword", ["un", "##fold", "##ing", "le", "chat", "##s"], "unfolding le chats"),
         ("subword", ["##ing", "a"], "ing a"),
         ("words", [], ""),

@@ -10,6 +10,7 @@ import numpy as np
 
 from skewless.beam_pipelines.init.kinds.lists import sequence_feature
 from skewless.beam_pipelines.init.kinds.times import time_feature
+from skewless.beam_pipelines.init.kinds.unspaced import cut_of
 from skewless.beam_pipelines.init.profile import Profile
 from skewless.beam_pipelines.init.vocabulary import (
     Vocabulary,
@@ -103,16 +104,20 @@ def percent(share: float) -> str:
 
 def _is_text(profile: Profile) -> bool:
     varied = min(1.0, 1 / profile.occurrences)
-    return (profile.words >= 2.5 and varied > 0.2) or (profile.words >= 1.6 and varied > 0.5)
+    # Two letters are about a word where no spaces are.
+    words = max(profile.words, profile.unspaced / 2 - 1)
+    return (words >= 2.5 and varied > 0.2) or (words >= 1.6 and varied > 0.5)
 
 
 def _text(profile: Profile) -> Guess:
-    entries = entries_of_text(profile)
+    cut = cut_of(profile.unspaced, profile.characters)
+    entries = entries_of_text(profile, cut)
     lengths = entries.lengths[entries.lengths > 0]
-    length, cut = _length(lengths, _TEXT_LENGTHS, 0.95)
+    length, longer = _length(lengths, _TEXT_LENGTHS, 0.95)
     words = vocabulary(entries, profile.total, 5 if profile.total >= 200_000 else 2)
     feature: dict[str, Any] = {
         "type": "text",
+        **cut,
         "weighting": "tf_idf",
         "length": length,
         **_vocabulary(words),
@@ -120,7 +125,8 @@ def _text(profile: Profile) -> Guess:
     }
     middle = int(np.median(lengths)) if len(lengths) else 0
     why = (
-        f"{middle} tokens at the median; {length} would cut {percent(cut)} of texts; "
+        f"{'letters and pairs of them, for want of spaces: ' if cut else ''}"
+        f"{middle} tokens at the median; {length} would cut {percent(longer)} of texts; "
         f"{_oov(words, profile)}{_missing(profile)}"
     )
     return Guess(profile.name, "text", why, feature)

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from skewless.beam_pipelines.init.kinds.unspaced import letters
 from skewless.schemas.rows.canonical import without_missing
 
 __all__ = ["MISSING_TEXTS", "Profile", "missing_texts", "numbers_of", "profile"]
@@ -133,6 +134,11 @@ class Profile:
     def characters(self) -> float:
         """Characters a value, on average."""
         return float(pc.mean(pc.utf8_length(self.flat)).as_py() or 0.0)
+
+    @cached_property
+    def unspaced(self) -> float:
+        """Letters a value, on average, of scripts that put no spaces between words."""
+        return letters(_head(self.flat))
 
     @cached_property
     def share_of_dates(self) -> float:

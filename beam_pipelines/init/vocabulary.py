@@ -6,7 +6,9 @@ the eval split will be. Of a sample the share is an upper bound: all data know m
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -51,11 +53,16 @@ class Vocabulary:
     oov_share: float
 
 
-def entries_of_text(profile: Profile) -> Entries:
-    """Returns the tokens of a text column, cut by the ops of the transform graph."""
+def entries_of_text(profile: Profile, cut: Mapping[str, Any]) -> Entries:
+    """Returns the tokens of a text column, cut by the ops of the transform graph.
+
+    Args:
+      profile: Of the column.
+      cut: Keys of a text feature that say how.
+    """
     texts = pc.fill_null(profile.values, "")
     chosen = np.unique(np.linspace(0, len(texts) - 1, min(len(texts), _TEXTS)).astype(np.int64))
-    declared = TextFeature(length=1)
+    declared = TextFeature(length=1, **cut)
     parts, lengths = [], []
     for begin in range(0, len(chosen), 4_000):
         some = texts.take(pa.array(chosen[begin : begin + 4_000]))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from skewless.schemas.records.id_contract import PADDING_ID, first_vocabulary_id
-from skewless.schemas.rows.tokenizers import PIECE_SUFFIX
+from skewless.schemas.rows.tokenizers import LETTER, PIECE_SUFFIX
 from skewless.schemas.spec.features import TextFeature
 from skewless.schemas.spec.label import SequenceLabel
 
@@ -42,6 +42,7 @@ class Texts(tf.Module):
         texts[first : first + len(vocabulary)] = vocabulary
         self._texts = tf.constant(texts)
         self._between = "" if declared.tokenizer == "characters" else " "
+        self._letters = declared.tokenizer == "words_or_letters"
         self._pieces = declared.learns_pieces
 
     def __call__(self, ids: tf.Tensor) -> tf.Tensor:
@@ -49,6 +50,8 @@ class Texts(tf.Module):
         tokens = tf.gather(self._texts, ids)
         joined = tf.strings.reduce_join(tokens, axis=-1, separator=self._between)
         joined = tf.strings.regex_replace(joined, " +", " ")
+        if self._letters:
+            joined = tf.strings.regex_replace(joined, f"({LETTER}) ", r"\1")
         if self._pieces:
             joined = tf.strings.regex_replace(joined, f"(^| ){PIECE_SUFFIX}", "")
         return tf.strings.strip(joined)

@@ -17,7 +17,9 @@ from skewless.schemas.spec.features import RegexTokenizer, TextFeature, Tokenize
 from skewless.schemas.spec.label import SequenceLabel
 
 __all__ = [
+    "LETTER",
     "PIECE_SUFFIX",
+    "UNSPACED",
     "WHITE_SPACES",
     "between_spaces",
     "check_regex",
@@ -30,6 +32,10 @@ __all__ = [
 ]
 
 _WORD = r"\p{L}\p{N}\p{M}"
+# The letters of scripts that put no spaces between words, for the brackets of a class: Chinese, Japanese (with
+# the marks that make vowels long, which are of no script), Thai, Lao, Khmer, Burmese.
+UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\x{30fc}\x{ff70}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+LETTER = rf"[{UNSPACED}]\p{{M}}*"
 _APOSTROPHE = "['\u2019]"
 # What stands between words, single spaces apart: `split` takes those for nothing, while each match
 # of an expression costs. Separators take the apostrophes beside them along, which leaves only the
@@ -128,7 +134,7 @@ def cuts_at_spaces(declared: TextFeature | SequenceLabel) -> bool:
     sigma looks at the letters around it, but a space ends the word.
     """
     plain = declared.normalize == "none" and getattr(declared, "ngrams", 1) == 1
-    return plain and declared.tokenizer in ("words", "whitespace", "subword")
+    return plain and declared.tokenizer in ("words", "words_or_letters", "whitespace", "subword")
 
 
 def between_spaces(texts: tf.Tensor) -> tf.RaggedTensor:
@@ -203,6 +209,11 @@ def _words(texts: tf.Tensor) -> tf.RaggedTensor:
     return between_spaces(tf.strings.regex_replace(texts, _BETWEEN_WORDS, " "))
 
 
+def _words_or_letters(texts: tf.Tensor) -> tf.RaggedTensor:
+    """Letters of scripts without spaces, each with the marks on it, are words of their own."""
+    return _words(tf.strings.regex_replace(texts, LETTER, r" \0 "))
+
+
 def _whitespace(texts: tf.Tensor) -> tf.RaggedTensor:
     return between_spaces(tf.strings.regex_replace(texts, _WHITE_SPACE, " "))
 
@@ -213,6 +224,7 @@ def _characters(texts: tf.Tensor) -> tf.RaggedTensor:
 
 _SPLITS: dict[str, Callable[[tf.Tensor], tf.RaggedTensor]] = {
     "words": _words,
+    "words_or_letters": _words_or_letters,
     "whitespace": _whitespace,
     "characters": _characters,
     "subword": _words,  # Words are cut into pieces later, by the learned vocabulary.

@@ -67,7 +67,9 @@ class RegexTokenizer(Declared):
         return value
 
 
-Tokenizer = Literal["words", "whitespace", "characters", "subword"] | RegexTokenizer
+Tokenizer = (
+    Literal["words", "words_or_letters", "whitespace", "characters", "subword"] | RegexTokenizer
+)
 
 
 class TextFeature(Column):
@@ -78,7 +80,8 @@ class TextFeature(Column):
     """Tokens kept of a row; shorter texts are padded."""
     tokenizer: Tokenizer = "words"
     """How a text is cut into tokens. `words` keeps letters, digits and inner apostrophes of any
-    script.
+    script; `words_or_letters` takes apart into letters what is in a script without spaces between words, such as
+    Chinese.
     """
     lowercase: bool = True
     """Whether case is folded, beyond ASCII too."""

@@ -26,6 +26,7 @@ __all__ = ["Generated", "generate_split"]
 
 _BATCH = 1024
 # SentencePiece's sign for a token that is not known: one no text holds, so that it equals nothing.
+_LETTERS = ("characters", "words_or_letters")
 _UNKNOWN = "\u2047".encode()
 
 
@@ -102,4 +103,4 @@ def _translations(
     target = texts(LABEL, label, _UNKNOWN)
     written, asked = (target(some).numpy() for some in ids[:2])
     copied = None if feature.ngrams > 1 else texts(name, feature, b"")(ids[2]).numpy()
-    return Translations(written, asked, copied, label.tokenizer == "characters")
+    return Translations(written, asked, copied, label.tokenizer in _LETTERS)
