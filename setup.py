@@ -32,6 +32,7 @@ setup(
         "skewless.beam_pipelines.streaming",
         "skewless.beam_pipelines.transform",
         "skewless.commands",
+        "skewless.beam_pipelines.transform.own",
         "skewless.model",
         "skewless.model.comparison",
         "skewless.model.explained",

@@ -20,7 +20,7 @@ from skewless.beam_pipelines.batch.accounted import accounted
 from skewless.beam_pipelines.batch.cut import cut
 from skewless.beam_pipelines.batch.description import described, write_manifest
 from skewless.beam_pipelines.batch.pipelines import StagedJob, fitted_and_written
-from skewless.beam_pipelines.batch.plan import check_sharing, checked_fit, opened_input
+from skewless.beam_pipelines.batch.plan import checked_fit, opened_input
 from skewless.beam_pipelines.batch.said import result, summary, tell_dry_run
 from skewless.beam_pipelines.records.sinks import SHARD_BYTES, ShardFormat
 from skewless.beam_pipelines.running.laps import Laps
@@ -88,8 +88,8 @@ def preprocess(
     )
     opened = opened_input(spec, inputs, options)
     with OutputDirectory(output, overwrite=overwrite, marker=MANIFEST) as directory:
-        shared = directory.shared(apart=may_be_apart(opened.options))
-        check_sharing(spec, shared)
+        apart = may_be_apart(opened.options)
+        shared = directory.shared(apart=apart)
         job = cut(opened, shared)
         clock.end("plan")
         spec = with_time_edges(spec, job.units, job.options, shared)

@@ -22,6 +22,8 @@ from skewless.beam_pipelines.preprocess import preprocess
 from skewless.beam_pipelines.running import left_behind
 from skewless.schemas import parse
 from skewless.schemas.errors import DataError, TooManyRejectedError, UsageError
+from skewless.schemas.records.manifest import load_manifest
+from skewless.schemas.spec.spec import Spec
 from skewless.schemas.storage.between.entries import bytes_at, put_whole
 from skewless.schemas.storage.between.files import (
     file_at_hand,
@@ -39,8 +41,10 @@ from skewless.schemas.storage.location import Location
 from skewless.schemas.storage.mirrored import mirrored
 from tests.conftest import SHOP, DataSet
 from tests.test_histories import WALKS, walks
+from tests.test_own_preprocessing import records, source, spec
 from tests.test_preprocess import records_of
 
+__all__ = ["records", "source", "spec"]
 pytestmark = pytest.mark.usefixtures("cache")
 
 
@@ -209,17 +213,16 @@ def test_rejected_rows_lie_beside_the_uri(
     assert len(lines) > 100
 
 
-def test_own_analysers_want_a_directory(shop: DataSet, uri: str, apart: None) -> None:
-    own = {"preprocessing": "tests.own_preprocessing:length_of_text"}
-    spec = shop.spec.model_copy(update=own)
-    with (
-        pytest.raises(UsageError, match="give --output as a path"),
-        leaving(uri) as path,
-    ):
-        from skewless.beam_pipelines.batch.plan import check_sharing
-
-        check_sharing(spec, "memory://x")
-        preprocess(spec, [str(shop.source)], path)
+def test_own_analysers_find_what_they_find_on_one_machine(
+    source: Path, spec: Spec, records: Path, uri: str, apart: None
+) -> None:
+    with leaving(uri) as path:
+        preprocess(spec, [str(source)], path)
+    assert records_of(fetched(uri)) == records_of(records)
+    found, local = (load_manifest(at) for at in (fetched(uri), records))
+    assert found.features == local.features and "where" in found.features
+    assert found.transform_sha256 == local.transform_sha256
+    assert len({path.partition("/")[0] for path in stored(uri)}) == 2
 
 
 def test_predictions_are_those_of_one_machine(

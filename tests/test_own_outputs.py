@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from skewless.beam_pipelines.preprocess import preprocess
-from skewless.beam_pipelines.transform.own_function import check_own_function
+from skewless.beam_pipelines.transform.own.function import check_own_function
 from skewless.schemas import Spec, SpecError, parse
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import tensorflow as tf
 from apache_beam.pvalue import AsIter
 from apache_beam.utils.shared import Shared
 from apache_beam.utils.windowed_value import WindowedValue
@@ -33,12 +34,12 @@ from skewless.beam_pipelines.running.job_progress import Tally, progress_of
 from skewless.beam_pipelines.running.tagged import at_the_end, tagged
 from skewless.beam_pipelines.sources import WorkUnit
 from skewless.beam_pipelines.sources.place import tells_its_place
-from skewless.beam_pipelines.transform.constants import Constants
-from skewless.beam_pipelines.transform.preprocessing_fn import make_preprocessing_fn
+from skewless.schemas.rows.prepare import RawTensors
 from skewless.schemas.rows.raw_columns import raw_columns
 from skewless.schemas.rows.row_encoding import list_batch, list_schema
 from skewless.schemas.spec.spec import Spec
 from skewless.schemas.spec.splits import SPLITS
+from skewless.schemas.storage.location import is_uri
 
 __all__ = ["ANALYSING", "COUNTS", "NUMBERS", "Analyse", "AnalyseWithTransform"]
 
@@ -107,15 +108,22 @@ def _offered(
 
 
 class AnalyseWithTransform(beam.PTransform):
-    """[work units] -> a transform in `directory`, for a spec whose own function may hold analysers.
+    """[work units] -> a transform, for a spec whose own function may hold analysers.
 
-    tf.Transform finds what those need; ours are `constants` already.
+    tf.Transform finds what those need; ours are `constants` already. It is left in `directory`, or where that
+    is a URI under a name of its own, which is the one element of the result.
     """
 
-    def __init__(self, spec: Spec, constants: Constants, directory: str, duplicates: Any) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        function: Callable[[RawTensors], dict[str, tf.Tensor]],
+        directory: str,
+        duplicates: Any,
+    ) -> None:
         super().__init__()
         self._spec = spec
-        self._constants = constants
+        self._function = function
         self._directory = directory
         self._duplicates = duplicates
 
@@ -124,6 +132,8 @@ class AnalyseWithTransform(beam.PTransform):
         import tensorflow_transform.beam as tft_beam
         from tensorflow_metadata.proto.v0 import schema_pb2
         from tfx_bsl.tfxio import tensor_adapter
+
+        from skewless.beam_pipelines.transform.own.apart import handed_on, transform_left
 
         rows = units | "ReadTrainingRows" >> beam.FlatMap(
             _training_rows, self._spec, self._duplicates
@@ -138,13 +148,16 @@ class AnalyseWithTransform(beam.PTransform):
             for name in schema.names
         }
         dataset = (rows, tensor_adapter.TensorAdapterConfig(schema, representations))
-        transform_fn = dataset | "Analyse" >> tft_beam.AnalyzeDataset(
-            make_preprocessing_fn(self._spec, self._constants)
-        )
-        written: beam.PCollection = transform_fn | "WriteTransform" >> tft_beam.WriteTransformFn(
-            self._directory
-        )
-        return written
+        analyse = tft_beam.AnalyzeDataset(self._function)
+        left: beam.PCollection
+        if is_uri(self._directory):
+            with handed_on(self._directory):
+                transform_fn = dataset | "Analyse" >> analyse
+            left = transform_left(transform_fn, self._directory)
+        else:
+            write = tft_beam.WriteTransformFn(self._directory)
+            left = dataset | "Analyse" >> analyse | "WriteTransform" >> write
+        return left
 
 
 class _CountTrainingRows(beam.DoFn):

@@ -9,11 +9,12 @@ outcome as a file beside what it writes.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import apache_beam as beam
+import tensorflow as tf
 from apache_beam.pvalue import AsSingleton
 
 from skewless.beam_pipelines.analysis.cache import AnalysisCache
@@ -34,12 +35,17 @@ from skewless.beam_pipelines.records.write_rows import (
 )
 from skewless.beam_pipelines.running.beam_internals import job_pipeline
 from skewless.beam_pipelines.running.job_progress import Tally, tally_in, watched
+from skewless.beam_pipelines.running.local_runner import may_be_apart
 from skewless.beam_pipelines.transform.constants import Constants
 from skewless.beam_pipelines.transform.fitted_transform import check_fitted
 from skewless.beam_pipelines.transform.graph import write_transform_graph
-from skewless.beam_pipelines.transform.own_function import check_own_assets
+from skewless.beam_pipelines.transform.own.function import check_own_assets
+from skewless.beam_pipelines.transform.own.sent import SentFunction
+from skewless.beam_pipelines.transform.own.sources import leave_sources
+from skewless.beam_pipelines.transform.preprocessing_fn import make_preprocessing_fn
 from skewless.beam_pipelines.transform.vocabulary_files import declared_files
 from skewless.schemas.records.layout import TRANSFORM, TRANSFORM_FN
+from skewless.schemas.rows.prepare import RawTensors
 from skewless.schemas.spec.kinds.history import histories_of
 from skewless.schemas.spec.spec import Spec
 from skewless.schemas.storage.between.files import (
@@ -156,9 +162,14 @@ def _fit_and_apply(job: StagedJob) -> Outcome:
             transform=saved_model,
         )
     outcome = taken_outcome(job.shared)
+    _bring_transform(job, outcome)
+    return outcome
+
+
+def _bring_transform(job: StagedJob, outcome: Outcome) -> None:
+    """Has the transform that workers left in a bucket lie in the staging directory."""
     if is_uri(outcome.transform):
         shutil.copytree(folder_at_hand(outcome.transform.rpartition("/")[0]), job.transform)
-    return outcome
 
 
 def _transform_left(
@@ -188,14 +199,31 @@ def _fit_with_transform_and_apply(job: StagedJob) -> Outcome:
     analysed = taken_outcome(job.shared)
     found = analysed.constants
     assert found is not None
-    with job_pipeline(options) as pipeline, tft_beam.Context(temp_dir=job.temporary):
+    directory = job.shared if is_uri(job.shared) else str(job.transform)
+    here = str(job.staging / TEMPORARY)
+    with job_pipeline(options) as pipeline, tft_beam.Context(temp_dir=here):
         work, duplicates = job.work.begun(pipeline)
         past = job.work.with_past(work, duplicates)
-        _ = past | "AnalyseWithTransform" >> AnalyseWithTransform(
-            spec, found, str(job.transform), duplicates
-        )
+        analyse = AnalyseWithTransform(spec, _own_function(job, found), directory, duplicates)
+        left = past | "AnalyseWithTransform" >> analyse
+        if is_uri(directory):
+            leave_outcome(pipeline, directory, transform=left)
+    if is_uri(directory):
+        _bring_transform(job, taken_outcome(directory))
     check_own_assets(spec, found.vocabularies, str(job.transform))
     return replace(_apply(job), counted=analysed.counted)
+
+
+def _own_function(
+    job: StagedJob, constants: Constants
+) -> Callable[[RawTensors], dict[str, tf.Tensor]]:
+    """Returns the preprocessing function as the job's workers can call it."""
+    spec = job.planned.spec
+    if not is_uri(job.shared) and not may_be_apart(job.planned.options):
+        return make_preprocessing_fn(spec, constants)
+    declared = declared_files(spec, job.shared)
+    constants = replace(constants, vocabularies={**constants.vocabularies, **declared})
+    return SentFunction(spec, constants, leave_sources(spec, job.temporary))
 
 
 def _analysed(

@@ -18,9 +18,8 @@ from skewless.beam_pipelines.sources.plan import as_seen_from_anywhere, opened_f
 from skewless.beam_pipelines.transform.preprocessing_fn import check_declared
 from skewless.schemas.errors import UsageError
 from skewless.schemas.spec.spec import Spec
-from skewless.schemas.storage.location import is_uri
 
-__all__ = ["Fit", "Opened", "Planned", "check_sharing", "checked_fit", "opened_input"]
+__all__ = ["Fit", "Opened", "Planned", "checked_fit", "opened_input"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -106,23 +105,6 @@ def checked_fit(
         None if transform is None else Path(transform),
         None if grow_from is None else Path(grow_from).absolute(),
     )
-
-
-def check_sharing(spec: Spec, shared: str) -> None:
-    """Checks that a job can do with what its workers and the command share.
-
-    Args:
-      spec: The declaration.
-      shared: Its path or URI.
-
-    Raises:
-      UsageError: If it is a bucket, and the spec's own function may hold analysers, which want more.
-    """
-    if spec.preprocessing is not None and is_uri(shared):
-        raise UsageError(
-            f"preprocessing: {spec.preprocessing} may hold analysers, whose results lie in a directory "
-            "that all workers see; give --output as a path of a file system that they share"
-        )
 
 
 def opened_input(

@@ -23,7 +23,7 @@ from skewless.beam_pipelines.transform.lookup import (
     wordpieces,
 )
 from skewless.beam_pipelines.transform.numeric import NumericConstants, joined, scaled
-from skewless.beam_pipelines.transform.own_function import check_own_function, own_function
+from skewless.beam_pipelines.transform.own.function import check_own_function, own_function
 from skewless.beam_pipelines.transform.vocabulary_files import VocabularyFiles
 from skewless.schemas.records.id_contract import FIRST_ID, MISSING_ID
 from skewless.schemas.records.records import (

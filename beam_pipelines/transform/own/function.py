@@ -23,6 +23,7 @@ from skewless.schemas.rows.raw_columns import raw_columns
 from skewless.schemas.spec.features import FEATURE_NAME
 from skewless.schemas.spec.network import TowersSpec
 from skewless.schemas.spec.spec import Spec
+from skewless.schemas.storage.between.files import file_at_hand
 
 __all__ = ["check_own_assets", "check_own_function", "own_function"]
 
@@ -117,7 +118,9 @@ def check_own_assets(spec: Spec, vocabularies: Mapping[str, str], directory: str
         name = vocabulary_asset(spec, owner)
         kept = os.path.join(directory, TRANSFORM_FN, ASSETS, name)
         others = [f"{kept}_{number}" for number in range(1, 3)]
-        if read_vocabulary(kept) != read_vocabulary(path) or any(map(tf.io.gfile.exists, others)):
+        if read_vocabulary(kept) != read_vocabulary(file_at_hand(path)) or any(
+            map(tf.io.gfile.exists, others)
+        ):
             raise SpecError(
                 f"preprocessing: {spec.preprocessing} calls a vocabulary file {name!r}, as that of "
                 f"{owner} is; give it another `vocab_filename`"
@@ -162,7 +165,8 @@ def _imported(path: str) -> OwnFunction:
         function: OwnFunction = getattr(importlib.import_module(module_name), function_name)
     except (ImportError, AttributeError) as error:
         raise SpecError(
-            f"preprocessing: cannot import {path!r} ({error}); expected module:function, "
-            "importable from where the command runs"
+            f"preprocessing: cannot import {path!r} ({error}); expected module:function, importable "
+            "from where the command runs; to workers on other machines go its module and those of your "
+            "own that it names in import statements, so install there what it imports otherwise"
         ) from error
     return function

@@ -1,0 +1,1 @@
+"""A spec's own preprocessing function: checked, sent to workers, and analysed by tf.Transform."""
