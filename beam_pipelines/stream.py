@@ -35,6 +35,8 @@ from skewless.beam_pipelines.running.local_runner import (
 from skewless.beam_pipelines.statistics.drift import load_reference
 from skewless.beam_pipelines.streaming.drift_gate import DriftGate
 from skewless.beam_pipelines.streaming.event_time import SECOND, Windowing, parse_duration
+from skewless.beam_pipelines.streaming.kafka.on_flink import consumer_options
+from skewless.beam_pipelines.streaming.kafka.topics import TopicFeed
 from skewless.beam_pipelines.streaming.leftovers import remove_leftovers
 from skewless.beam_pipelines.streaming.local import FileFeed, stream_here
 from skewless.beam_pipelines.streaming.segments import StreamJob
@@ -46,7 +48,6 @@ from skewless.beam_pipelines.streaming.steps import (
     SealPanes,
     WriteMessages,
 )
-from skewless.beam_pipelines.streaming.topics import TopicFeed
 from skewless.beam_pipelines.transform.fitted_transform import check_fitted, write_declaration
 from skewless.beam_pipelines.transform.record_entries import record_entries
 from skewless.schemas.ending import run_module
@@ -255,11 +256,7 @@ def _from_kafka(
         pipeline
         | "ReadKafka"
         >> ReadFromKafka(
-            {
-                "bootstrap.servers": source.place,
-                "auto.offset.reset": "earliest",
-                "group.id": f"skewless-{source.topic}",
-            },
+            consumer_options(source),
             [source.topic],
             timestamp_policy=ReadFromKafka.create_time_policy,
             with_metadata=True,

@@ -20,7 +20,7 @@ from skewless.beam_pipelines.running.local_runner import pipeline_options
 
 ROOT = Path(__file__).parent.parent
 REST = "http://localhost:8081"
-BROKER = "localhost:9092"
+BROKER, SECURED = "localhost:9092", "localhost:9094"
 EXPANSION = "localhost:8281"
 
 

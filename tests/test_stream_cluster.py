@@ -1,4 +1,7 @@
-"""A stream from Kafka on Flink, killed in the middle: each row is in one finished window, once."""
+"""A stream from Kafka on Flink, killed in the middle: each row is in one finished window, once.
+
+The broker is read by the listener that wants TLS and a password.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,9 @@ from skewless.beam_pipelines.streaming.leftovers import SOURCES
 from skewless.schemas.records.manifest import Rows
 from skewless.schemas.records.windows import finished_panes
 from tests.cluster import (
-    BROKER,
     EXPANSION,
     ROOT,
+    SECURED,
     last_job,
     produce,
     python_workers,
@@ -60,7 +63,7 @@ class Stream:
         options = script("flink", "options", "--streaming").split()
         command = [
             *(sys.executable, "-m", "skewless", "stream", str(self._shop.directory / "spec.yaml")),
-            f"--source=kafka://{BROKER}/{self.topic}",
+            f"--source=kafka://{SECURED}/{self.topic}",
             f"--transform={self._shop.directory / 'transform'}",
             f"--output={self.output}",
             *("--window=5s", "--timestamp-column=at", "--delay=1s"),
@@ -68,9 +71,15 @@ class Stream:
             *options,
             *more,
         ]
+        secured = {"KAFKA_CLIENT_CONFIG": script("kafka", "secured").strip()}
         with (self._directory / "command.log").open("ab") as log:
             self._process = subprocess.Popen(
-                command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+                command,
+                cwd=ROOT,
+                env={**os.environ, **secured},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         assert within(900, lambda: len(self.read()) > before), self._log()
 

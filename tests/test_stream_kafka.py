@@ -18,21 +18,20 @@ from pathlib import Path
 import pytest
 
 from skewless.beam_pipelines.stream import stream
-from skewless.beam_pipelines.streaming import topics
 from skewless.beam_pipelines.streaming.event_time import SECOND, Windowing
-from skewless.beam_pipelines.streaming.kafka_client import KafkaClient, security_options
+from skewless.beam_pipelines.streaming.kafka import topics
+from skewless.beam_pipelines.streaming.kafka.client import KafkaClient, security_options
+from skewless.beam_pipelines.streaming.kafka.on_flink import consumer_options
+from skewless.beam_pipelines.streaming.kafka.topics import first_missing
 from skewless.beam_pipelines.streaming.leftovers import SOURCES
 from skewless.beam_pipelines.streaming.source_uri import Source
-from skewless.beam_pipelines.streaming.topics import first_missing
 from skewless.schemas.errors import UsageError
 from skewless.schemas.records.windows import finished_panes
-from tests.cluster import BROKER, ROOT, produce, script, within
+from tests.cluster import BROKER, ROOT, SECURED, produce, script, within
 from tests.conftest import DataSet
 from tests.test_stream import Row, batch_records, records_in, rows, write
 
 __all__ = ["rows"]
-
-SECURED = "localhost:9094"
 
 
 def test_the_first_offset_that_no_window_holds() -> None:
@@ -90,6 +89,53 @@ def test_options_that_cannot_be_are_told_without_their_values(
     with pytest.raises(UsageError, match=message) as told:
         KafkaClient(SOURCE)
     assert ("hunter2" not in str(told.value) and told.value.__cause__ is None) or text is None
+
+
+def test_flink_is_given_javas_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = {"bootstrap.servers": SOURCE.place, "auto.offset.reset": "earliest", "group.id": "skewless-t"}  # fmt: skip
+    assert consumer_options(SOURCE) == ours
+    (tmp_path / "ca.pem").write_text("-----BEGIN", encoding="utf-8")
+    monkeypatch.setenv("KAFKA_SECURITY_PROTOCOL", "sasl_ssl")
+    monkeypatch.setenv("KAFKA_SASL_MECHANISMS", "SCRAM-SHA-512")
+    monkeypatch.setenv("KAFKA_SASL_USERNAME", "me")
+    monkeypatch.setenv("KAFKA_SASL_PASSWORD", 'a"b\\')
+    monkeypatch.setenv("KAFKA_SSL_CA_LOCATION", str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("KAFKA_SSL_KEY_PEM", "key")
+    monkeypatch.setenv("KAFKA_SSL_KEY_PASSWORD", "secret")
+    monkeypatch.setenv("KAFKA_SSL_ENDPOINT_IDENTIFICATION_ALGORITHM", "none")
+    assert consumer_options(SOURCE) == {
+        **ours,
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.jaas.config": "org.apache.kafka.common.security.scram.ScramLoginModule required "
+        r'username="me" password="a\"b\\";',
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.certificates": "-----BEGIN",
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.key": "key",
+        "ssl.key.password": "secret",
+        "ssl.endpoint.identification.algorithm": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sasl.username=me\nsasl.password=hunter2", "sasl.mechanism: expected PLAIN, .* got none; for another"),
+        ("sasl.mechanism=PLAIN\nsasl.password=hunter2", "sasl.username is missing; add it"),
+        ("group.id=hunter2", "group.id is given by skewless itself; take it out"),
+        ("enable.ssl.certificate.verification=hunter2", "knows no enable.ssl.certificate.verification"),
+        ("ssl.ca.location=/not/there", "ssl.ca.location /not/there: expected a file of PEM"),
+    ],
+)  # fmt: skip
+def test_options_that_flink_cannot_be_given_are_told_without_their_values(
+    text: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "client.properties").write_text(text, encoding="utf-8")
+    monkeypatch.setenv("KAFKA_CLIENT_CONFIG", str(tmp_path / "client.properties"))
+    with pytest.raises(UsageError, match=message) as told:
+        consumer_options(SOURCE)
+    assert "hunter2" not in str(told.value)
 
 
 @pytest.mark.kafka

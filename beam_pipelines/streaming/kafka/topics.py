@@ -17,7 +17,7 @@ import apache_beam as beam
 import numpy as np
 
 from skewless.beam_pipelines.running.local_runner import BeamOptions
-from skewless.beam_pipelines.streaming.kafka_client import KafkaClient
+from skewless.beam_pipelines.streaming.kafka.client import KafkaClient
 from skewless.beam_pipelines.streaming.leftovers import in_ranges
 from skewless.beam_pipelines.streaming.rounds import Done, run_round
 from skewless.beam_pipelines.streaming.segments import Segment, StreamJob
