@@ -95,7 +95,7 @@ def preprocess(
         spec = with_time_edges(spec, job.units, job.options, shared)
         job = replace(job, spec=spec)
         shards = ShardFormat(shard_bytes, compression, rows_per_record)
-        kept = AnalysisCache(seen_by_all(cache, shared), spec) if cache is not None else None
+        kept = AnalysisCache(seen_by_all(cache, apart=apart), spec) if cache is not None else None
         staged = StagedJob(job, fit, directory.staging, shared, shards, kept)
         outcome = fitted_and_written(staged)
         clock.end("pipeline")

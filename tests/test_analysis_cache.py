@@ -19,7 +19,7 @@ from apache_beam.pvalue import TaggedOutput
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skewless.beam_pipelines.analysis.cache import AnalysisCache, UnitCounts
+from skewless.beam_pipelines.analysis.cache import AnalysisCache, UnitCounts, UnitKeys
 from skewless.beam_pipelines.analysis.chosen import chosen_constants, offered
 from skewless.beam_pipelines.analysis.counts import Numbers, merge_numbers
 from skewless.beam_pipelines.analysis.duplicates import _KeysOfUnits, _later_rows
@@ -31,6 +31,8 @@ from skewless.beam_pipelines.sources import WorkUnit, plan
 from skewless.beam_pipelines.sources.digest import unit_sha256
 from skewless.schemas import Spec, parse
 from skewless.schemas.errors import AccountingError, UsageError
+from skewless.schemas.storage.location import Location
+from skewless.schemas.storage.mirrored import mirrored
 from tests.conftest import SHOP, shop_csv
 from tests.test_preprocess import records_of
 
@@ -354,3 +356,25 @@ def test_a_cache_that_cannot_be_a_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match=r"--cache .*file: expected a directory"):
         AnalysisCache(tmp_path / "file", SPECS[0])
+
+
+def test_entries_of_other_machines_are_fetched_as_they_are_looked_for(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "notes.csv").write_text("id,word,grade\na,b,1\n", encoding="utf-8")
+    [unit] = plan([str(tmp_path / "notes.csv")], SPECS[0])
+    found = UnitKeys(np.array([2]), np.array([[3, 4]], np.uint64))
+    looked: list[str] = []
+    for machine in ("a", "b", "c"):
+        monkeypatch.setenv("SKEWLESS_CACHE", str(tmp_path / machine))
+
+        def find(machine: str = machine) -> UnitKeys:
+            looked.append(machine)
+            return found
+
+        with mirrored(uri) as folder:
+            kept = AnalysisCache(folder, SPECS[0]).keys(unit, find)
+            held = [path.name.partition("-")[0] for path in folder.iterdir()]
+        assert (kept.hashes == found.hashes).all() and held == ["keys"]
+        Location.of(uri).system.pipe_file(f"{Location.of(uri).path}/counts-other", b"of others")
+    assert looked == ["a"]

@@ -7,7 +7,8 @@ An entry is named by a digest of all that it follows from: the unit's bytes, the
 that counting reads, the rows left out as duplicates of other files' rows, and the programs that
 counted. So an entry is never out of date; what changes has another name. Any entry may be deleted.
 
-An entry appears whole, and begins with the digest of the rest of it.
+An entry appears whole, and begins with the digest of the rest of it. Where the directory stands for one
+at a URI, entries are fetched as they are looked for.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from skewless.schemas.errors import UsageError
 from skewless.schemas.spec.spec import Spec
 from skewless.schemas.storage.between.entries import bytes_at, put_whole
 from skewless.schemas.storage.between.files import inside
+from skewless.schemas.storage.known_as import origin_of
 from skewless.schemas.storage.location import is_uri
 
 __all__ = ["AnalysisCache", "UnitCounts", "UnitKeys"]
@@ -87,6 +89,7 @@ class AnalysisCache:
           UsageError: If the directory cannot be made or written.
         """
         self.directory = str(directory) if is_uri(directory) else os.path.abspath(directory)
+        self._origin = None if is_uri(directory) else origin_of(Path(self.directory))
         if not is_uri(directory):
             _begin(Path(self.directory))
         self._basis = _basis(spec)
@@ -130,6 +133,8 @@ class AnalysisCache:
         name = hashlib.sha256("\n".join((self._basis, digest, follows_from)).encode()).hexdigest()
         entry = inside(self.directory, f"{kind}-{name}")
         table = _read(entry)
+        if table is None and self._origin is not None:
+            table = _brought(inside(self._origin, f"{kind}-{name}"), entry)
         if table is not None:
             return decode(table), True
         made = make()
@@ -193,6 +198,14 @@ def _read(entry: str) -> pa.Table | None:
         _LOGGER.warning("%s: is not as it was written; its rows are analysed again", entry)
         return None
     return pa.ipc.open_stream(pa.py_buffer(payload)).read_all()
+
+
+def _brought(origin: str, entry: str) -> pa.Table | None:
+    """Returns an entry that lies at a URI, and keeps a copy; None where there is none."""
+    table = _read(origin)
+    if table is not None:
+        _write(entry, table)
+    return table
 
 
 def _write(entry: str, table: pa.Table) -> None:

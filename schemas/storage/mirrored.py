@@ -1,6 +1,7 @@
 """Mirroring: a folder of entries named by what they hold, such as the analysis cache, at a URI.
 
-Entries never change under their name, so copies on several machines only ever add to one another.
+Entries never change under their name, so copies on several machines only ever add to one another. Whoever
+reads an entry that is not there yet fetches it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from skewless.schemas.storage.fetched import place_file
 from skewless.schemas.storage.known_as import note_copy
 from skewless.schemas.storage.leaving import stand_in
 from skewless.schemas.storage.location import (
@@ -27,7 +27,7 @@ __all__ = ["mirrored"]
 
 @contextlib.contextmanager
 def mirrored(path: str | Path) -> Iterator[Path]:
-    """Gives a path as it is, and of a URI a local folder with its entries; puts there what is added.
+    """Gives a path as it is, and of a URI a local folder for its entries; puts there what is added.
 
     Raises:
       UsageError: If the URI cannot be read or written.
@@ -44,16 +44,10 @@ def mirrored(path: str | Path) -> Iterator[Path]:
     with refused(place, "read"):
         there = {name for name in names_in(place) if not name.startswith(".")}
 
-    def fetch(name: str) -> None:
-        source = place / name
-        place_file(folder / name, lambda partial: source.system.get_file(source.path, str(partial)))
-
     def put(name: str) -> None:
         target = place / name
         target.system.put_file(str(folder / name), target.path)
 
-    with refused(place, "read"), ThreadPoolExecutor(TRANSFERS) as pool:
-        list(pool.map(fetch, sorted(there - _entries(folder))))
     with refused(place, "written"):
         probe = place / ".writable"
         probe.system.pipe_file(probe.path, b"")

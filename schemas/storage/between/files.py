@@ -147,14 +147,14 @@ def brought(file: str, path: Path) -> None:
         place.system.get_file(place.path, str(path))
 
 
-def seen_by_all(directory: str | Path, shared: str) -> str:
-    """Returns where all processes of a job find a directory that may be a copy of one at a URI.
+def seen_by_all(directory: str | Path, *, apart: bool) -> str:
+    """Returns where all processes of a job find a directory that may stand for one at a URI.
 
     Args:
       directory: As the command sees it.
-      shared: What they share; where that is a path, they see the copy.
+      apart: Whether others may be on other machines, which see the URI alone.
     """
-    origin = origin_of(Path(directory)) if is_uri(shared) else None
+    origin = origin_of(Path(directory)) if apart else None
     return str(directory) if origin is None else origin
 
 
