@@ -163,6 +163,18 @@ def test_declarations_follow_from_the_values(tmp_path: Path) -> None:
     assert "- verdict (leak): alone it tells 100% of labels" in text
 
 
+@pytest.mark.parametrize("separator", ["\u3001", "\uff1b", "\uff0c"])
+def test_lists_as_chinese_and_japanese_write_them(separator: str, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    genres = ["剧情", "喜剧", "动作", "爱情", "科幻"]
+    held = [random.choice(genres, random.integers(1, 4), replace=False) for _ in range(ROWS)]
+    label = random.integers(0, 2, ROWS)
+    rows = pa.table({"genres": [separator.join(some) for some in held], "clicked": label})
+    proposal, _ = guess_spec([str(write(tmp_path / "rows.csv", rows))], "clicked")
+    assert kinds(proposal) == {"genres": "categories"}
+    assert proposal.document["features"]["genres"]["separator"] == separator
+
+
 @pytest.mark.parametrize(
     "letters", ["的一是不了人我在有他这为之大来以个中上们", "กขคงจชซดตทนบปผพมยรลวสหอ"]
 )

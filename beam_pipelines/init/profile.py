@@ -22,7 +22,7 @@ __all__ = ["MISSING_TEXTS", "Profile", "missing_texts", "numbers_of", "profile"]
 _ALWAYS_MISSING = ("?", "\\N", "N/A", "n/a", "NULL", "null", "(null)")
 _MISSING_AMONG_NUMBERS = ("NA", "None", "none", "-", "--", ".", "unknown", "Unknown", "missing")
 MISSING_TEXTS = _ALWAYS_MISSING + _MISSING_AMONG_NUMBERS
-_SEPARATORS = ("|", ";", ",")
+_SEPARATORS = ("|", ";", ",", "\u3001", "\uff1b", "\uff0c")  # the last as in Chinese and Japanese
 _TOGETHER_BYTES = 64 << 20
 _DATE = r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ].*)?$"
 
