@@ -308,6 +308,22 @@ def test_semicolons_and_odd_names(tmp_path: Path) -> None:
     features = proposal.document["features"]
     assert {feature.get("column") for feature in features.values()} <= {"größe (m)", "2nd name"}
     assert '"größe (m)"' in text
+    assert set(features) == {"grosse_m", "c_2nd_name"}
+
+
+def test_names_of_other_scripts_and_of_any_length(tmp_path: Path) -> None:
+    long = ["How many hours a week " * 12 + end for end in ("?", "!")]
+    names = ["类型", "цена", *long]
+    path = tmp_path / "odd.csv"
+    rows = "".join(
+        f"{'ab'[row % 2]},{row % 7},{row % 8},{row % 11},{row % 3}\n" for row in range(99)
+    )
+    path.write_text(",".join(names) + ",y\n" + rows)
+    _, text = guess_spec([str(path)], "y")
+    (tmp_path / "spec.yaml").write_text(text)
+    spec = load(tmp_path / "spec.yaml")
+    assert {feature.column for feature in spec.features.values()} == set(names)
+    assert {"LeiXing", "tsena"} < set(spec.features)
 
 
 @pytest.mark.parametrize(

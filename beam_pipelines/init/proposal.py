@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from anyascii import anyascii
+
 from skewless.beam_pipelines.init.features import Guess, guess_feature, is_identifier, left_out
 from skewless.beam_pipelines.init.kinds.lists import put_beside
 from skewless.beam_pipelines.init.label import LabelGuess, guess_label, likely_label
@@ -29,6 +31,8 @@ _MOST_TOLD = 20
 _SPLITS = ("train", "training", "eval", "valid", "validation", "dev", "test", "data")
 
 _LEAST_IN_A_GROUP = 4
+# Well below what a name may have, for numbers behind it and names made of it.
+_LONGEST_NAME = 100
 # The name of a label that is the only one: no column's, as it holds a character that names do not.
 _LABEL = ""
 NO_KEY = (
@@ -262,8 +266,8 @@ def _by_names(wanted: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Returns values by names that a spec allows, as near as can be to those that are wanted."""
     found: dict[str, Any] = {}
     for column, value in wanted:
-        name = re.sub(r"[^A-Za-z0-9]+", "_", column).strip("_") or "feature"
-        name = name if name[0].isalpha() else f"c_{name}"
+        name = re.sub(r"[^A-Za-z0-9]+", "_", anyascii(column)).strip("_") or "feature"
+        name = (name if name[0].isalpha() else f"c_{name}")[:_LONGEST_NAME]
         while name in found:
             name += "_2"
         found[name] = value
