@@ -10,6 +10,8 @@ import pytest
 from sklearn.metrics import ndcg_score
 
 from skewless.model.comparison.metric import usual_metric
+from skewless.model.exported.signatures import ServingFunctions
+from skewless.model.exported.transform import Transform
 from skewless.model.metrics.grouped import grouped
 from skewless.model.metrics.predicted_split import Predictions, predict_split
 from skewless.model.network.body.ranking_losses import ListwiseSoftmax, PairwiseRanking
@@ -17,8 +19,9 @@ from skewless.model.report.card.limits import meant_by_predictions
 from skewless.model.retrieval.fed import fed
 from skewless.model.training.compiled import compiled_model
 from skewless.model.training.records import open_records
-from skewless.model.training.run_directory import load_trained
+from skewless.model.training.run_directory import RunDirectory, load_trained
 from skewless.schemas import Spec, SpecError, parse
+from skewless.schemas.records.layout import TRANSFORM
 from tests.conftest import SHOP, DataSet
 
 
@@ -167,6 +170,19 @@ def test_the_order_in_groups_is_learned(shop: DataSet, loss: str, tmp_path: Path
     assert usual_metric(spec) == "ndcg@10"
     (about,) = [f for f in meant_by_predictions(spec.training) if f.subject == "predictions"]
     assert "order the rows of one user: they are no probabilities" in about.text
+
+
+def test_scores_are_served_but_not_as_those_of_classes(shop: DataSet, shop_run: Path) -> None:
+    run = RunDirectory.open(shop_run)
+    transform = Transform(shop.spec, run.path / TRANSFORM)
+
+    def signatures(spec: Spec) -> set[str]:
+        model = compiled_model(spec, open_records(shop.directory))
+        return set(ServingFunctions(spec, run.manifest, transform, model, {}).endpoints())
+
+    of_label = signatures(shop.spec)
+    assert {"classify", "regress"} <= of_label
+    assert signatures(_ranking("pairwise")) == of_label - {"classify"}
 
 
 @pytest.mark.parametrize(

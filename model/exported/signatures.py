@@ -5,7 +5,8 @@ predict_columns     one named tensor a raw column, JSON-friendly     -> predicti
                     (TF Serving may leave columns out; elsewhere an empty tensor means absent)
 transform_features  examples                                         -> transformed features
 classify, regress   inputs: [batch] serialized tf.Example            -> TF Serving's shapes
-                    (of several labels `classify_LABEL` and `regress_LABEL`, one for each that fits)
+                    (of several labels `classify_LABEL` and `regress_LABEL`, one for each that fits;
+                    under a ranking loss no `classify`, whose scores would be taken for probabilities)
 generate            examples -> greedy and beam-searched sequences   (sequence labels)
 query, candidate    examples                                         -> vectors (two towers)
 recommend           columns of the query, and names to exclude       -> candidates (two towers)
@@ -98,7 +99,7 @@ class ServingFunctions(tf.Module):
             return _functions({**found, **self._found_by_towers(self._recommender, examples)})
         for served in self._labels:
             of_label = f"_{served.name}" if served.name else ""
-            if served.label.has_classes:
+            if served.label.has_classes and self._spec.training.loss is None:
                 found[f"classify{of_label}"] = (self._of_inputs(served.classify), [inputs])
             if served.label.one_output:
                 found[f"regress{of_label}"] = (self._of_inputs(served.regress), [inputs])
