@@ -301,7 +301,7 @@ def test_numbered_columns_become_one_feature(tmp_path: Path) -> None:
 
 def test_semicolons_and_odd_names(tmp_path: Path) -> None:
     path = tmp_path / "odd.csv"
-    rows = "".join(f"{row % 5},5;{'ab'[row % 2]} x;{row % 2}\n" for row in range(100))
+    rows = "".join(f"{row % 5},5;{'ab'[row % 2]} x;{row // 2 % 2}\n" for row in range(100))
     path.write_text("größe (m);2nd name;y\n" + rows)
     proposal, text = guess_spec([str(path)])
     assert proposal.document["csv"] == {"delimiter": ";", "decimal": ","}

@@ -27,7 +27,13 @@ Kind = Literal[
     "leak", "duplicate", "unexamined", "meeting", "history", "newcomers",
 ]  # fmt: skip
 
-_IDENTIFIER = re.compile(r"(^|_)(id|ids|uuid|guid|key|code|sku|zip|isbn)$", re.IGNORECASE)
+_IDENTIFIER = re.compile(
+    r"(^|[\W_])(ids?|uuid|guid|key|code|sku|zip|isbn|ean|upc|plz|(zip|post|postal|bar)code)$",
+    re.IGNORECASE,
+)
+_CAMEL_CASE = re.compile(r"[a-z](I[dD]|U[uU][iI][dD]|Key|Code|Sku|SKU|Zip|ZIP)$")
+# Whole numbers of so many digits are more than a float64 tells apart: nothing is counted so far.
+_DIGITS = re.compile(r"[+-]?[1-9][0-9]{15,}")
 _ONE_HOT = 12
 # Rows of which fewer may be each other's successors by chance, and how near a total is guessed.
 _FEW_ROWS, _ABOUT = 50, 0.02
@@ -59,7 +65,7 @@ def left_out(column: str, kind: Kind, why: str) -> Guess:
 
 def is_identifier(name: str) -> bool:
     """Whether a column's name says that it names things rather than counts them."""
-    return bool(_IDENTIFIER.search(name) or re.search(r"[a-z]I[dD]$", name))
+    return bool(_IDENTIFIER.search(name) or _CAMEL_CASE.search(name))
 
 
 def guess_feature(profile: Profile) -> Guess:
@@ -84,7 +90,7 @@ def guess_feature(profile: Profile) -> Guess:
             "date",
             "dates, but not as ISO 8601 (2026-03-01), which alone says what is the month",
         )
-    if profile.share_of_numbers > 0.99:
+    if profile.share_of_numbers > 0.99 and not profile.codes:
         return _number(profile)
     if _is_text(profile):
         return _text(profile)
@@ -202,7 +208,7 @@ def _number(profile: Profile) -> Guess:
         feature: dict[str, Any] = {"type": "categorical", "embedding": "one_hot"}
         why = f"{profile.distinct} values: {_shown(profile)}{_missing(profile)}"
         return Guess(name, "category", why, feature)
-    if profile.integral and is_identifier(name):
+    if profile.integral and (is_identifier(name) or _names_things(profile, numbers)):
         if profile.occurrences < 1.25:
             return left_out(name, "near-unique", "a number that names each row anew")
         return guess_category(profile)
@@ -227,6 +233,13 @@ def _number(profile: Profile) -> Guess:
     if unfit:
         why += f"; {unfit:,} values are no numbers: preprocess rejects their rows"
     return Guess(name, "number", why + _missing(profile), feature)
+
+
+def _names_things(profile: Profile, numbers: np.ndarray) -> bool:
+    """Whether whole numbers are so long that they name things: as numbers most would be the same."""
+    long = sum(1 for value in profile.counts if _DIGITS.fullmatch(value))
+    told_apart = len(np.unique(numbers.astype(np.float32)))
+    return long * 2 > profile.distinct or told_apart * 10 < profile.distinct
 
 
 def _counts_rows(profile: Profile, numbers: np.ndarray) -> bool:

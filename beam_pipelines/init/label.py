@@ -73,7 +73,7 @@ def _guess(profile: Profile) -> LabelGuess:
             f"--label {name}: expected at least two values, got {profile.distinct} in "
             f"{profile.rows:,} rows; name another column"
         )
-    numeric = profile.share_of_numbers > 0.99
+    numeric = profile.share_of_numbers > 0.99 and not profile.codes
     groups = _same_but_for_writing(values)
     if len(groups) == 2:
         return _binary(profile, groups)

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from skewless.beam_pipelines.init.features import percent
 from skewless.beam_pipelines.init.profile import Profile
+from skewless.beam_pipelines.init.vocabulary import by_chance
 
 __all__ = ["GIVES_AWAY", "SUSPICIOUS", "Leak", "codes_of", "duplicates", "leaks", "ranks_of"]
 
@@ -81,22 +82,34 @@ def _by_class(
         codes = codes_of(profile)[chosen]
     usable = (codes >= 0) & (truth >= 0)
     codes, classes = codes[usable], truth[usable]
-    half = np.arange(len(codes)) % 2 == 0
-    if not half.any() or half.all():
+    told = _looked_up(codes, classes)
+    if told is None:
         return None
-    best = _commonest(codes[half], classes[half])
-    asked, answers = codes[~half], classes[~half]
-    looked_up = np.array([best.get(code, -1) for code in asked.tolist()])
-    known = looked_up >= 0
-    if known.mean() < 0.5:
-        return None
-    base = float(np.bincount(answers[known]).max() / known.sum())
-    right = float((looked_up[known] == answers[known]).mean())
+    right, base = told
     gain = (right - base) / max(1e-9, 1 - base)
     if gain < SUSPICIOUS:
         return None
     why = f"alone it tells {percent(right)} of labels (the commonest: {percent(base)})"
     return Leak(profile.name, why, gain >= GIVES_AWAY)
+
+
+def _looked_up(codes: np.ndarray, classes: np.ndarray) -> tuple[float, float] | None:
+    """Returns which share of half of the rows the other half tells, and the share of the commonest class.
+
+    Every other row is looked up, so that of rows that come in pairs one tells the other; where that
+    half has other values, as where two shops take turns, a half by chance. None if that has too.
+    """
+    for half in (np.arange(len(codes)) % 2 == 0, by_chance(len(codes), 0.5)):
+        if not half.any() or half.all():
+            continue
+        best = _commonest(codes[half], classes[half])
+        asked, answers = codes[~half], classes[~half]
+        looked_up = np.array([best.get(code, -1) for code in asked.tolist()])
+        known = looked_up >= 0
+        if known.mean() >= 0.5:
+            base = float(np.bincount(answers[known]).max() / known.sum())
+            return float((looked_up[known] == answers[known]).mean()), base
+    return None
 
 
 def duplicates(profiles: Mapping[str, Profile]) -> dict[str, str]:

@@ -16,14 +16,21 @@ import pyarrow.compute as pc
 from skewless.beam_pipelines.init.kinds.unspaced import letters
 from skewless.schemas.rows.canonical import without_missing
 
-__all__ = ["MISSING_TEXTS", "Profile", "missing_texts", "numbers_of", "profile"]
+__all__ = ["MISSING_TEXTS", "Profile", "missing_texts", "numbers_of", "profile", "spread"]
 
-# Texts that stand for "no value": the first wherever they are seen, the rest among numbers only.
-_ALWAYS_MISSING = ("?", "\\N", "N/A", "n/a", "NULL", "null", "(null)")
-_MISSING_AMONG_NUMBERS = ("NA", "None", "none", "-", "--", ".", "unknown", "Unknown", "missing")
+# Texts that stand for "no value": the first wherever they are seen, the rest among numbers and dates.
+_ALWAYS_MISSING = (
+    "?", "\\N", "N/A", "n/a", "#N/A", "NULL", "null", "(null)", "NaN", "nan", "<NA>",
+)  # fmt: skip
+_MISSING_AMONG_NUMBERS = (
+    "NA", "na", "n.a.", "None", "none", "nil", "-", "--", "\u2013", "\u2014", ".", "..", ":", "unknown", "Unknown",
+    "missing", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!",
+)  # fmt: skip
 MISSING_TEXTS = _ALWAYS_MISSING + _MISSING_AMONG_NUMBERS
 _SEPARATORS = ("|", ";", ",", "\u3001", "\uff1b", "\uff0c")  # the last as in Chinese and Japanese
 _TOGETHER_BYTES = 64 << 20
+_LOOKED_AT = 5_000
+_CODE = r"^0[0-9]+$"
 _DATE = r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ].*)?$"
 
 
@@ -122,12 +129,22 @@ class Profile:
         finite = self.numbers[np.isfinite(self.numbers)]
         return bool(len(finite) and (finite == np.floor(finite)).all())
 
+    @property
+    def codes(self) -> bool:
+        """Whether digits are codes rather than numbers: some begin with a zero, as `02139` does."""
+        return self.share_of_codes >= 0.002
+
+    @cached_property
+    def share_of_codes(self) -> float:
+        """Share of the values that are digits with a zero before others."""
+        return _share(self.flat, _CODE)
+
     @cached_property
     def words(self) -> float:
         """Words a value, cut at white space, on average."""
         if not len(self.flat):
             return 0.0
-        gaps = pc.count_substring_regex(_head(self.flat), r"\s+")
+        gaps = pc.count_substring_regex(spread(self.flat, _LOOKED_AT), r"\s+")
         return float(pc.mean(gaps).as_py()) + 1.0
 
     @cached_property
@@ -138,14 +155,12 @@ class Profile:
     @cached_property
     def unspaced(self) -> float:
         """Letters a value, on average, of scripts that put no spaces between words."""
-        return letters(_head(self.flat))
+        return letters(spread(self.flat, _LOOKED_AT))
 
     @cached_property
     def share_of_dates(self) -> float:
         """Share of the values that are written as dates."""
-        if not len(self.flat):
-            return 0.0
-        return float(pc.mean(pc.match_substring_regex(_head(self.flat), _DATE)).as_py())
+        return _share(self.flat, _DATE)
 
 
 def missing_texts(columns: Sequence[pa.Array]) -> tuple[str, ...]:
@@ -162,7 +177,8 @@ def missing_texts(columns: Sequence[pa.Array]) -> tuple[str, ...]:
             pc.invert(pc.is_in(trimmed, value_set=pa.array(_MISSING_AMONG_NUMBERS)))
         )
         rest = rest.filter(pc.invert(pc.is_in(rest, value_set=pa.array(_ALWAYS_MISSING))))
-        if len(rest) and np.isfinite(numbers_of(rest)).mean() > 0.95:
+        numbers = len(rest) and np.isfinite(numbers_of(rest)).mean() > 0.95
+        if numbers or _share(rest, _DATE) > 0.95:
             candidates += _MISSING_AMONG_NUMBERS
         there = set(
             pc.unique(trimmed.filter(pc.is_in(trimmed, value_set=pa.array(candidates)))).to_pylist()
@@ -237,8 +253,17 @@ def _cut(values: pa.Array, separator: str) -> pa.Array | None:
     return pa.ListArray.from_arrays(pa.array(bounds, pa.int32()), items.drop_null())
 
 
-def _head(values: pa.Array) -> pa.Array:
-    return values[:5_000]
+def spread(values: pa.Array, most: int) -> pa.Array:
+    """Returns up to so many of the values, from all over: sorted ones differ from end to end."""
+    if len(values) <= most:
+        return values
+    return values.take(pa.array(np.linspace(0, len(values) - 1, most).astype(np.int64)))
+
+
+def _share(values: pa.Array, pattern: str) -> float:
+    """Returns the share of values that a pattern matches, as far as some of them tell."""
+    some = spread(values, _LOOKED_AT)
+    return float(pc.mean(pc.match_substring_regex(some, pattern)).as_py()) if len(some) else 0.0
 
 
 def numbers_of(texts: pa.Array) -> np.ndarray:

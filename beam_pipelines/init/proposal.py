@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -23,7 +24,7 @@ from skewless.schemas.errors import DataError, UsageError, listed, nearest
 from skewless.schemas.rows.csv_format import CsvFormat
 from skewless.schemas.spec.splits import SPLITS
 
-__all__ = ["AS_IN_USE", "NO_KEY", "Proposal", "propose"]
+__all__ = ["AS_IN_USE", "NO_KEY", "Proposal", "name_of", "propose"]
 
 # Columns that an error names.
 _MOST_TOLD = 20
@@ -86,11 +87,12 @@ def propose(sample: Sample, labels: Sequence[str], inputs: Sequence[str]) -> Pro
     """
     targets = _label_columns(sample, labels)
     columns = [values for name, values in sample.columns.items() if name not in targets]
-    missing = missing_texts(columns)
+    unsaid = {name: _missing_label(sample, name) for name in targets}
+    texts = dict.fromkeys([*missing_texts(columns), *itertools.chain(*unsaid.values())])
+    missing = tuple(texts)
 
     def profiled(name: str) -> Profile:
-        unsaid = () if name in targets else missing
-        return profile(name, sample.columns[name], sample.total, unsaid)
+        return profile(name, sample.columns[name], sample.total, unsaid.get(name, missing))
 
     wide = Wide(close=list(sample.columns))
     if len(sample.columns) > MOST_CLOSE:
@@ -142,6 +144,13 @@ def _label_columns(sample: Sample, asked: Sequence[str]) -> list[str]:
         return list(asked)
     likely = likely_label(sample.columns)
     return [] if likely is None else [likely]
+
+
+def _missing_label(sample: Sample, name: str) -> tuple[str, ...]:
+    """Returns the texts that stand for no label, of a column of numbers; among words they are classes."""
+    texts = missing_texts([sample.columns[name]])
+    known = profile(name, sample.columns[name], sample.total, texts)
+    return texts if known.share_of_numbers > 0.99 and not known.codes else ()
 
 
 def _decided(targets: Sequence[Profile]) -> dict[str, LabelGuess]:
@@ -266,12 +275,16 @@ def _by_names(wanted: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Returns values by names that a spec allows, as near as can be to those that are wanted."""
     found: dict[str, Any] = {}
     for column, value in wanted:
-        name = re.sub(r"[^A-Za-z0-9]+", "_", anyascii(column)).strip("_") or "feature"
-        name = (name if name[0].isalpha() else f"c_{name}")[:_LONGEST_NAME]
-        while name in found:
-            name += "_2"
-        found[name] = value
+        found[name_of(column, found)] = value
     return found
+
+
+def name_of(column: str, taken: Container[str]) -> str:
+    """Returns a name that a spec allows, as near to the column's as can be, that is not taken."""
+    name = re.sub(r"[^A-Za-z0-9]+", "_", anyascii(column)).strip("_") or "feature"
+    name = (name if name[0].isalpha() else f"c_{name}")[:_LONGEST_NAME]
+    others = (f"{name}_{number}" for number in itertools.count(2))
+    return name if name not in taken else next(other for other in others if other not in taken)
 
 
 def _name(inputs: Sequence[str]) -> str:

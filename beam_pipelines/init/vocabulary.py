@@ -19,11 +19,18 @@ from skewless.beam_pipelines.init.profile import Profile
 from skewless.schemas.rows.tokenizers import clean_values, tokenize
 from skewless.schemas.spec.features import TextFeature
 
-__all__ = ["Entries", "Vocabulary", "entries_of_text", "entries_of_values", "vocabulary"]
+__all__ = [
+    "Entries",
+    "Vocabulary",
+    "by_chance",
+    "entries_of_text",
+    "entries_of_values",
+    "vocabulary",
+]
 
 _SIZES = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000)
 _TEXTS = 20_000
-_HELD_OUT = 5  # one row in five
+_HELD_OUT = 0.2
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,15 @@ class Vocabulary:
     max_size: int | None
     min_count: int
     oov_share: float
+
+
+def by_chance(rows: int, share: float) -> np.ndarray:
+    """Returns [rows] bool, true of about `share` of them, of as many rows always the same ones.
+
+    Not every nth row: where the same shops follow each other day after day, those would be all the
+    rows of some shops and none of the others.
+    """
+    return np.asarray(np.random.default_rng(0).random(rows) < share)
 
 
 def entries_of_text(profile: Profile, cut: Mapping[str, Any]) -> Entries:
@@ -92,7 +108,7 @@ def vocabulary(entries: Entries, total: int, min_count: int) -> Vocabulary:
       min_count: Entries rarer than this in the training split get no ID.
     """
     rows = np.repeat(np.arange(len(entries.lengths)), entries.lengths)
-    held_out = rows % _HELD_OUT == _HELD_OUT - 1
+    held_out = by_chance(len(entries.lengths), _HELD_OUT)[rows]
     known = np.bincount(entries.codes[~held_out], minlength=entries.distinct)
     asked = np.bincount(entries.codes[held_out], minlength=entries.distinct)
     order = np.argsort(-known, kind="stable")

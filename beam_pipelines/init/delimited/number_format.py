@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skewless.beam_pipelines.init.profile import MISSING_TEXTS
+from skewless.beam_pipelines.init.profile import MISSING_TEXTS, spread
 from skewless.schemas.rows.canonical import without_missing
 from skewless.schemas.rows.csv_format import CsvFormat
 from skewless.schemas.rows.written_numbers import plain_where_number, written_numbers
@@ -114,13 +114,16 @@ def number_format(columns: Mapping[str, pa.Array], written: CsvFormat) -> Number
         for decimal, group in _SIGNS_OF_NUMBERS
     ]
     fits = [{name for name, head in telling.items() if _fit(head, one) >= _MOST} for one in formats]
+    # Dates, versions and addresses are no numbers in any format.
+    telling = {name: head for name, head in telling.items() if any(name in names for names in fits)}
+    odd = {name: head for name, head in odd.items() if name in telling}
     most = max(len(names) for names in fits)
     best = [one for one, names in zip(formats, fits, strict=True) if len(names) == most]
     chosen, doubt = _decided(best, odd, written.delimiter)
     read = fits[formats.index(chosen)]
     examples = {name: _odd_example(head) for name, head in odd.items() if name in read}
     if not examples or chosen.plain_numbers:
-        return NumberFormat(written)
+        return NumberFormat(written, seen=_left_as_texts(odd, telling, read))
     example = max(examples, key=lambda name: len(examples[name]))
     shown = examples[example]
     seen = [f"numbers are written as {shown!r} in {example}", *([doubt] if doubt else [])]
@@ -140,8 +143,24 @@ def number_format(columns: Mapping[str, pa.Array], written: CsvFormat) -> Number
     return NumberFormat(chosen, plain, unreadable, tuple(seen))
 
 
+def _left_as_texts(
+    odd: Mapping[str, pa.Array], telling: Mapping[str, pa.Array], read: set[str]
+) -> tuple[str, ...]:
+    """Returns a line on columns that may be numbers, where more columns are written as programs do."""
+    plain = next((name for name in telling if name in read), None)
+    if plain is None:
+        return ()
+    return tuple(
+        f"{name} may be numbers written as {_odd_example(head)!r}, but {plain} is written as "
+        f"{telling[plain][0].as_py()!r} and one spec has one kind: {name} is taken for text; write the file "
+        "with one kind of numbers"
+        for name, head in odd.items()
+        if name not in read
+    )
+
+
 def _head(values: pa.Array) -> pa.Array:
-    head = values[:_LOOKED_AT]
+    head = spread(values, _LOOKED_AT)
     return pc.drop_null(without_missing(head, MISSING_TEXTS))
 
 
@@ -168,7 +187,12 @@ def _odd_example(head: pa.Array) -> str:
 def _decided(
     formats: list[CsvFormat], odd: Mapping[str, pa.Array], delimiter: str
 ) -> tuple[CsvFormat, str | None]:
-    """Returns the least permissive format; where 1,234 may be either, by what stands between fields."""
+    """Returns the least permissive format; where 1,234 may be either, by what stands between fields.
+
+    Of as many columns with a point as with a comma, those with a comma where semicolons stand between.
+    """
+    if delimiter == ";" and formats[0].decimal == ".":
+        formats = [one for one in formats if one.decimal == ","] or formats
     comma = next((one for one in formats if (one.decimal, one.thousands) == (",", None)), None)
     grouped = next((one for one in formats if (one.decimal, one.thousands) == (".", ",")), None)
     if comma is None or grouped is None or formats[0] not in (comma, grouped):

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from skewless.beam_pipelines.init.features import Guess, guess_category, is_identifier, left_out
 from skewless.beam_pipelines.init.profile import Profile
-from skewless.beam_pipelines.init.proposal import Proposal
+from skewless.beam_pipelines.init.proposal import Proposal, name_of
 from skewless.schemas.errors import UsageError, listed, nearest
 
 __all__ = ["WIDTH", "Sides", "codes_of", "placed", "side_columns"]
@@ -92,7 +92,7 @@ def placed(
     of: dict[str, list[str]] = {side: [] for side in ids}
     names = {guess.column: name for name, guess in proposal.features.items()}
     for side, entry in ids.items():
-        name = names.get(entry.name, re.sub(r"[^A-Za-z0-9]+", "_", entry.name).strip("_"))
+        name = names.get(entry.name) or name_of(entry.name, {*names.values(), *features})
         guess = guess_category(entry, whatever=True)
         feature = dict(guess.feature or {})
         feature["embedding"] = max(WIDTH, feature["embedding"])
