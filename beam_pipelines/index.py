@@ -30,9 +30,11 @@ from skewless.beam_pipelines.nearest.approximate import (
 )
 from skewless.beam_pipelines.nearest.catalogue import VECTORS, Catalogue, vectors_in
 from skewless.beam_pipelines.nearest.side import id_column, side_of, towers_in
+from skewless.beam_pipelines.records.parts import bring
 from skewless.beam_pipelines.running.local_runner import (
     BeamOptions,
     completed_options,
+    may_be_apart,
     pipeline_options,
 )
 from skewless.beam_pipelines.running.output_directory import OutputDirectory
@@ -42,6 +44,8 @@ from skewless.schemas.records.exported_files import check_exported
 from skewless.schemas.records.layout import INDEX_SUMMARY
 from skewless.schemas.records.manifest import file_sha256
 from skewless.schemas.spec.network import TwoTowerSpec
+from skewless.schemas.storage.between.files import inside
+from skewless.schemas.storage.location import is_uri
 
 __all__ = ["Inputs", "execute", "index", "opened_inputs", "run"]
 
@@ -93,9 +97,10 @@ def index(
     endings = {"records": ".parquet", "rejected": ".jsonl"}
     with OutputDirectory(output, overwrite=overwrite, marker=INDEX_SUMMARY) as directory:
         staging = directory.staging
-        job = cut(opened["candidate"], str(staging))
-        outcome = predicted(job, Path(model).absolute(), str(staging), "parquet", "candidate")
-        rows = accounted(job.units, outcome, directory, endings, max_rejected)
+        shared = directory.shared(apart=may_be_apart(opened["candidate"].options))
+        job = cut(opened["candidate"], shared)
+        outcome = predicted(job, Path(model).absolute(), shared, "parquet", "candidate")
+        rows = accounted(job.units, outcome, directory, endings, max_rejected, passing=("records",))
         parts = [staging / path for path, part in rows.files if part.kind == "records"]
         if not parts:
             raise DataError("every row was rejected, so there is no candidate; see --max-rejected")
@@ -105,7 +110,7 @@ def index(
         catalogue.write(staging)
         approximate = built(catalogue.vectors)
         approximate.save(str(staging / INDEX))
-        asked = _asked(opened, Path(model).absolute(), staging, catalogue)
+        asked = _asked(opened, Path(model).absolute(), staging, shared, catalogue)
         spec = opened["candidate"].spec
         assert isinstance(spec.model, TwoTowerSpec)
         written = {"written": len(catalogue.ids), "duplicate": catalogue.repeated}
@@ -149,19 +154,22 @@ def opened_inputs(
     return opened
 
 
-def _asked(opened: Inputs, model: Path, staging: Path, catalogue: Catalogue) -> np.ndarray:
+def _asked(
+    opened: Inputs, model: Path, staging: Path, shared: str, catalogue: Catalogue
+) -> np.ndarray:
     """Returns [queries, width] float32 vectors to measure recall on, drawn from all there are."""
     vectors = catalogue.vectors
     if "query" in opened:
         beside = staging / "queries"
         beside.mkdir()
-        outcome = predicted(
-            cut(opened["query"], str(beside)), model, str(beside), "parquet", "query"
-        )
-        parts = [Path(part.path) for part in outcome.parts if part.kind == "records"]
+        place = inside(shared, "queries")
+        outcome = predicted(cut(opened["query"], place), model, place, "parquet", "query")
+        parts = [part for part in outcome.parts if part.kind == "records"]
         if not parts:
             raise DataError("--queries: expected files with queries to measure recall on, got none")
-        vectors = vectors_in(parts)
+        bring([(Path(part.path).name, part) for part in parts], beside)
+        here = [beside / Path(part.path).name if is_uri(part.path) else part.path for part in parts]
+        vectors = vectors_in([Path(path) for path in here])
         shutil.rmtree(beside)
     count = min(_MEASURED, len(vectors))
     return vectors[np.sort(np.random.default_rng(1).permutation(len(vectors))[:count])]

@@ -44,6 +44,7 @@ from skewless.schemas.errors import DataError, UsageError
 from skewless.schemas.examples import purchases
 from skewless.schemas.examples.generators import spec_path, write_table
 from skewless.schemas.rows.row_encoding import examples
+from skewless.schemas.storage.fetched import fetched
 from tests.served_process import serving
 from tests.test_serve import refused
 
@@ -339,7 +340,13 @@ def proved(bought: Path) -> Report:
 
 @pytest.mark.slow
 def test_a_catalogue_is_indexed_by_the_served_vectors(
-    bought: Path, proved: Report, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    bought: Path,
+    proved: Report,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    uri: str,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A product of no training row too, each once, and nothing of the query's side is asked for."""
     sold = purchases.generate(ROWS).table.select(["product_id", "category"])
@@ -387,6 +394,15 @@ def test_a_catalogue_is_indexed_by_the_served_vectors(
     assert summary["recall"]["10"] > 0.95
 
     assert main(words) == 2  # Finished already.
+    # By workers that share a bucket alone.
+    monkeypatch.setattr("skewless.beam_pipelines.index.may_be_apart", lambda options: True)
+    words[words.index("--output") + 1] = uri
+    assert main(words) == 0
+    there = fetched(uri)
+    assert sk.open_index(there).catalogue.vectors.tobytes() == vectors.tobytes()
+    assert {path.name for path in there.iterdir()} == {
+        path.name for path in (tmp_path / "index").iterdir()
+    }
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +47,8 @@ def accounted(
     directory: OutputDirectory,
     endings: Mapping[str, str],
     max_rejected: float,
+    *,
+    passing: Collection[str] = (),
 ) -> Accounted:
     """Counts rows, and moves files to their places.
 
@@ -56,6 +58,7 @@ def accounted(
       directory: The output; where too many rows are rejected, those are kept beside it.
       endings: The file ending of each kind of part.
       max_rejected: The largest share of rejected rows that still counts as success.
+      passing: Kinds of parts that are no part of the output: the command itself goes on with them.
 
     Raises:
       AccountingError: If the runner lost rows.
@@ -72,7 +75,8 @@ def accounted(
         bring([file for file in files if file[1].kind == "rejected"], directory.staging)
         directory.keep(REJECTED, beside)
         raise
-    directory.take(files)
+    bring([file for file in files if file[1].kind in passing], directory.staging)
+    directory.take([file for file in files if file[1].kind not in passing])
     return Accounted(rows, files)
 
 
