@@ -16,7 +16,7 @@ from skewless.schemas.storage.arguments import at_hand
 from skewless.schemas.storage.fetched import fetched, fetched_file
 from skewless.schemas.storage.known_as import as_known
 from skewless.schemas.storage.leaving import leaving, leaving_file, stand_in
-from skewless.schemas.storage.location import Location
+from skewless.schemas.storage.location import Location, refused
 from skewless.schemas.storage.marker import read_marker
 from skewless.schemas.storage.mirrored import mirrored
 from skewless.schemas.storage.published import Publication
@@ -244,6 +244,23 @@ def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(__import__("sys").modules, "s3fs", None)
     with pytest.raises(UsageError, match=r"pip install 'skewless\[s3\]'"):
         Location.of("s3://bucket/x")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (401, r"gs://bucket/x: cannot be read: no credentials that are valid \(Anonymous caller.*set GOOGLE_"),
+        (403, r"gs://bucket/x: cannot be read: not permitted \(Forbidden: .*check the credentials"),
+        (404, r"gs://bucket/x: cannot be read: there is no bucket bucket"),
+    ],
+)  # fmt: skip
+def test_what_google_refuses_is_told_in_a_line(code: int, message: str) -> None:
+    from gcsfs.retry import validate_response
+
+    content = json.dumps({"error": {"code": code, "message": "Anonymous caller\nmay not"}})
+    with pytest.raises(UsageError, match=message) as told, refused(Location.of("gs://bucket/x"), "read"):  # fmt: skip
+        validate_response(code, content, "bucket/x")
+    assert "\n" not in str(told.value)
 
 
 def test_paths_and_file_uris_are_paths(tmp_path: Path) -> None:

@@ -199,7 +199,14 @@ def _reason_and_remedy(place: Location, error: Exception) -> str:
     kind = type(error).__name__
     if kind in ("NoCredentialsError", "DefaultCredentialsError", "CredentialUnavailableError"):
         return f"no credentials were found; set {_CREDENTIALS[place.scheme]}"
-    if isinstance(error, PermissionError) or kind in ("ClientAuthenticationError", "Forbidden"):
+    if place.scheme == "gs" and str(getattr(error, "code", "")) == "401":
+        # Without credentials gcsfs asks as nobody; what it has may have run out, too.
+        return f"no credentials that are valid ({_line(error)}); set {_CREDENTIALS[place.scheme]}"
+    if (
+        isinstance(error, PermissionError)
+        or kind in ("ClientAuthenticationError", "Forbidden")
+        or (place.scheme == "gs" and str(error).startswith("Forbidden"))
+    ):
         return (
             f"not permitted ({_line(error)}); check the credentials, and what they may do in "
             f"{place.bucket}"
