@@ -31,6 +31,7 @@ from skewless.beam_pipelines.nearest.approximate import (
 from skewless.beam_pipelines.nearest.catalogue import VECTORS, Catalogue, vectors_in
 from skewless.beam_pipelines.nearest.side import id_column, side_of, towers_in
 from skewless.beam_pipelines.records.parts import bring
+from skewless.beam_pipelines.running.dataflow import is_on_dataflow
 from skewless.beam_pipelines.running.local_runner import (
     BeamOptions,
     completed_options,
@@ -97,7 +98,8 @@ def index(
     endings = {"records": ".parquet", "rejected": ".jsonl"}
     with OutputDirectory(output, overwrite=overwrite, marker=INDEX_SUMMARY) as directory:
         staging = directory.staging
-        shared = directory.shared(apart=may_be_apart(opened["candidate"].options))
+        options = opened["candidate"].options
+        shared = directory.shared(apart=may_be_apart(options), paths=not is_on_dataflow(options))
         job = cut(opened["candidate"], shared)
         outcome = predicted(job, Path(model).absolute(), shared, "parquet", "candidate")
         rows = accounted(job.units, outcome, directory, endings, max_rejected, passing=("records",))

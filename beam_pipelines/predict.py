@@ -17,6 +17,7 @@ from skewless.beam_pipelines.batch.accounted import accounted
 from skewless.beam_pipelines.batch.cut import cut
 from skewless.beam_pipelines.batch.plan import opened_input
 from skewless.beam_pipelines.batch.predictor import PLACES, predicted
+from skewless.beam_pipelines.running.dataflow import is_on_dataflow
 from skewless.beam_pipelines.running.local_runner import (
     BeamOptions,
     completed_options,
@@ -75,7 +76,9 @@ def predict(
     opened = opened_input(spec, inputs, completed_options(options), serving=True)
     endings = {"records": f".{format}", "rejected": ".jsonl"}
     with OutputDirectory(output, overwrite=overwrite, marker=MARKER) as directory:
-        shared = directory.shared(apart=may_be_apart(opened.options))
+        shared = directory.shared(
+            apart=may_be_apart(opened.options), paths=not is_on_dataflow(opened.options)
+        )
         job = cut(opened, shared)
         outcome = predicted(job, Path(model).absolute(), shared, format)
         rows = accounted(job.units, outcome, directory, endings, max_rejected)

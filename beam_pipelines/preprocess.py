@@ -23,6 +23,7 @@ from skewless.beam_pipelines.batch.pipelines import StagedJob, fitted_and_writte
 from skewless.beam_pipelines.batch.plan import checked_fit, opened_input
 from skewless.beam_pipelines.batch.said import result, summary, tell_dry_run
 from skewless.beam_pipelines.records.sinks import SHARD_BYTES, ShardFormat
+from skewless.beam_pipelines.running.dataflow import is_on_dataflow
 from skewless.beam_pipelines.running.laps import Laps
 from skewless.beam_pipelines.running.local_runner import BeamOptions, may_be_apart, pipeline_options
 from skewless.beam_pipelines.running.output_directory import OutputDirectory
@@ -89,7 +90,7 @@ def preprocess(
     opened = opened_input(spec, inputs, options)
     with OutputDirectory(output, overwrite=overwrite, marker=MANIFEST) as directory:
         apart = may_be_apart(opened.options)
-        shared = directory.shared(apart=apart)
+        shared = directory.shared(apart=apart, paths=not is_on_dataflow(opened.options))
         job = cut(opened, shared)
         clock.end("plan")
         spec = with_time_edges(spec, job.units, job.options, shared)

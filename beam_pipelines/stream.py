@@ -24,6 +24,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from apache_beam.runners.runner import PipelineState
 
 from skewless.beam_pipelines import arguments
+from skewless.beam_pipelines.running.dataflow import check_dataflow, is_on_dataflow
 from skewless.beam_pipelines.histories.left import LeftPasts, open_pasts
 from skewless.beam_pipelines.running.beam_internals import Stable
 from skewless.beam_pipelines.running.local_runner import (
@@ -107,6 +108,7 @@ def stream(
       DataError: If a file cannot be read on.
       AccountingError: If rows are lost.
     """
+    check_dataflow(beam_options)
     origin = parse_source(source)
     beam_options = completed_options(options)
     local = beam_options.view_as(StandardOptions).runner == LOCAL_RUNNER
@@ -124,11 +126,10 @@ def stream(
             job = replace(job, remote=remote, past=past)
             _stream_here(job, origin, format, until_idle, committed, options)
         return
-    directory = path.absolute()
-    if not local and not is_named("savepoint_path", options) and _panes(directory):
+    if is_on_dataflow(beam_options):
         raise UsageError(
-            f"{output}: holds finished windows, and this job would begin anew; go on from the last "
-            "checkpoint with --savepoint_path=PATH, or choose another output"
+            f"--output {output}: Dataflow's workers see no disk of this machine; give a URI, such as "
+            "gs://BUCKET/windows"
         )
     job = declared(directory)
     if local:

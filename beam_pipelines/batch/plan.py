@@ -11,6 +11,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from skewless.beam_pipelines.analysis.grow import check_growable
 from skewless.beam_pipelines.rows.split_changes import tell_split_changes
+from skewless.beam_pipelines.running.dataflow import check_dataflow, is_on_dataflow
 from skewless.beam_pipelines.running.local_runner import BeamOptions, completed_options, runner_name
 from skewless.beam_pipelines.sources import WorkUnit
 from skewless.beam_pipelines.sources.opened import OpenedFile, one_unit_each, unit_count
@@ -18,6 +19,7 @@ from skewless.beam_pipelines.sources.plan import as_seen_from_anywhere, opened_f
 from skewless.beam_pipelines.transform.preprocessing_fn import check_declared
 from skewless.schemas.errors import UsageError
 from skewless.schemas.spec.spec import Spec
+from skewless.schemas.storage.location import is_uri
 
 __all__ = ["Fit", "Opened", "Planned", "checked_fit", "opened_input"]
 
@@ -123,14 +125,21 @@ def opened_input(
       serving: Whether rows have no label.
 
     Raises:
-      UsageError: If a glob matches nothing.
+      UsageError: If a glob matches nothing, or the runner cannot do with the options or files.
       DataError: If a file cannot be used.
     """
+    check_dataflow(completed_options(options))
     files = opened_files(inputs, spec, serving=serving)
     completed = completed_options(options, units=unit_count(files))
     said = one_unit_each(files)
     if said:
         _LOGGER.warning("%s", said)
+    here = next((file.whole.file for file in files if not is_uri(file.whole.file)), None)
+    if here is not None and is_on_dataflow(completed):
+        raise UsageError(
+            f"{here}: Dataflow's workers see no disk of this machine; put it into a bucket, and give --input "
+            "as a URI"
+        )
     if runner_name(completed) != "DirectRunner":
         files = [file.with_whole(as_seen_from_anywhere(file.whole)) for file in files]
     return Opened(spec, files, completed)

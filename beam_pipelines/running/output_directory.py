@@ -62,16 +62,22 @@ class OutputDirectory:
     def __exit__(self, *exception: object) -> None:
         self._staged.close()
 
-    def shared(self, *, apart: bool) -> str:
+    def shared(self, *, apart: bool, paths: bool = True) -> str:
         """Returns what the job's workers and the command share: the staging directory, or a URI.
 
         Args:
           apart: Whether workers may be on other machines; it is a URI then where the output is one.
+          paths: Whether they may see paths that the command sees.
 
         Raises:
-          UsageError: If the store refuses.
+          UsageError: If the store refuses, or workers could not see the output.
         """
         publication = publication_of(self.path)
+        if publication is None and not paths:
+            raise UsageError(
+                f"--output {self.path}: the runner's workers see no disk of this machine; give a URI, such as "
+                "gs://BUCKET/records"
+            )
         if publication is None or not apart:
             return str(self.staging)
         return publication.shared_place()
