@@ -186,7 +186,7 @@ def stream(parser: argparse.ArgumentParser) -> None:
         "--until-idle",
         type=float,
         metavar="SECONDS",
-        help="end when nothing new came for so long, all windows written (on this machine)",
+        help="end when nothing new came for so long, all windows written (of files, or on this machine)",
     )
     _compression(parser)
     _drift(parser)

@@ -12,8 +12,7 @@ from __future__ import annotations
 import argparse
 import logging
 import shutil
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,12 +20,11 @@ from typing import Any, Literal
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
-from apache_beam.runners.runner import PipelineState
 
 from skewless.beam_pipelines import arguments
-from skewless.beam_pipelines.running.dataflow import check_dataflow, is_on_dataflow
 from skewless.beam_pipelines.histories.left import LeftPasts, open_pasts
 from skewless.beam_pipelines.running.beam_internals import Stable
+from skewless.beam_pipelines.running.dataflow import check_dataflow, is_on_dataflow
 from skewless.beam_pipelines.running.local_runner import (
     LOCAL_RUNNER,
     BeamOptions,
@@ -49,6 +47,7 @@ from skewless.beam_pipelines.streaming.steps import (
     SealPanes,
     WriteMessages,
 )
+from skewless.beam_pipelines.streaming.watched import WindowsInBucket, WindowsInDirectory, watch
 from skewless.beam_pipelines.transform.fitted_transform import check_fitted, write_declaration
 from skewless.beam_pipelines.transform.record_entries import record_entries
 from skewless.schemas.ending import run_module
@@ -90,14 +89,13 @@ def stream(
       spec: The declaration.
       source: Where rows come from (`skewless.beam_pipelines.streaming.source_uri`).
       transform: The `transform/` folder that `preprocess` left.
-      output: The directory of windows, on this machine a URI too; one begun by an earlier run is gone
-        on with.
+      output: The directory of windows, or its URI; one begun by an earlier run is gone on with.
       windowing: How rows fall into windows.
       format: What a message of a queue is.
       compression: Of the records.
       histories_from: The `pasts/` folder of records that the stream's rows come after: their histories go
         on from it; this machine only.
-      until_idle: Ends when nothing came for so many seconds; this machine only.
+      until_idle: Ends when nothing came for so many seconds; of files, or on this machine.
       expansion_service: Of Kafka's transforms, where it is not to be started here.
       committed: Called with the folder and manifest of each finished pane; False ends the stream.
       options: Beam's.
@@ -108,29 +106,37 @@ def stream(
       DataError: If a file cannot be read on.
       AccountingError: If rows are lost.
     """
-    check_dataflow(beam_options)
     origin = parse_source(source)
     beam_options = completed_options(options)
+    check_dataflow(beam_options)
     local = beam_options.view_as(StandardOptions).runner == LOCAL_RUNNER
-    _check(origin, local, until_idle)
     path = as_path(str(output)) if is_uri(output) else Path(output)
+    _check(origin, local, until_idle, bucket=path is None)
     declared = partial(prepare, spec, Path(transform), windowing=windowing, compression=compression)
     past = _past(spec, histories_from, local)
     if path is None:
-        if not local:
-            raise UsageError(
-                f"--output {output}: on a cluster, windows lie on a filesystem that its workers share; "
-                "leave --runner out, or give a path (docs/streaming.md)"
-            )
         with windows_to_write(str(output), declared) as (remote, job):
             job = replace(job, remote=remote, past=past)
-            _stream_here(job, origin, format, until_idle, committed, options)
+            if local or origin.kind == "dir":
+                shared = "" if local else str(remote.root)
+                job = replace(job, shared=shared)
+                _stream_here(job, origin, format, until_idle, committed, options)
+                return
+            _check_begins(str(output), remote.panes(), options)
+            job = replace(job, shared=str(remote.root), remote=None)
+            beam_options.view_as(StandardOptions).streaming = True
+            pipeline = stream_pipeline(job, origin, format, beam_options, expansion_service)
+            remove_leftovers(job.shared)
+            watch(pipeline, WindowsInBucket(remote), _telling(remote.path, committed))
         return
     if is_on_dataflow(beam_options):
         raise UsageError(
             f"--output {output}: Dataflow's workers see no disk of this machine; give a URI, such as "
             "gs://BUCKET/windows"
         )
+    directory = path.absolute()
+    if not local:
+        _check_begins(str(output), WindowsInDirectory(directory).panes(), options)
     job = declared(directory)
     if local:
         job = replace(job, past=past)
@@ -139,7 +145,15 @@ def stream(
         remove_leftovers(directory)
         beam_options.view_as(StandardOptions).streaming = True
         pipeline = stream_pipeline(job, origin, format, beam_options, expansion_service)
-        _watch(pipeline, directory, _telling(directory, committed))
+        watch(pipeline, WindowsInDirectory(directory), _telling(directory, committed))
+
+
+def _check_begins(output: str, panes: Collection[str], options: BeamOptions) -> None:
+    if panes and not is_named("savepoint_path", options):
+        raise UsageError(
+            f"{output}: holds finished windows, and this job would begin anew; go on from the last "
+            "checkpoint with --savepoint_path=PATH, or choose another output"
+        )
 
 
 def _past(spec: Spec, path: str | Path | None, local: bool) -> LeftPasts | None:
@@ -165,7 +179,7 @@ def _stream_here(
     committed: Committed,
     options: BeamOptions,
 ) -> None:
-    if histories_of(job.spec.features):
+    if histories_of(job.spec.features) and not job.shared:
         job = replace(job, lists="completed")
     feed = (
         TopicFeed(job, source, format, options)
@@ -173,7 +187,7 @@ def _stream_here(
         else FileFeed(job, source.place, options)
     )
     tell = _telling(Path(job.directory), committed)
-    stream_here(job, feed, until_idle=until_idle, committed=tell)
+    stream_here(job, feed, until_idle=until_idle, committed=tell, options=options)
 
 
 def _telling(directory: Path, committed: Committed) -> Callable[[str], bool]:
@@ -280,43 +294,22 @@ def _from_pubsub(pipeline: beam.Pipeline, source: Source) -> beam.PCollection:
     )
 
 
-def _check(source: Source, local: bool, until_idle: float | None) -> None:
+def _check(source: Source, local: bool, until_idle: float | None, *, bucket: bool) -> None:
     if local and source.kind == "pubsub":
         raise UsageError(
             f"--source {source.name}: reading Pub/Sub takes a runner with checkpoints (see "
             "docs/streaming.md); on this machine alone stream files or kafka://"
         )
-    if not local and source.kind == "dir":
+    files = source.kind == "dir"
+    if not local and files and not (bucket and is_uri(source.place)):
         raise UsageError(
-            f"--source {source.name}: files are streamed on this machine, by the local runner; "
-            "leave --runner out, or use `skewless preprocess` on the cluster"
+            f"--source {source.name}: on a cluster, files are streamed from a bucket to a bucket: give "
+            "--source and --output as URIs; or leave --runner out"
         )
-    if not local and until_idle is not None:
+    if not local and not files and until_idle is not None:
         raise UsageError(
-            "--until-idle is for this machine; end a cluster's job with a savepoint that drains it"
+            "--until-idle is for rounds; end a cluster's job with a savepoint that drains it"
         )
-
-
-def _panes(directory: Path) -> set[str]:
-    return {
-        path.parent.relative_to(directory).as_posix()
-        for path in directory.glob(f"window=*/**/{MANIFEST}")
-    }
-
-
-def _watch(pipeline: beam.Pipeline, directory: Path, tell: Callable[[str], bool]) -> None:
-    """Runs a pipeline, telling of panes as they appear; cancels it when told to."""
-    known = _panes(directory)
-    result = pipeline.run()
-    while not PipelineState.is_terminal(result.state):
-        time.sleep(1.0)
-        new = _panes(directory) - known
-        known |= new
-        for folder in sorted(new):
-            if not tell(folder):
-                result.cancel()
-                return
-    result.wait_until_finish()
 
 
 def execute(known: argparse.Namespace, beam_arguments: Sequence[str]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -102,14 +101,10 @@ def produce(topic: str, messages: Iterable[str], *, rate: float | None = None) -
     assert producer.flush(60) == 0
 
 
-def python_workers() -> list[int]:
-    pool = int((_servers() / "workers.pid").read_text().split()[0])
+def python_workers(pool: int) -> list[int]:
+    """Returns the processes of the workers of a pool."""
     children = Path(f"/proc/{pool}/task").glob("*/children")
     return [int(child) for path in children for child in path.read_text().split()]
-
-
-def _servers() -> Path:
-    return Path(os.environ.get("SKEWLESS_SERVERS", ROOT / ".servers")) / "flink"
 
 
 def works_again(job: str) -> None:

@@ -22,6 +22,7 @@ from skewless.schemas.records.manifest import load_manifest
 from skewless.schemas.storage import location
 from skewless.schemas.storage.fetched import fetched
 from skewless.schemas.storage.location import Location
+from skewless.schemas.storage.windows import RemoteWindows
 from tests.cluster import (
     BROKER,
     ROOT,
@@ -35,6 +36,7 @@ from tests.cluster import (
 from tests.conftest import DataSet
 from tests.object_stores import STORES
 from tests.test_preprocess import records_of
+from tests.test_stream import batch_records, records_in
 from tests.workers_apart import workers_apart
 
 
@@ -70,11 +72,33 @@ def test_two_task_managers_leave_the_same_vocabularies_and_records(
     is_the_local_runners(tmp_path / "out", shop)
 
 
+OWN_FUNCTION = """
+import tensorflow_transform as tft
+from own_helpers import dense
+
+def preprocessing_fn(inputs):
+    user, age = dense(inputs["user"]), dense(inputs["age"])
+    return {"who": tft.compute_and_apply_vocabulary(user), "old": tft.scale_to_0_1(age)}
+"""
+OWN_HELPERS = """
+import tensorflow as tf
+
+def dense(column):
+    return tf.sparse.to_dense(column)[:, 0]
+"""
+
+
 @pytest.mark.flink
 def test_workers_that_share_a_bucket_alone_leave_the_same(
     shop: DataSet, flink: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
     cut(shop.source, tmp_path, 8)
+    # Where no worker sees them.
+    (tmp_path / "own_functions.py").write_text(OWN_FUNCTION, encoding="utf-8")
+    (tmp_path / "own_helpers.py").write_text(OWN_HELPERS, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    own = shop.spec.model_copy(update={"preprocessing": "own_functions:preprocessing_fn"})
+    preprocess(own, [str(shop.source)], tmp_path / "own")
     monkeypatch.setenv("SKEWLESS_CACHE", str(tmp_path / "commands"))
     with STORES["s3"]() as variables, workers_apart(tmp_path, variables) as apart:
         for name, value in variables.items():
@@ -96,6 +120,23 @@ def test_workers_that_share_a_bucket_alone_leave_the_same(
         assert not (tmp_path / "caches").exists()
         left = bucket.system.find("bucket/records")
         assert len({path.split("/")[2] for path in left}) == 2
+        bucket.system.pipe_file("bucket/own.yaml", own.to_yaml().encode())
+        rows[0], output[1] = "s3://bucket/own.yaml", "s3://bucket/own"
+        assert main(["preprocess", *rows, *output, *options]) == 0
+        assert records_of(fetched("s3://bucket/own")) == records_of(tmp_path / "own")
+        source = [
+            "--source",
+            "s3://bucket/in/*.csv",
+            "--transform",
+            "s3://bucket/records/transform",
+        ]
+        windows = ["--output", "s3://bucket/windows", "--window", "1d", "--until-idle", "0"]
+        assert main(["stream", "s3://bucket/spec.yaml", *source, *windows, *options]) == 0
+        remote = RemoteWindows(Location.of("s3://bucket/windows"), tmp_path / "windows")
+        for folder in remote.panes():
+            remote.bring(folder)
+        files = sorted(tmp_path.glob("in-*.csv"))
+        assert records_in(remote.path) == batch_records(shop, files, tmp_path / "batch")
     location._system.cache_clear()
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import pytest
 
-from skewless.beam_pipelines.stream import stream
+from skewless.beam_pipelines.stream import prepare, stream
 from skewless.beam_pipelines.streaming import local as local_stream
 from skewless.beam_pipelines.streaming.panes import commit_pane
 from skewless.cli import main
@@ -22,6 +25,7 @@ from skewless.schemas.errors import DataError, UsageError
 from skewless.schemas.records.layout import METRICS
 from skewless.schemas.records.windows import finished_panes
 from skewless.schemas.storage import published
+from skewless.schemas.storage.between import panes
 from skewless.schemas.storage.fetched import fetched
 from skewless.schemas.storage.leaving import leaving
 from skewless.schemas.storage.location import Location
@@ -170,16 +174,90 @@ def test_what_is_no_directory_of_windows_is_refused(uri: str, tmp_path: Path) ->
             opened.__enter__()
 
 
-def test_a_stream_on_a_cluster_is_refused_before_any_work(
-    shop: DataSet, uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--source", "dir:///data/*.jsonl"], "files are streamed from a bucket to a bucket: give"),
+        (["--source", "kafka://localhost:1/t", "--until-idle", "1"], "--until-idle is for rounds; end"),
+        (["--source", "memory://in/*.jsonl", "--histories-from", "pasts"], "built on this machine; leave"),
+    ],
+)  # fmt: skip
+def test_what_no_cluster_streams_is_refused_before_any_work(
+    words: list[str], message: str, shop: DataSet, uri: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["--source", "kafka://localhost:1/t", "--transform", str(shop.directory / "transform")]
-    spec = str(shop.directory / "spec.yaml")
-    assert main(["stream", spec, *words, "--output", uri, "--runner=FlinkRunner"]) == 2
+    spec, transform = str(shop.directory / "spec.yaml"), str(shop.directory / "transform")
+    command = ["stream", spec, *words, "--transform", transform, "--output", uri]
+    assert main([*command, "--runner=FlinkRunner"]) == 2
     told = capsys.readouterr().err
-    assert "on a cluster, windows lie on a filesystem that its workers share; leave" in told
-    assert told.count("\n") == 1
+    assert message in told and told.count("\n") == 1
     assert not STORE.find(uri)
+
+
+def streamed_apart(shop: DataSet, source: Path, uri: str, panes: int = 99) -> list[str]:
+    """Streams as a cluster whose workers share the bucket alone does; ends after so many panes."""
+    done: list[str] = []
+
+    def committed(folder: str) -> bool:
+        done.append(folder)
+        return len(done) < panes
+
+    declared = partial(prepare, shop.spec, shop.directory / "transform", windowing=MINUTES)
+    with windows_to_write(uri, declared) as (remote, job):
+        job = replace(job, remote=remote, shared=uri)
+        local_stream.stream_here(
+            job,
+            local_stream.FileFeed(job, f"{source}/*.jsonl", ()),
+            until_idle=0,
+            committed=committed,
+        )
+        assert not (remote.path / ".pending").exists()
+    return done
+
+
+@pytest.mark.slow
+def test_workers_that_share_a_bucket_alone_leave_the_same_panes(
+    shop: DataSet, rows: list[Row], tmp_path: Path, uri: str
+) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    files = [write(source / "a.jsonl", [*rows[:50], *rows[60:70], rows[3]])]
+    assert streamed_apart(shop, source, uri, panes=1) == [FIRST]
+    # rows[7] is in the first window already.
+    files.append(write(source / "b.jsonl", [*rows[50:60], rows[7], rows[80]]))
+    streamed_apart(shop, source, uri)
+    windows = copied(uri, tmp_path / "windows")
+    assert {folder: counts(manifest) for folder, manifest in finished_panes(windows)} == {
+        FIRST: (51, 50, 0, 1),
+        f"{FIRST}/pane=1": (11, 10, 0, 1),
+        "window=2026-01-01T00:01:00Z": (11, 11, 0, 0),
+    }
+    assert records_in(windows) == batch_records(shop, files, tmp_path / "batch")
+    assert streamed_apart(shop, source, uri) == []
+    left = [path.partition(uri.partition("://")[2])[2] for path in STORE.find(uri)]
+    assert not [path for path in left if "/.pending" in path]
+    assert len({path.split("/attempt-")[0] for path in left if "/attempt-" in path}) == 4
+    assert len({path.split("/attempt-")[1][:8] for path in left if "/attempt-" in path}) == 4
+
+
+def test_a_sealed_pane_is_committed_once(windows: Path, uri: str) -> None:
+    pane = f"{uri}/{FIRST}"
+    first, second = (panes.seal(pane, id, windows / FIRST) for id in ("a", "b"))
+    assert panes.committed(pane) is None
+    assert panes.commit(pane, first) and panes.commit(pane, first)
+    assert not panes.commit(pane, second)
+    found = panes.committed(pane)
+    assert found is not None and found.folder == "attempt-a"
+    with panes.sealed_files(pane, "a", {"part-0": (len(FIRST), digest(FIRST))}) as folder:
+        assert (folder / "part-0").read_text("utf-8") == FIRST
+    with (
+        pytest.raises(DataError, match="misses part-9; go on into an empty output"),
+        panes.sealed_files(pane, "a", {"part-9": (1, digest(""))}),
+    ):
+        pass
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_an_end_just_after_the_marker_was_put_removes_nothing(

@@ -618,8 +618,8 @@ FLINK = ["--runner=FlinkRunner"]
     ("source", "options", "message"),
     [
         ("pubsub://project/topic", [], "takes a runner with checkpoints"),
-        ("dir:///data/*.jsonl", FLINK, "files are streamed on this machine"),
-        ("kafka://localhost/topic", FLINK, "--until-idle is for this machine"),
+        ("dir:///data/*.jsonl", FLINK, "files are streamed from a bucket to a bucket"),
+        ("kafka://localhost/topic", FLINK, "--until-idle is for rounds"),
     ],
 )
 def test_source_and_runner_must_go_together(

@@ -1,6 +1,7 @@
 """A stream from Kafka on Flink, killed in the middle: each row is in one finished window, once.
 
-The broker is read by the listener that wants TLS and a password.
+The broker is read by the listener that wants TLS and a password. Windows lie on this machine, or in a bucket,
+which is all that workers share then.
 """
 
 from __future__ import annotations
@@ -21,8 +22,12 @@ from typing import Any
 import pytest
 
 from skewless.beam_pipelines.streaming.leftovers import SOURCES
+from skewless.schemas.records.layout import MANIFEST
 from skewless.schemas.records.manifest import Rows
 from skewless.schemas.records.windows import finished_panes
+from skewless.schemas.storage import location
+from skewless.schemas.storage.location import Location
+from skewless.schemas.storage.windows import RemoteWindows
 from tests.cluster import (
     EXPANSION,
     ROOT,
@@ -36,9 +41,12 @@ from tests.cluster import (
     works_again,
 )
 from tests.conftest import DataSet
+from tests.object_stores import STORES
 from tests.test_stream import Row, batch_records, records_in, rows, write
+from tests.workers_apart import Apart, workers_apart
 
 __all__ = ["rows"]
+BUCKET = "s3://bucket/windows"
 RATE = 100
 pytestmark = [pytest.mark.flink, pytest.mark.kafka, pytest.mark.slow]
 
@@ -46,9 +54,12 @@ pytestmark = [pytest.mark.flink, pytest.mark.kafka, pytest.mark.slow]
 class Stream:
     """`skewless stream` of a topic in a process of its own, and rows that are appended meanwhile."""
 
-    def __init__(self, shop: DataSet, rows: list[Row], directory: Path) -> None:
+    def __init__(
+        self, shop: DataSet, rows: list[Row], directory: Path, apart: Apart | None = None
+    ) -> None:
         self.topic = f"stream-{uuid.uuid4().hex[:8]}"
         self.output = directory / "windows"
+        self._apart = apart
         self.sent: list[Row] = []
         self._shop, self._rows, self._directory = shop, rows, directory
         self._ended = threading.Event()
@@ -65,10 +76,11 @@ class Stream:
             *(sys.executable, "-m", "skewless", "stream", str(self._shop.directory / "spec.yaml")),
             f"--source=kafka://{SECURED}/{self.topic}",
             f"--transform={self._shop.directory / 'transform'}",
-            f"--output={self.output}",
+            f"--output={self.output if self._apart is None else BUCKET}",
             *("--window=5s", "--timestamp-column=at", "--delay=1s"),
             f"--expansion-service={EXPANSION}",
             *options,
+            *(() if self._apart is None else self._apart.options),
             *more,
         ]
         secured = {"KAFKA_CLIENT_CONFIG": script("kafka", "secured").strip()}
@@ -100,7 +112,12 @@ class Stream:
         assert done, f"{sum(self.read().values())} of {len(self.sent)} rows; {self._log()}"
 
     def read(self) -> dict[str, int]:
-        """Returns the rows read of each finished pane."""
+        """Returns the rows read of each finished pane, which are at hand then."""
+        if self._apart is not None:
+            remote = RemoteWindows(Location.of(BUCKET), self.output)
+            for folder in remote.panes():
+                if not (self.output / folder / MANIFEST).exists():
+                    remote.bring(folder)
         return {folder: manifest.rows.read for folder, manifest in finished_panes(self.output)}
 
     def close(self) -> None:
@@ -140,6 +157,26 @@ def stream(
     stream.close()
 
 
+@pytest.fixture
+def apart_stream(
+    shop: DataSet,
+    rows: list[Row],
+    flink: None,
+    kafka: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[tuple[Stream, Apart]]:
+    """A stream to a bucket, and the pool of its workers, which see nothing of `tmp_path`."""
+    with STORES["s3"]() as variables, workers_apart(tmp_path, variables) as apart:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        location._system.cache_clear()
+        stream = Stream(shop, rows, tmp_path, apart)
+        yield stream, apart
+        stream.close()
+    location._system.cache_clear()
+
+
 def holds_each_row_once(stream: Stream, shop: DataSet, directory: Path) -> None:
     file = write(directory / "sent.jsonl", stream.sent)
     assert records_in(stream.output) == batch_records(shop, [file], directory / "batch")
@@ -170,20 +207,22 @@ def holds_each_row_once(stream: Stream, shop: DataSet, directory: Path) -> None:
 
 
 def test_a_task_manager_and_a_python_worker_are_killed(
-    stream: Stream, shop: DataSet, tmp_path: Path
+    apart_stream: tuple[Stream, Apart], shop: DataSet, tmp_path: Path
 ) -> None:
+    stream, apart = apart_stream
     stream.begin()
     job = last_job()
     script("flink", "kill", "taskmanager-2")
     time.sleep(2)
     script("flink", "start", "taskmanager-2")
     works_again(job)
-    os.kill(python_workers()[0], signal.SIGKILL)
+    os.kill(python_workers(apart.process)[0], signal.SIGKILL)
     works_again(job)
     stream.end()
     restored = rest(f"/jobs/{job}/checkpoints")["counts"]["restored"]
     assert restored >= 2, "the job was hit twice and must have begun anew twice"
     holds_each_row_once(stream, shop, tmp_path)
+    assert not (tmp_path / "caches").exists()
 
 
 def test_the_whole_job_is_killed_and_goes_on_from_its_last_checkpoint(

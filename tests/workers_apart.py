@@ -34,10 +34,12 @@ class Apart:
     Attributes:
       options: Beam's, which send a job's Python to it.
       seen: The directory as its workers see it.
+      process: Of the pool.
     """
 
     options: tuple[str, ...]
     seen: Path
+    process: int
 
     def caches(self) -> list[set[str]]:
         """Returns the paths in the cache of each worker that has one."""
@@ -68,7 +70,7 @@ def workers_apart(home: Path, variables: Mapping[str, str]) -> Iterator[Apart]:
         assert process.stdout is not None
         assert "Python workers" in process.stdout.readline()
         options = (f"--environment_config=localhost:{_PORT}",)
-        yield Apart(options, Path(f"/proc/{process.pid}/root{home}"))
+        yield Apart(options, Path(f"/proc/{process.pid}/root{home}"), process.pid)
     finally:
         process.terminate()
         process.wait()

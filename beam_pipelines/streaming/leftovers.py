@@ -8,6 +8,7 @@ source cannot be told apart, and what holds such rows is left.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import time
@@ -21,6 +22,9 @@ from skewless.beam_pipelines.streaming.segments import PENDING, pending_segments
 from skewless.schemas.errors import DataError
 from skewless.schemas.records.layout import MANIFEST
 from skewless.schemas.records.windows import pane_folder
+from skewless.schemas.storage.between.files import forget, inside
+from skewless.schemas.storage.between.panes import brought_here, committed, named
+from skewless.schemas.storage.location import is_uri
 
 __all__ = ["SOURCES", "in_ranges", "pending_panes", "ranges_of", "remove_leftovers"]
 
@@ -54,7 +58,15 @@ def pending_panes(directory: str | Path) -> Path:
 
 
 def remove_leftovers(directory: str | Path, window: int | None = None) -> None:
-    """Removes what failed attempts left, of one window or of all; nothing of a running one."""
+    """Removes what failed attempts left, of one window or of all; nothing of a running one.
+
+    Args:
+      directory: The directory of windows, or its URI where workers share that alone.
+      window: The window's start.
+    """
+    if is_uri(directory):
+        _remove_segments(str(directory), window)
+        return
     pattern = "*-*" if window is None else f"{window}-*"
     found: dict[int, list[Path]] = {}
     for folder in (pending_segments(directory), pending_panes(directory)):
@@ -65,6 +77,35 @@ def remove_leftovers(directory: str | Path, window: int | None = None) -> None:
         for path in paths if finished else ():
             if _is_left(path, finished):
                 _remove(path)
+
+
+def _remove_segments(uri: str, window: int | None) -> None:
+    """Removes segments in a bucket whose rows finished panes hold."""
+    found: dict[int, list[str]] = {}
+    for file in named(inside(uri, PENDING, "segments"), "" if window is None else f"{window}-"):
+        found.setdefault(int(file.rpartition("/")[2].partition("-")[0]), []).append(file)
+    for start, files in found.items():
+        finished = _finished_in_bucket(uri, start)
+        for file in files if finished else ():
+            with contextlib.suppress(FileNotFoundError):  # Another one was first.
+                contents = read_segment(file)
+                if in_ranges(contents.numbers, finished.get(contents.file, ())).all():
+                    forget(file)
+
+
+def _finished_in_bucket(uri: str, window: int) -> dict[str, list[list[int]]]:
+    """Returns the rows in finished panes of a window."""
+    rows: dict[str, list[list[int]]] = {}
+    start, number = datetime.fromtimestamp(window / 1e6, timezone.utc), 0
+    while True:
+        pane = inside(uri, pane_folder(start, number))
+        found = committed(pane)
+        if found is None:
+            return {file: sorted(ranges) for file, ranges in rows.items()}
+        with brought_here(inside(pane, found.folder, SOURCES)) as path:
+            for file, ranges in json.loads(path.read_text(encoding="utf-8")).items():
+                rows.setdefault(file, []).extend(ranges)
+        number += 1
 
 
 def _finished(directory: Path, window: int) -> dict[str, list[list[int]]]:

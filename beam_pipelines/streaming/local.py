@@ -14,23 +14,26 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from skewless.beam_pipelines.running.local_runner import BeamOptions
 from skewless.beam_pipelines.sources import matched, plan
+from skewless.beam_pipelines.sources.plan import as_seen_from_anywhere
 from skewless.beam_pipelines.streaming.event_time import SECOND
 from skewless.beam_pipelines.streaming.leftovers import SOURCES
 from skewless.beam_pipelines.streaming.panes import AT_HAND, SealedPane, commit_pane, seal_pane
 from skewless.beam_pipelines.streaming.pasts import StreamPasts
 from skewless.beam_pipelines.streaming.rounds import Done, run_round
-from skewless.beam_pipelines.streaming.segments import PENDING, Segment, StreamJob
-from skewless.beam_pipelines.streaming.steps import WriteFiles
+from skewless.beam_pipelines.streaming.segments import Segment, StreamJob
+from skewless.beam_pipelines.streaming.steps import SealWindows, WriteFiles
 from skewless.schemas.errors import AccountingError
 from skewless.schemas.records.layout import PASTS
 from skewless.schemas.records.windows import finished_panes
+from skewless.schemas.storage.location import Location
+from skewless.schemas.storage.published import remove
 
 __all__ = ["Feed", "FileFeed", "FilePoll", "stream_here"]
 
@@ -127,6 +130,8 @@ class FileFeed:
             return None
         # Forced into one split, a row needs no split column: a stream has no splits.
         units = plan([f"train={path}" for path in new], self._job.spec, lists=self._job.lists)
+        if self._job.shared:
+            units = [as_seen_from_anywhere(unit) for unit in units]
         write = WriteFiles(self._job, self.clock, done)
         segments = [Segment(**found) for found in run_round(self._job, units, write, self._options)]
         self.clock = max([self.clock, *(segment.latest for segment in segments)])
@@ -140,6 +145,7 @@ def stream_here(
     *,
     until_idle: float | None,
     committed: Callable[[str], bool],
+    options: BeamOptions = (),
     poll: float = 1.0,
 ) -> None:
     """Streams what a feed gives until it stops, or without end.
@@ -149,14 +155,14 @@ def stream_here(
       feed: Gives them.
       until_idle: Ends after so many seconds without anything new, all windows written; None goes on.
       committed: Called with each pane's folder; ends the stream when it returns False.
+      options: Beam's, for rounds that seal panes.
       poll: Seconds between looks for something new.
 
     Raises:
       AccountingError: If rows are lost.
     """
-    pending = Path(job.directory) / PENDING
-    shutil.rmtree(pending, ignore_errors=True)
-    windows = _Windows(job, committed)
+    _forget_pending(job)
+    windows = _Windows(job, committed, options)
     idle_since = time.monotonic()
     while True:
         segments = feed.round(windows.done)
@@ -172,7 +178,15 @@ def stream_here(
         if segments is None:
             time.sleep(poll)
     if windows.close_all():
-        shutil.rmtree(pending, ignore_errors=True)
+        _forget_pending(job)
+
+
+def _forget_pending(job: StreamJob) -> None:
+    """Removes what lies under way; one process at a time writes to an output."""
+    if job.shared:
+        remove(Location.of(job.pending))
+    else:
+        shutil.rmtree(job.pending, ignore_errors=True)
 
 
 class _Windows:
@@ -182,8 +196,10 @@ class _Windows:
       done: By file, the ranges of records that panes of an earlier run hold.
     """
 
-    def __init__(self, job: StreamJob, committed: Callable[[str], bool]) -> None:
-        self._job = job
+    def __init__(
+        self, job: StreamJob, committed: Callable[[str], bool], options: BeamOptions
+    ) -> None:
+        self._job, self._options = job, options
         self._committed = committed
         self._windows, self.done = _finished(job)
         self._pasts = StreamPasts(job) if job.lists == "completed" else None
@@ -201,19 +217,32 @@ class _Windows:
     def close(self, until: int) -> bool:
         """Writes the panes that are due by `until`; False when the stream is to end."""
         due = {start: window for start, window in self._windows.items() if window.segments}
-        for start, window in sorted(due.items()):
-            if window.deadline > until:
-                continue
-            pane = self._sealed(start, window)
+        due = {start: window for start, window in sorted(due.items()) if window.deadline <= until}
+        for start, pane in self._all_sealed(due):
+            window = due[start]
             self._written += sum(segment.read for segment in window.segments)
             window.panes.append(pane.id)
             window.segments = []
             folder = commit_pane(self._job, pane)
+            if self._job.shared and self._job.remote is not None:
+                self._job.remote.bring(folder, AT_HAND)
             if self._pasts is not None:
                 self._pasts.commit(pane)
             if not self._committed(folder):
                 return False
         return True
+
+    def _all_sealed(self, due: Mapping[int, _Window]) -> Iterator[tuple[int, SealedPane]]:
+        """Yields panes of windows, sealed: on a cluster, by its workers."""
+        if not self._job.shared:
+            yield from ((start, self._sealed(start, window)) for start, window in due.items())
+            return
+        work = [(start, window.segments, window.panes) for start, window in due.items()]
+        seal = SealWindows(self._job)
+        found = run_round(self._job, work, seal, self._options) if work else []
+        for sealed in sorted(found, key=lambda entry: entry["window"]):
+            pane = SealedPane(**{**sealed, "segments": tuple(sealed["segments"])})
+            yield pane.window, pane
 
     def _sealed(self, start: int, window: _Window) -> SealedPane:
         if self._pasts is None:

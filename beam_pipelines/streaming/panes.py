@@ -1,16 +1,17 @@
 """Panes: what one writing of a window leaves, first sealed out of sight, then put in its place.
 
 Sealing gathers segments, leaves out rows whose key is there already, and writes a whole folder,
-its manifest last, under a name of its own. Committing renames it. Between the two a runner with
+its manifest last, under a name of its own. Committing renames it, or in a bucket puts its marker. Between the two a runner with
 checkpoints makes sure that it will not seal those rows again; so a pane that can be seen is final.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -42,6 +43,8 @@ from skewless.schemas.records.layout import MANIFEST
 from skewless.schemas.records.manifest import Rows, Shard
 from skewless.schemas.records.records import KEY
 from skewless.schemas.records.windows import WindowManifest, pane_folder
+from skewless.schemas.storage.between import panes
+from skewless.schemas.storage.between.files import forget, inside, made_here
 
 __all__ = [
     "AT_HAND",
@@ -59,12 +62,21 @@ AT_HAND = (MANIFEST, SOURCES)
 
 @dataclass(frozen=True)
 class SealedPane:
-    """A pane that waits to be put in its place; `segments` are what it was made of."""
+    """A pane that waits to be put in its place.
+
+    Attributes:
+      window: The window's start.
+      pane: Which of its panes.
+      id: Its own.
+      segments: What it was made of.
+      sealed: What commits it, where it lies in a bucket.
+    """
 
     window: int
     pane: int
     id: str
     segments: tuple[str, ...]
+    sealed: str = ""
 
 
 def started(window: int) -> datetime:
@@ -90,18 +102,35 @@ def seal_pane(
     pane = SealedPane(
         window, len(earlier), uuid.uuid4().hex, tuple(each.segment.path for each in opened)
     )
-    staging = _pending(job, window, pane.id)
+    if not job.shared:
+        _write_pane(job, pane, opened, earlier, _pending(job, window, pane.id))
+        return pane
+    staging = Path(made_here(job.shared), pane.id)
+    try:
+        _write_pane(job, pane, opened, earlier, staging)
+        return replace(pane, sealed=panes.seal(_uri(job, window, pane.pane), pane.id, staging))
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _write_pane(
+    job: StreamJob,
+    pane: SealedPane,
+    opened: Sequence[_Opened],
+    earlier: Sequence[str],
+    staging: Path,
+) -> None:
+    """Writes a pane's folder, its manifest last."""
     staging.mkdir(parents=True)
     # First, so that what an attempt leaves when it is killed can be told from what is under way.
     _write_sources(staging, opened)
-    keep = _first_of_each_key(job, [each.contents for each in opened], window, earlier)
+    keep = _first_of_each_key(job, [each.contents for each in opened], pane.window, earlier)
     written = _write_rows(job, staging, opened, keep)
-    _account(written.rows, started(window), pane.pane)
+    _account(written.rows, started(pane.window), pane.pane)
     placed = place(written.parts, staging, {"records": ".tfrecord", "rejected": ".jsonl"})
     shards = tuple(part.as_shard(path) for path, part in placed if part.kind == "records")
     manifest = _manifest(job, pane, written, shards)
     (staging / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    return pane
 
 
 def kept_rows(
@@ -190,6 +219,13 @@ def commit_pane(job: StreamJob, pane: SealedPane) -> str:
       UsageError: If the windows lie at a URI, and another stream writes there, or the store refuses.
     """
     folder = pane_folder(started(pane.window), pane.pane)
+    if job.shared:
+        if not panes.commit(_uri(job, pane.window, pane.pane), pane.sealed):
+            raise _taken(_uri(job, pane.window, pane.pane))
+        for path in pane.segments:
+            forget(path)
+        remove_leftovers(job.shared, pane.window)
+        return folder
     final = Path(job.directory) / folder
     staging = _pending(job, pane.window, pane.id)
     if not (final / MANIFEST).exists():
@@ -204,10 +240,7 @@ def commit_pane(job: StreamJob, pane: SealedPane) -> str:
     else:
         there = WindowManifest.model_validate_json((final / MANIFEST).read_text(encoding="utf-8"))
         if there.id != pane.id:
-            raise AccountingError(
-                f"{final}: written by another job, or by this one after the checkpoint it went on from; "
-                "go on from its last checkpoint, or into an empty output"
-            )
+            raise _taken(final)
     for path in pane.segments:
         Path(path).unlink(missing_ok=True)
     if job.remote is not None:
@@ -215,6 +248,13 @@ def commit_pane(job: StreamJob, pane: SealedPane) -> str:
             job.remote.free(pane_folder(started(pane.window), place), but=AT_HAND)
     remove_leftovers(job.directory, pane.window)
     return folder
+
+
+def _taken(final: object) -> AccountingError:
+    return AccountingError(
+        f"{final}: written by another job, or by this one after the checkpoint it went on from; "
+        "go on from its last checkpoint, or into an empty output"
+    )
 
 
 def _move(staging: Path, final: Path) -> None:
@@ -247,6 +287,10 @@ def _open(segment: Segment) -> SegmentContents:
         ) from None
 
 
+def _uri(job: StreamJob, window: int, pane: int) -> str:
+    return inside(job.shared, pane_folder(started(window), pane))
+
+
 def _pending(job: StreamJob, window: int, pane: str) -> Path:
     return pending_panes(job.directory) / f"{window}-{pane}"
 
@@ -269,6 +313,8 @@ def _first_of_each_key(
 
 def _hashes_of(job: StreamJob, window: int, pane: int, id: str) -> np.ndarray:
     """Returns [rows, 2] uint64, hashes of the keys of a sealed pane, wherever it is by now."""
+    if job.shared:
+        return _hashes_in_bucket(_uri(job, window, pane), id)
     place_of_it = pane_folder(started(window), pane)
     if job.remote is not None:
         job.remote.bring(place_of_it)
@@ -288,6 +334,18 @@ def _hashes_of(job: StreamJob, window: int, pane: int, id: str) -> np.ndarray:
             f"{final}: an earlier pane of this window is gone; put it back, or go on "
             "into an empty output"
         )
+    return _hashes_in(folder, manifest)
+
+
+def _hashes_in_bucket(pane: str, id: str) -> np.ndarray:
+    with panes.brought_here(panes.sealed_file(pane, id, MANIFEST)) as path:
+        manifest = WindowManifest.model_validate_json(path.read_text(encoding="utf-8"))
+    shards = {shard.path: (shard.bytes, shard.sha256) for shard in manifest.shards}
+    with panes.sealed_files(pane, id, shards) as folder:
+        return _hashes_in(folder, manifest)
+
+
+def _hashes_in(folder: Path, manifest: WindowManifest) -> np.ndarray:
     paths = [str(folder / shard.path) for shard in manifest.shards]
     compression = "GZIP" if manifest.compression == "gzip" else ""
     feature = {KEY: tf.io.FixedLenFeature((), tf.string)}

@@ -12,7 +12,8 @@ import apache_beam as beam
 from skewless.beam_pipelines.running.beam_internals import job_pipeline
 from skewless.beam_pipelines.running.left_behind import leave, take
 from skewless.beam_pipelines.running.local_runner import BeamOptions, completed_options
-from skewless.beam_pipelines.streaming.segments import PENDING, StreamJob
+from skewless.beam_pipelines.streaming.segments import StreamJob
+from skewless.schemas.storage.between.files import inside
 
 __all__ = ["Done", "run_round"]
 
@@ -26,7 +27,7 @@ def run_round(
     """Does a round's work by workers.
 
     Args:
-      job: Whose directory workers and command share.
+      job: Whose directory, or URI, workers and command share.
       work: Descriptors, one for a worker at a time.
       write: Yields dataclasses of numbers and names for each.
       options: Beam's.
@@ -34,8 +35,9 @@ def run_round(
     Returns:
       The fields of all that was yielded.
     """
-    outcome = Path(job.directory) / PENDING / "round"
-    outcome.parent.mkdir(parents=True, exist_ok=True)
+    outcome = inside(job.pending, "round")
+    if not job.shared:
+        Path(job.pending).mkdir(parents=True, exist_ok=True)
     # What came since the last round is little, and threads keep their graphs for the next.
     with job_pipeline(completed_options(options, units=len(work), brief=True)) as pipeline:
         done = (

@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -44,6 +45,9 @@ from skewless.schemas.rows.canonical import canonical
 from skewless.schemas.rows.raw_columns import Lists, RawColumn, RowColumns
 from skewless.schemas.rows.reasons import Faults
 from skewless.schemas.spec.spec import Spec
+from skewless.schemas.storage.between.files import folder_at_hand, hand_on, inside, made_here
+from skewless.schemas.storage.between.panes import brought_here
+from skewless.schemas.storage.location import is_uri
 from skewless.schemas.storage.windows import RemoteWindows
 
 __all__ = [
@@ -61,7 +65,7 @@ __all__ = [
     "write_segments",
 ]
 
-PENDING = ".pending"
+PENDING, _SEGMENTS = ".pending", "segments"
 _KIND = "segment"
 _BESIDE, _NUMBERS, _ROWS, _RECORDS = range(4)
 _COLUMN, _LENGTH = "column/", "length/"
@@ -84,6 +88,7 @@ class StreamJob:
       past: What histories begin with; None with nothing.
       shard_bytes: About how large a shard gets.
       remote: The windows at a URI, of which the directory has what is at hand; None where it is all.
+      shared: That URI, where workers on other machines share nothing else; empty where they see the directory.
     """
 
     spec: Spec
@@ -97,14 +102,21 @@ class StreamJob:
     shard_bytes: int = SHARD_BYTES
     compression: Literal["none", "gzip"] = "none"
     remote: RemoteWindows | None = None
+    shared: str = ""
+
+    @property
+    def pending(self) -> str:
+        """Where work under way lies, a path or URI."""
+        return inside(self.shared or self.directory, PENDING)
 
     def graph(self) -> TransformGraph:
         """Returns the transform, loaded once in a process: a runner may make many DoFns."""
-        path = str(Path(self.directory) / TRANSFORM / TRANSFORM_FN)
+        folder = inside(self.shared or self.directory, TRANSFORM)
         with _LOADING:
-            if path not in _GRAPHS:
-                _GRAPHS[path] = TransformGraph(self.spec, path)
-            return _GRAPHS[path]
+            if folder not in _GRAPHS:
+                path = inside(folder_at_hand(folder), TRANSFORM_FN)
+                _GRAPHS[folder] = TransformGraph(self.spec, path)
+            return _GRAPHS[folder]
 
 
 @dataclass(frozen=True)
@@ -236,7 +248,8 @@ def read_segment(path: str) -> SegmentContents:
     Raises:
       DataError: If it is not as it was written, or of another version.
     """
-    beside, numbers, rows = read_checked(path, _KIND, [_BESIDE, _NUMBERS, _ROWS])
+    with _at_hand(path) as here:
+        beside, numbers, rows = read_checked(here, _KIND, [_BESIDE, _NUMBERS, _ROWS])
     document: dict[str, Any] = read_json_section(beside)
     written = read_batch_section(rows)
     names: list[str] = document["columns"]
@@ -259,7 +272,8 @@ def read_records(path: str) -> list[bytes]:
     Raises:
       DataError: If it is not as it was written, or of another version.
     """
-    [section] = read_checked(path, _KIND, [_RECORDS])
+    with _at_hand(path) as here:
+        [section] = read_checked(here, _KIND, [_RECORDS])
     records: list[bytes] = read_batch_section(section)["record"].to_pylist()
     return records
 
@@ -300,19 +314,27 @@ def rewrite_segment(
 
 def pending_segments(directory: str | Path) -> Path:
     """Returns the folder of segments, whose names begin with their window's start and `-`."""
-    return Path(directory) / PENDING / "segments"
+    return Path(directory) / PENDING / _SEGMENTS
+
+
+def _at_hand(path: str) -> AbstractContextManager[str | Path]:
+    """Gives a segment's file on this machine."""
+    return brought_here(path) if is_uri(path) else nullcontext(path)
 
 
 def _write(
     job: StreamJob, start: int, arrival: int, contents: SegmentContents, records: list[bytes]
 ) -> Segment:
-    folder = pending_segments(job.directory)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{start}-{uuid.uuid4().hex}"
-    write_checked(path, _KIND, _sections(contents, records))
+    folder = inside(job.pending, _SEGMENTS)
+    name = f"{start}-{uuid.uuid4().hex}"
+    path, here = inside(folder, name), Path(made_here(folder), name)
+    here.parent.mkdir(parents=True, exist_ok=True)
+    write_checked(here, _KIND, _sections(contents, records))
+    if job.shared:
+        hand_on(str(here), path)
     return Segment(
         window=start,
-        path=str(path),
+        path=path,
         arrival=arrival,
         latest=int(contents.times.max(initial=0)),
         read=len(contents.numbers),

@@ -46,6 +46,7 @@ __all__ = [
     "Message",
     "MessageFormat",
     "SealPanes",
+    "SealWindows",
     "WriteFiles",
     "WriteMessages",
     "parse_messages",
@@ -239,6 +240,18 @@ class SealPanes(beam.DoFn):
         is_open.clear()
         panes.write((*earlier, pane.id))
         yield window, pane
+
+
+class SealWindows(beam.DoFn):
+    """(window, segments, ids of its panes) to sealed panes, within a round."""
+
+    def __init__(self, job: StreamJob) -> None:
+        self._job = job
+
+    def process(self, work: tuple[int, Sequence[Segment], Sequence[str]]) -> Iterator[SealedPane]:
+        """Seals one pane."""
+        window, segments, earlier = work
+        yield seal_pane(self._job, window, segments, earlier)
 
 
 class CommitPanes(beam.DoFn):
