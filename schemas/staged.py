@@ -117,10 +117,11 @@ def put_in_place(staging: Path, destination: Path) -> None:
 
 def write_whole(path: Path, text: str) -> None:
     """Writes a text file that appears whole or not at all; into a pipe or device, at once."""
-    path = path.resolve()
+    # As it is given: what /dev/stdout resolves to has a name, but lies nowhere.
     if path.exists() and not path.is_file():
         path.write_text(text, encoding="utf-8")
         return
+    path = path.resolve()
     with staging_beside(path) as staging:
         staging.write_text(text, encoding="utf-8")
         put_in_place(staging, path)

@@ -74,12 +74,28 @@ def _unknown(option: str, known: argparse.Namespace) -> str:
     return f"unknown option {option}{nearest(option, valid)}; see `skewless {known.command} --help`"
 
 
+def _open_standard_streams() -> None:
+    """Opens what the caller closed, as `>&-` does, on nothing: the next file would get its number.
+
+    What libraries print would then be written into that file.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free is the one that was closed.
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "r" if number == 0 else "w", encoding="utf-8"))  # noqa: SIM115
+
+
 def entry_point() -> None:
     """Runs the command and leaves at once.
 
     A segmentation fault was seen at interpreter exit after success, in garbage collection of
     TensorFlow's and Arrow's threads; what is flushed by then is all that matters.
     """
+    _open_standard_streams()
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         # Until a command runs nothing is to be told of, or cleaned up, after Ctrl-C.
         signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -52,7 +52,8 @@ def guess(
     """
     from skewless.frames import as_globs
 
-    if output is not None and Path(output).exists() and not overwrite:
+    taken = output is not None and (Path(output).is_file() or Path(output).is_dir())
+    if taken and not overwrite:
         raise UsageError(f"{output}: is there already; set overwrite, or choose another name")
     with tempfile.TemporaryDirectory() as beside, as_globs(data, f"{beside}/rows") as globs:
         sides = (query, candidate) if task == "recommend" else None

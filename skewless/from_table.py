@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skewless.fitted_table import lines_of
-from skewless.schemas.errors import UsageError, listed
+from skewless.schemas.errors import DataError, UsageError, listed
 from skewless.schemas.records.layout import SPEC
 from skewless.schemas.staged import write_whole
 from skewless.schemas.storage.known_as import as_known
@@ -64,6 +64,7 @@ def fit(
     spec: Spec | dict[str, Any] | str | Path | None = None,
     epochs: int | None = None,
     overwrite: bool = False,
+    max_rejected: float = 0.01,
 ) -> Fitted:
     """Guesses a spec, then preprocesses, trains, evaluates, exports, proves and reports.
 
@@ -75,11 +76,14 @@ def fit(
       spec: The declaration, instead of a guess.
       epochs: Instead of `training.epochs`.
       overwrite: Replaces what an earlier job left at `output`, all but `spec.yaml`.
+      max_rejected: The largest share of rejected rows, such as those without a label, that still
+        counts as success.
 
     Raises:
       UsageError: If records, a run or a model are at `output` already, if there is no label, or
         what reports need is not installed.
-      DataError: If the rows cannot be used.
+      DataError: If the rows cannot be used, or none is left to measure the model on.
+      TooManyRejectedError: If more rows are rejected than `max_rejected`.
       ParityError: If the exported model does not reproduce the records.
 
     Example:
@@ -89,18 +93,24 @@ def fit(
 
     if is_uri(output):
         raise UsageError(f"{output}: expected a path; `skewless run` takes a URI")
+    asked = _Asked(label, spec, epochs, overwrite, max_rejected)
     with as_globs(data, Path(output) / "rows") as globs:
-        return _fitted(globs, label, Path(output), spec, epochs, overwrite, lambda *_: None)
+        return _fitted(globs, Path(output), asked, lambda *_: None)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked for of the steps, as `fit` takes it."""
+
+    label: str | Sequence[str] | None
+    spec: Spec | dict[str, Any] | str | Path | None
+    epochs: int | None
+    overwrite: bool
+    max_rejected: float
 
 
 def _fitted(
-    globs: list[str],
-    label: str | Sequence[str] | None,
-    root: Path,
-    spec: Spec | dict[str, Any] | str | Path | None,
-    epochs: int | None,
-    overwrite: bool,
-    tell: Callable[[str, str], None],
+    globs: list[str], root: Path, asked: _Asked, tell: Callable[[str, str], None]
 ) -> Fitted:
     from skewless.model.baselines import baseline_metrics
     from skewless.model.report import write_report
@@ -110,19 +120,25 @@ def _fitted(
 
     begin = time.monotonic()
     root.mkdir(parents=True, exist_ok=True)
-    declaration = _declaration(globs, label, root, spec, tell)
+    declaration = _declaration(globs, root, asked, tell)
     if not declaration.targets and declaration.model.needs_label:
         raise UsageError("--label: expected a column to predict; the spec has no label")
     tell("preprocess", "rows to records")
-    records = preprocess(declaration, globs, root / "records", overwrite=overwrite)
+    records = preprocess(
+        declaration,
+        globs,
+        root / "records",
+        max_rejected=asked.max_rejected,
+        overwrite=asked.overwrite,
+    )
+    split = _measured_on(records)
     tell("train", f"{records.rows('train'):,} rows")
-    run = train(records, root / "run", epochs=epochs, overwrite=overwrite)
-    split = "test" if records.rows("test") else "eval"
+    run = train(records, root / "run", epochs=asked.epochs, overwrite=asked.overwrite)
     tell("evaluate", f"on {split}, beside the majority and a linear model")
     baselines = baseline_metrics(declaration, records.opened, split, run.path)
     importance = _importance(run, split)
     tell("export", "with the transform inside, proved on raw rows")
-    model = export(run, root / "served", overwrite=overwrite)
+    model = export(run, root / "served", overwrite=asked.overwrite)
     write_report([records.path, run.path], root / "report.html")
     if not (root / SPEC).exists():
         write_whole(root / SPEC, declaration.to_yaml())
@@ -136,6 +152,21 @@ def _fitted(
     }
     write_whole(root / "summary.json", json.dumps(summary, indent=2) + "\n")
     return fitted
+
+
+def _measured_on(records: Records) -> str:
+    """Returns the split that the model is measured on.
+
+    Raises:
+      DataError: If neither has rows, which is said before a model is trained.
+    """
+    found = next((split for split in ("test", "eval") if records.rows(split)), None)
+    if found is None:
+        raise DataError(
+            f"{records.path}: all {records.rows('train'):,} rows fell into train, and none is left to measure "
+            "the model on; give more rows, or larger shares to eval and test under `split` in the spec"
+        )
+    return found
 
 
 def _importance(run: Run, split: str) -> dict[str, Any]:
@@ -154,17 +185,13 @@ def _importance(run: Run, split: str) -> dict[str, Any]:
 
 
 def _declaration(
-    globs: list[str],
-    label: str | Sequence[str] | None,
-    root: Path,
-    spec: Spec | dict[str, Any] | str | Path | None,
-    tell: Callable[[str, str], None],
+    globs: list[str], root: Path, given: _Asked, tell: Callable[[str, str], None]
 ) -> Spec:
     """Returns the spec: the one given, the one in the directory, or a guess, which is left there."""
     from skewless.records import declared
     from skewless.schemas.spec.spec import load
 
-    path = root / SPEC
+    path, spec, label = root / SPEC, given.spec, given.label
     if spec is None and path.exists():
         tell("init", f"{path} is there and is used as it is; delete it to have it guessed anew")
         spec = path
@@ -207,6 +234,14 @@ def options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="replace what an earlier job left there, all but spec.yaml, which is used",
     )
+    parser.add_argument(
+        "--max-rejected",
+        type=float,
+        default=0.01,
+        metavar="SHARE",
+        help="fail when a larger share of rows is rejected, as those without a label are "
+        "(default: %(default)s)",
+    )
     parser.add_argument("--json", action="store_true", help="print metrics and baselines as JSON")
 
 
@@ -224,7 +259,8 @@ def execute(known: argparse.Namespace) -> int:
         import skewless.beam_pipelines.preprocess
         import skewless.model.export  # noqa: F401
     root = Path(known.output)
-    fitted = _fitted(known.data, known.label, root, known.spec, known.epochs, known.overwrite, tell)
+    asked = _Asked(known.label, known.spec, known.epochs, known.overwrite, known.max_rejected)
+    fitted = _fitted(known.data, root, asked, tell)
     if known.json:
         print((root / "summary.json").read_text(encoding="utf-8"), end="")
         return 0

@@ -113,3 +113,20 @@ def test_from_a_table_to_a_proved_model_and_again_with_an_edited_spec(
     assert fitted.model.predict(pd.read_csv(table, nrows=2))["predictions"].shape == (2, 1)
     with pytest.raises(sk.SkewlessError, match="the spec's label is 'rating'"):
         sk.fit(pd.read_csv(table), "price", output="out")
+
+
+def test_what_cannot_be_measured_is_said_before_it_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("skewless.run.train", lambda *_, **__: pytest.fail("was trained"))
+    Path("few.csv").write_text("a,b,label\n1,x,0\n2,y,1\n3,x,1\n4,y,\n", encoding="utf-8")
+    command = ["run", "few.csv", "--label", "label", "-o", "out"]
+    assert cli.main(command) == 1
+    assert "1 of 4 rows (25.0%) were rejected" in (said := capsys.readouterr().err)
+    assert "raise --max-rejected" in said
+    assert cli.main([*command, "--max-rejected", "0.3"]) == 1
+    said = capsys.readouterr().err
+    assert (
+        "out/records: all 3 rows fell into train, and none is left to measure the model on" in said
+    )

@@ -134,6 +134,21 @@ def test_a_reader_that_goes_away_ends_a_command_quietly(
     assert (done.returncode, done.stderr) == (141, "")
 
 
+def test_what_the_caller_closed_is_taken_for_nothing(tmp_path: Path) -> None:
+    script = "from skewless import cli; cli.main = lambda: print('lost') or 0; cli.entry_point()"
+    closed = f'"{sys.executable}" -c "$0" <&- >&- 2>"{tmp_path / "told"}"'
+    done = subprocess.run(["bash", "-c", closed, script], cwd=ROOT, check=False)
+    assert (done.returncode, (tmp_path / "told").read_text()) == (0, "")
+
+
+def test_a_spec_goes_into_a_pipe(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("a,label\n" + "1,0\n2,1\n1,1\n2,0\n" * 30)
+    asked = [*COMMAND, "init", str(tmp_path / "rows.csv"), "--quiet", "-o", "/dev/stdout"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "label: {column: label, type: binary}" in done.stdout
+
+
 @pytest.fixture(scope="module")
 def completion(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("completion") / "skewless.bash"

@@ -74,7 +74,9 @@ def guess_spec(
 def execute(known: argparse.Namespace) -> int:
     """Does what parsed arguments ask for; returns the exit code."""
     output = None if known.output is None else Path(known.output)
-    if output is not None and output.exists() and not known.overwrite:
+    # A pipe or a device, such as /dev/stdout, is there before anything is written.
+    taken = output is not None and (output.is_file() or output.is_dir())
+    if taken and not known.overwrite:
         raise UsageError(f"{output}: is there already; add --overwrite, or choose another name")
     sides = Sides(known.query, known.candidate) if known.task == "recommend" else None
     if sides is None and (known.query or known.candidate):

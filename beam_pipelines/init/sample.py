@@ -109,7 +109,7 @@ def take_sample(inputs: Sequence[str]) -> Sample:
         rows = text_rows.rows + group_rows.rows
         if not rows:
             raise DataError(
-                f"{', '.join(inputs)}: expected at least one row to guess from, got none"
+                f"{', '.join(inputs)}: expected at least one row to guess from, got none; give a file with rows"
             )
         total = parquet_rows + round(text_rows.rows * times)
         columns = columns_of(names, tables, spec, unreadable)

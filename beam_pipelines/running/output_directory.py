@@ -44,7 +44,9 @@ class OutputDirectory:
         self._marker = marker
         self._staged = contextlib.ExitStack()
         if self.path.exists() and not self.path.is_dir():
-            raise UsageError(f"{path}: expected a directory or nothing, got a file")
+            raise UsageError(
+                f"{path}: expected a directory or nothing, got a file; choose another path"
+            )
         put_back(self.path)
         if (self.path / marker).exists() and not overwrite:
             raise UsageError(f"{path}: is finished already; add --overwrite to replace it")

@@ -172,7 +172,9 @@ def _lasting(directory: Path) -> str:
 def _check_place(path: Path, kept: list[Path], *, overwrite: bool) -> None:
     put_back(path)
     if path.exists() and not path.is_dir():
-        raise UsageError(f"{path}: expected a directory or nothing, got a file")
+        raise UsageError(
+            f"{path}: expected a directory or nothing, got a file; choose another path"
+        )
     if not path.exists() or not any(path.iterdir()):
         return
     if not (path / SOURCE).is_file():
