@@ -34,6 +34,7 @@ setup(
         "skewless.beam_pipelines.transform",
         "skewless.beam_pipelines.transform.own",
         "skewless.commands",
+        "skewless.frames",
         "skewless.model",
         "skewless.model.comparison",
         "skewless.model.explained",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from skewless.environment import keras_as_it_was
-from skewless.frames import TableLike, as_globs, reader_of
+from skewless.frames import TableLike, as_globs, plain_row, reader_of
 from skewless.records import Records, directory_of
 from skewless.run import Run
 from skewless.schemas.errors import DataError, UsageError
@@ -203,11 +203,13 @@ class Model:
                 )
             return open_index(output)
 
-    def explain(self, row: Mapping[str, Any], *, label: str | None = None) -> Explanation:
+    def explain(
+        self, row: Mapping[str, Any] | TableLike, *, label: str | None = None
+    ) -> Explanation:
         """Walks one raw row through the model: tokens, IDs, and the score without each feature.
 
         Args:
-          row: Values by raw column.
+          row: Values by raw column: a dict, a pandas Series, or a table of one row.
           label: Of several, the one whose score is told of; by default the first.
 
         Example:
@@ -215,15 +217,15 @@ class Model:
         """
         from skewless.model.explain import explain
 
-        return explain(self._served, dict(row), label=label)
+        return explain(self._served, plain_row(row), label=label)
 
     def recommend(
-        self, row: Mapping[str, Any], *, exclude: Sequence[str] = (), count: int = 10
+        self, row: Mapping[str, Any] | TableLike, *, exclude: Sequence[str] = (), count: int = 10
     ) -> Recommendation:
         """Finds candidates for one query, and tells what each part of it did to their scores.
 
         Args:
-          row: Values by raw column of the query's side.
+          row: Values by raw column of the query's side: a dict, a Series, or a table of one row.
           exclude: Names of candidates not to be found.
           count: How many to find; at most the longest of the spec's cutoffs.
 
@@ -236,7 +238,7 @@ class Model:
         """
         from skewless.model.explained.recommended import recommend
 
-        return recommend(self._served, dict(row), exclude=exclude, count=count)
+        return recommend(self._served, plain_row(row), exclude=exclude, count=count)
 
     def _called(
         self, signature: str, data: TableLike, spec: Spec | None = None
@@ -281,7 +283,14 @@ def _columns(data: TableLike, spec: Spec) -> Any:
     nested = any("." in name for name in wanted)
     first = 1
     table: pa.RecordBatch
-    for batch in reader_of(data):
+    roots = {name.split(".")[0] for name in wanted}
+    reader = reader_of(data, {*wanted, *roots})
+    if not {*wanted, *roots} & set(reader.schema.names):
+        raise UsageError(
+            f"the rows have none of the model's columns ({', '.join(wanted)}), only "
+            f"{', '.join(reader.schema.names) or 'none of any name'}; give one of them"
+        )
+    for batch in reader:
         for begin in range(0, batch.num_rows, _BATCH):
             table = batch.slice(begin, _BATCH)
             if nested:

@@ -15,8 +15,12 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("schemas", "beam_pipelines", "model")
 # What wires the three. The folders of `skewless/` that are links are the three themselves.
-OWN = [ROOT / "skewless", ROOT / "skewless" / "commands"]
-DOOR = {"skewless.commands", *(f"skewless.{path.stem}" for path in OWN[0].glob("*.py"))}
+OWN = [ROOT / "skewless", ROOT / "skewless" / "commands", ROOT / "skewless" / "frames"]
+DOOR = {
+    "skewless.commands",
+    "skewless.frames",
+    *(f"skewless.{path.stem}" for path in OWN[0].glob("*.py")),
+}
 FORBIDDEN = {
     "schemas": {"skewless.beam_pipelines", "skewless.model", *DOOR},
     "beam_pipelines": {"skewless.model", *DOOR},
@@ -90,7 +94,7 @@ def test_an_installation_adds_one_name() -> None:
     (listed,) = re.findall(r"packages=(\[.*?\])", setup, re.DOTALL)
     packages = ast.literal_eval(listed)
     folders = {_name(path) for path in FILES if path.stem == "__init__"}
-    assert packages == ["skewless", *sorted({*folders, "skewless.commands"})]
+    assert packages == ["skewless", *sorted({*folders, "skewless.commands", "skewless.frames"})]
     listing = (ROOT / "skewless").iterdir()
     real = {path for path in listing if path.is_dir() and not path.is_symlink()}
     assert {path for path in real if path.name != "__pycache__"} == set(OWN[1:])

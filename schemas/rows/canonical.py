@@ -21,7 +21,7 @@ from skewless.schemas.rows.times.columns import in_microseconds, not_times
 from skewless.schemas.rows.written_numbers import plain_numbers
 from skewless.schemas.spec.spec import Spec
 
-__all__ = ["canonical", "canonical_type", "without_missing"]
+__all__ = ["canonical", "canonical_type", "plain_layout", "without_missing"]
 
 _TIME_WANTED = {
     unit: "expected a time in the years 1 to 9999, as ISO 8601 (2026-03-01T12:30:00+01:00) or as "
@@ -53,7 +53,7 @@ def canonical(
       spec: Says which texts mean missing.
       written: How delimited text is written, where it came from such.
     """
-    raw = _plain_layout(raw)
+    raw = plain_layout(raw)
     if pa.types.is_null(raw.type):
         return pa.nulls(len(raw), canonical_type(column)), {}
     lists = _is_list(raw.type)
@@ -66,13 +66,18 @@ def canonical(
     return _scalars(raw, column, spec, written)
 
 
-def _plain_layout(raw: pa.Array) -> pa.Array:
-    """Returns the same values without dictionaries, runs or views."""
+def plain_layout(raw: pa.Array) -> pa.Array:
+    """Returns the same values without dictionaries, runs or views; UUIDs as their texts."""
     if pa.types.is_dictionary(raw.type):
-        raw = raw.dictionary_decode()
+        # No view can be taken by its place.
+        values = plain_layout(raw.dictionary)
+        raw = pa.DictionaryArray.from_arrays(raw.indices, values).dictionary_decode()
     if pa.types.is_run_end_encoded(raw.type):
         raw = pc.run_end_decode(raw)
     if isinstance(raw, pa.ExtensionArray):
+        if raw.type.extension_name == "arrow.uuid":
+            texts = [None if value is None else str(value) for value in raw.to_pylist()]
+            return pa.array(texts, pa.string())
         raw = raw.storage
     if pa.types.is_string_view(raw.type):
         return raw.cast(pa.large_string())
