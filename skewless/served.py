@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pyarrow as pa
 
 from skewless.environment import keras_as_it_was
-from skewless.frames import TableLike, as_globs, plain_row, reader_of
+from skewless.frames import Spellings, TableLike, as_globs, plain_row, reader_of
 from skewless.records import Records, directory_of
 from skewless.run import Run
 from skewless.schemas.errors import DataError, UsageError
@@ -19,7 +20,6 @@ from skewless.schemas.storage.leaving import leaving
 
 if TYPE_CHECKING:
     import keras
-    import pyarrow as pa
 
     from skewless.beam_pipelines.nearest.opened import Index
     from skewless.model.explained.recommended import Recommendation
@@ -103,6 +103,7 @@ class Model:
 
     def __init__(self, served: ServedModel) -> None:
         self._served = served
+        self._spellings = Spellings(served.spec, served.words.vocabulary)
         self.path = served.directory
 
     @property
@@ -217,7 +218,7 @@ class Model:
         """
         from skewless.model.explain import explain
 
-        return explain(self._served, plain_row(row), label=label)
+        return explain(self._served, self._plain(row), label=label)
 
     def recommend(
         self, row: Mapping[str, Any] | TableLike, *, exclude: Sequence[str] = (), count: int = 10
@@ -238,7 +239,13 @@ class Model:
         """
         from skewless.model.explained.recommended import recommend
 
-        return recommend(self._served, plain_row(row), exclude=exclude, count=count)
+        return recommend(self._served, self._plain(row), exclude=exclude, count=count)
+
+    def _plain(self, row: Mapping[str, Any] | TableLike) -> dict[str, Any]:
+        plain = plain_row(row)
+        scalars = {name: value for name, value in plain.items() if type(value) in (bool, float)}
+        self._spellings.check({name: pa.array([value]) for name, value in scalars.items()})
+        return plain
 
     def _called(
         self, signature: str, data: TableLike, spec: Spec | None = None
@@ -246,7 +253,7 @@ class Model:
         with keras_as_it_was():
             parts = [
                 self._served.call(signature, columns)
-                for columns in _columns(data, spec or self.spec)
+                for columns in _columns(data, spec or self.spec, self._spellings)
             ]
         if not parts:
             raise UsageError("expected at least one row, got none")
@@ -269,7 +276,7 @@ class Model:
         )
 
 
-def _columns(data: TableLike, spec: Spec) -> Any:
+def _columns(data: TableLike, spec: Spec, spellings: Spellings) -> Any:
     """Yields canonical columns of the rows, batch by batch, checked as the batch job checks them."""
     from skewless.beam_pipelines.rows.read_rows import check_rows
     from skewless.beam_pipelines.sources import RawBatch, WorkUnit
@@ -295,6 +302,7 @@ def _columns(data: TableLike, spec: Spec) -> Any:
             table = batch.slice(begin, _BATCH)
             if nested:
                 table = with_fields(table, wanted)
+            spellings.check(dict(zip(table.schema.names, table.columns, strict=True)))
             numbers = np.arange(first, first + table.num_rows)
             first += table.num_rows
             rows = check_rows(RawBatch(unit, table, numbers), spec)

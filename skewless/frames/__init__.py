@@ -2,5 +2,6 @@
 
 from skewless.frames.as_input import TableLike, as_globs, reader_of
 from skewless.frames.row import plain_row
+from skewless.frames.spelling import Spellings
 
-__all__ = ["TableLike", "as_globs", "plain_row", "reader_of"]
+__all__ = ["Spellings", "TableLike", "as_globs", "plain_row", "reader_of"]
