@@ -101,7 +101,8 @@ def export(
     if check:
         run.check_records(open_records(records))
     model = load_trained(run.path / MODEL)
-    report = export_model(run, model, destination, records if check else None)
+    proved = records if check else None
+    report = export_model(run, model, destination, proved, replace=overwrite)
     if tracker is not None:
         track_exported(tracker, run, destination)
     return report
@@ -136,9 +137,9 @@ def export_own_model(
     records = open_records(records_directory)
     _check_inputs(model, records)
     # A records directory holds spec, manifest, transform and statistics where a run does.
-    return export_model(
-        RunDirectory(records.root), model, destination, records.directory if check else None
-    )
+    proved = records.directory if check else None
+    run = RunDirectory(records.root)
+    return export_model(run, model, destination, proved, replace=overwrite)
 
 
 def _check_inputs(model: keras.Model, records: Records) -> None:
@@ -180,7 +181,12 @@ def _check_inputs(model: keras.Model, records: Records) -> None:
 
 
 def export_model(
-    run: RunDirectory, model: keras.Model, destination: Path, records: Path | None
+    run: RunDirectory,
+    model: keras.Model,
+    destination: Path,
+    records: Path | None,
+    *,
+    replace: bool = True,
 ) -> Report | None:
     """Exports a model of a run, which may still be training.
 
@@ -189,8 +195,10 @@ def export_model(
       model: The model as it is now.
       destination: The SavedModel's directory, which appears whole.
       records: Where to prove parity, with raw rows beside them; None not to.
+      replace: Whether a model that is there by then may go.
 
     Raises:
+      UsageError: If one is there that may not go.
       ParityError: If the exported graph does not reproduce the records; nothing is left.
     """
     spec, manifest = run.spec, run.manifest
@@ -203,7 +211,7 @@ def export_model(
     with staging_beside(destination) as staging:
         _write(run, functions, staging)
         report = _prove(staging, records, functions) if records is not None else None
-        put_in_place(staging, destination)
+        put_in_place(staging, destination, replace=replace)
     return report
 
 

@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from skewless.schemas.errors import UsageError
 from skewless.schemas.interrupts import held
 
 __all__ = [
@@ -102,17 +103,42 @@ def own_temporary_files() -> Iterator[None]:
         _STAGED.remove(folder)
 
 
-def put_in_place(staging: Path, destination: Path) -> None:
+def put_in_place(staging: Path, destination: Path, *, replace: bool = True) -> None:
     """Puts a finished file or directory in its place, and removes what was there.
 
     A process killed in between leaves the old one aside; `put_back` takes it from there.
+
+    Args:
+      staging: What is finished.
+      destination: Its place.
+      replace: Whether what is there may go. If not, there was nothing when the job began, or an
+        empty folder.
+
+    Raises:
+      UsageError: If something is there that may not go: of two jobs for one place the first stays.
     """
     with held():
+        if not replace:
+            _put_first(staging, destination)
+            return
         old = destination.with_name(_hidden(destination, _OLD))
         if staging.is_dir() and destination.is_dir():
             destination.rename(old)
         staging.rename(destination)
         _remove(old)
+
+
+def _put_first(staging: Path, destination: Path) -> None:
+    try:
+        # Onto a folder that is not empty no folder can be renamed.
+        staging.rename(destination)
+    except OSError as problem:
+        if not destination.exists():
+            raise
+        raise UsageError(
+            f"{destination}: another job was here first and is finished; add --overwrite to replace what it "
+            "left, or choose another path"
+        ) from problem
 
 
 def write_whole(path: Path, text: str) -> None:

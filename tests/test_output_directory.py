@@ -114,6 +114,19 @@ def test_an_incomplete_output_cannot_be_committed(tmp_path: Path) -> None:
         directory.commit()
 
 
+def test_of_two_jobs_for_one_output_the_first_stays(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with OutputDirectory(tmp_path / "out", marker=MARKER) as second:
+        (second.staging / MARKER).write_text("second")
+        written(tmp_path / "out")
+        with pytest.raises(
+            UsageError, match="another job was here first and is finished; add --over"
+        ):
+            second.commit()
+    assert contents(tmp_path / "out") == {"data": "first", MARKER: "first"}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 def test_a_live_job_for_the_same_output_is_left_alone(tmp_path: Path) -> None:
     live = tmp_path / f".out.{os.getppid()}-0.partial"
     other = tmp_path / ".output.999999999-0.partial"

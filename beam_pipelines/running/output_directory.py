@@ -42,6 +42,7 @@ class OutputDirectory:
         self.path = Path(path).absolute()
         self.staging: Path
         self._marker = marker
+        self._overwrite = overwrite
         self._staged = contextlib.ExitStack()
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(
@@ -92,10 +93,14 @@ class OutputDirectory:
                 publication.holds(path, part.path, FileEntry(part.bytes, part.sha256))
 
     def commit(self) -> None:
-        """Puts the staged directory in place of the output."""
+        """Puts the staged directory in place of the output.
+
+        Raises:
+          UsageError: If another job has finished the output meanwhile, and it is not to be replaced.
+        """
         if not (self.staging / self._marker).exists():
             raise RuntimeError(f"{self.staging} has no {self._marker}: it is not complete")
-        put_in_place(self.staging, self.path)
+        put_in_place(self.staging, self.path, replace=self._overwrite)
 
     def keep(self, name: str, destination: Path) -> None:
         """Moves one staged file or directory out, before the rest is removed."""

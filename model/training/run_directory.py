@@ -88,7 +88,7 @@ class RunDirectory:
                 "warm_start": None if warm_start is None else _lasting(warm_start),
             }
             write_json(staging / SOURCE, source)
-            put_in_place(staging, path)
+            put_in_place(staging, path, replace=overwrite)
         return cls(path)
 
     @classmethod
