@@ -46,6 +46,7 @@ from skewless.schemas.records.layout import INDEX_SUMMARY
 from skewless.schemas.records.manifest import file_sha256
 from skewless.schemas.spec.network import TwoTowerSpec
 from skewless.schemas.storage.between.files import inside
+from skewless.schemas.storage.known_as import as_known
 from skewless.schemas.storage.location import is_uri
 
 __all__ = ["Inputs", "execute", "index", "opened_inputs", "run"]
@@ -223,7 +224,7 @@ def execute(known: argparse.Namespace, beam_arguments: Sequence[str]) -> int:
         overwrite=known.overwrite,
         options=options,
     )
-    print(json.dumps(summary) if known.json else _told(summary, known.output))
+    print(json.dumps(summary) if known.json else _told(summary, as_known(known.output)))
     return 0
 
 

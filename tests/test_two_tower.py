@@ -397,7 +397,9 @@ def test_a_catalogue_is_indexed_by_the_served_vectors(
     # By workers that share a bucket alone.
     monkeypatch.setattr("skewless.beam_pipelines.index.may_be_apart", lambda options: True)
     words[words.index("--output") + 1] = uri
-    assert main(words) == 0
+    capsys.readouterr()
+    assert main(words[:-1]) == 0
+    assert capsys.readouterr().out.startswith(f"{uri}: ")
     there = fetched(uri)
     assert sk.open_index(there).catalogue.vectors.tobytes() == vectors.tobytes()
     assert {path.name for path in there.iterdir()} == {
