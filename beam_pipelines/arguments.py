@@ -71,6 +71,7 @@ def preprocess(parser: argparse.ArgumentParser) -> None:
         help="fit anew, but keep every ID and constant of this fitted transform: new entries come "
         "after the old ones of each vocabulary",
     )
+    _histories_from(parser, "")
     parser.add_argument(
         "--cache",
         metavar="DIR",
@@ -169,11 +170,7 @@ def stream(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="the directory of windows, begun or gone on with",
     )
-    parser.add_argument(
-        "--histories-from",
-        metavar="DIR",
-        help="the pasts/ folder that `preprocess` left: histories go on from those rows (on this machine)",
-    )
+    _histories_from(parser, " (on this machine)")
     parser.add_argument(
         "--format",
         choices=("json", "example"),
@@ -194,6 +191,14 @@ def stream(parser: argparse.ArgumentParser) -> None:
         "--expansion-service",
         metavar="HOST:PORT",
         help="of Beam's Kafka transforms; without it Beam starts one, for which it needs the jar",
+    )
+
+
+def _histories_from(parser: argparse.ArgumentParser, where: str) -> None:
+    parser.add_argument(
+        "--histories-from",
+        metavar="DIR",
+        help=f"the pasts/ folder that `preprocess` left: histories go on from those rows{where}",
     )
 
 

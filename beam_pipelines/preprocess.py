@@ -22,6 +22,7 @@ from skewless.beam_pipelines.batch.description import described, write_manifest
 from skewless.beam_pipelines.batch.pipelines import StagedJob, fitted_and_written
 from skewless.beam_pipelines.batch.plan import checked_fit, opened_input
 from skewless.beam_pipelines.batch.said import result, summary, tell_dry_run
+from skewless.beam_pipelines.histories.left import open_pasts
 from skewless.beam_pipelines.records.sinks import SHARD_BYTES, ShardFormat
 from skewless.beam_pipelines.running.dataflow import is_on_dataflow
 from skewless.beam_pipelines.running.laps import Laps
@@ -46,6 +47,7 @@ def preprocess(
     *,
     transform: str | Path | None = None,
     grow_from: str | Path | None = None,
+    histories_from: str | Path | None = None,
     cache: str | Path | None = None,
     max_rejected: float = 0.01,
     overwrite: bool = False,
@@ -63,6 +65,8 @@ def preprocess(
       transform: A fitted transform to apply instead of analysing the training split.
       grow_from: A fitted transform whose IDs and constants are kept; new entries come after the
         old ones of each vocabulary (beam_pipelines/analysis/grow.py).
+      histories_from: The `pasts/` folder of records that these rows come after: their histories go on
+        from those rows.
       cache: A directory that keeps what was found of each work unit for later jobs
         (beam_pipelines/analysis/cache.py); the result is the same without.
       max_rejected: The largest share of rejected rows that still counts as success.
@@ -78,6 +82,7 @@ def preprocess(
         written, or both `transform` and `grow_from` are given.
       DataError: If the input cannot be used, or too many of its rows; if the transform is of
         another spec, or no vocabulary of it can grow.
+      DatasetMismatchError: If `histories_from` is of other histories.
       AccountingError: If the runner lost rows; nothing is left at the output.
     """
     clock = Laps()
@@ -86,6 +91,11 @@ def preprocess(
         transform=transform,
         grow_from=grow_from,
         overwritten=output if overwrite else None,
+    )
+    earlier = (
+        open_pasts(spec, histories_from, f"--histories-from {histories_from}")
+        if histories_from
+        else None
     )
     opened = opened_input(spec, inputs, options)
     with OutputDirectory(output, overwrite=overwrite, marker=MANIFEST) as directory:
@@ -97,7 +107,7 @@ def preprocess(
         job = replace(job, spec=spec)
         shards = ShardFormat(shard_bytes, compression, rows_per_record)
         kept = AnalysisCache(seen_by_all(cache, apart=apart), spec) if cache is not None else None
-        staged = StagedJob(job, fit, directory.staging, shared, shards, kept)
+        staged = StagedJob(job, fit, directory.staging, shared, shards, kept, earlier)
         outcome = fitted_and_written(staged)
         clock.end("pipeline")
         rows = accounted(job.units, outcome, directory, _ENDINGS, max_rejected)
@@ -120,6 +130,7 @@ def execute(known: argparse.Namespace, beam_arguments: Sequence[str]) -> int:
         known.output,
         transform=known.transform,
         grow_from=known.grow_from,
+        histories_from=known.histories_from,
         cache=known.cache,
         max_rejected=known.max_rejected,
         overwrite=known.overwrite,

@@ -212,6 +212,11 @@ def verify(parser: argparse.ArgumentParser) -> None:
         metavar="[SPLIT=]GLOB",
         help="the files the records came from; without it, the raw rows kept beside the records",
     )
+    parser.add_argument(
+        "--histories-from",
+        metavar="DIR",
+        help="with --input: the pasts/ folder that the records' histories go on from",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

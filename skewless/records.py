@@ -33,6 +33,7 @@ def preprocess(
     output: str | Path,
     *,
     transform: str | Path | None = None,
+    histories_from: str | Path | None = None,
     cache: str | Path | None = None,
     max_rejected: float = 0.01,
     overwrite: bool = False,
@@ -48,6 +49,8 @@ def preprocess(
         that holds them.
       output: The directory to leave, a path or a URI (docs/storage.md).
       transform: A fitted transform to apply instead of analysing the training split.
+      histories_from: The `pasts/` folder of records that these rows come after: their histories go on
+        from those rows.
       cache: A directory that keeps what was found of each work unit for later jobs.
       max_rejected: The largest share of rejected rows that still counts as success.
       overwrite: Replaces records at `output`.
@@ -75,6 +78,7 @@ def preprocess(
                 globs,
                 path,
                 transform=None if transform is None else fetched(transform),
+                histories_from=None if histories_from is None else fetched(histories_from),
                 cache=kept,
                 max_rejected=max_rejected,
                 overwrite=overwrite,

@@ -34,6 +34,7 @@ from skewless.beam_pipelines.streaming import pasts as pasts_of_stream
 from skewless.beam_pipelines.streaming.event_time import SECOND, Windowing
 from skewless.beam_pipelines.streaming.steps import Message, parse_messages
 from skewless.cli import main
+from skewless.commands.input_rows import rows_of_input
 from skewless.model.explained.recommended import recommend
 from skewless.model.exported.served_model import ServedModel
 from skewless.model.retrieval.distinct_rows import DistinctRows
@@ -580,6 +581,37 @@ def halves(walked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def left_in(records: Path) -> list[tuple[Any, ...]]:
+    """Returns each event that a batch left of its users."""
+    found = left.open_pasts(parse(WALKS), records / "pasts", "P")
+    tables = [table for name in found.files() for _, table in found.events(name)]
+    return sorted(tuple(row.values()) for table in tables for row in table.to_pylist())
+
+
+def test_a_batch_goes_on_from_the_pasts_of_another(
+    walked: Path, halves: Path, tmp_path: Path
+) -> None:
+    every: Counter[bytes] = sum(records_of(walked / "records").values(), Counter())
+    old: Counter[bytes] = sum(records_of(halves / "records").values(), Counter())
+    transform, past = walked / "records" / TRANSFORM, halves / "records" / "pasts"
+    new, inputs = tmp_path / "new", [f"{halves}/new/*.jsonl"]
+    preprocess(parse(WALKS), inputs, new, transform=transform, histories_from=past)
+    assert sum(records_of(new).values(), Counter()) == every - old
+    none = preprocess(parse(WALKS), inputs, tmp_path / "none", transform=transform)
+    assert none.rows.written == 230
+    assert sum(records_of(tmp_path / "none").values(), Counter()) != every - old
+    # What it leaves in turn is of all rows.
+    assert left_in(new) == left_in(walked / "records")
+    told = ["verify", "served", "--records", str(new), "--histories-from", str(past)]
+    assert main(told) == 2
+    lists = [
+        dict(zip(found.keys.to_pylist(), found.columns["past"].to_pylist(), strict=True))
+        for found in rows_of_input(new, inputs, past)()
+    ]
+    kept = lists_of(new)
+    assert kept.items() <= {key: value for part in lists for key, value in part.items()}.items()
+
+
 @pytest.mark.slow
 def test_a_stream_goes_on_from_the_pasts_of_a_batch(
     walked: Path, halves: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -628,8 +660,13 @@ def test_pasts_that_cannot_be_gone_on_with_are_refused(walked: Path, tmp_path: P
     tail = len(content) - len(b'{"events":160}') - 40
     for broken in (content[:tail], content[:-3], content[:200] + b"x" + content[201:]):
         (copy / name).write_bytes(broken)
-        with pytest.raises(DataError, match=r"is cut off"):
+        with pytest.raises(DataError, match=r"is cut off.*; preprocess again"):
             list(left.open_pasts(parse(WALKS), copy, "").events(name))
+    (copy / name).rename(copy / name.replace("of-00001", "of-00002"))
+    with pytest.raises(
+        DataError, match=r"pasts: lacks files beside part-00000-of-00002.pasts; pre"
+    ):
+        left.open_pasts(parse(WALKS), copy, "").files()
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ from skewless.beam_pipelines.analysis.duplicates import COMPARING_KEYS
 from skewless.beam_pipelines.analysis.stage import ANALYSING, Analyse, AnalyseWithTransform
 from skewless.beam_pipelines.batch.plan import Fit, Planned
 from skewless.beam_pipelines.batch.work import Work
+from skewless.beam_pipelines.histories.left import LeftPasts
 from skewless.beam_pipelines.histories.stage import GATHERING
 from skewless.beam_pipelines.records.outcome import Outcome, leave_outcome, taken_outcome
 from skewless.beam_pipelines.records.parts import make_sink_folders
@@ -73,6 +74,7 @@ class StagedJob:
       shared: The path or URI of what workers and command share.
       shards: How records lie in files.
       cache: What earlier analyses found, if it is kept.
+      earlier: What an earlier batch left of its users, which histories go on from.
     """
 
     planned: Planned
@@ -81,6 +83,7 @@ class StagedJob:
     shared: str
     shards: ShardFormat
     cache: AnalysisCache | None = None
+    earlier: LeftPasts | None = None
 
     @property
     def temporary(self) -> str:
@@ -96,7 +99,9 @@ class StagedJob:
     def work(self) -> Work:
         """Its units, within a pipeline."""
         planned = self.planned
-        return Work(planned.spec, planned.units, self.temporary, self.cache, self.tally)
+        return Work(
+            planned.spec, planned.units, self.temporary, self.cache, self.tally, self.earlier
+        )
 
     @property
     def transform(self) -> Path:

@@ -13,6 +13,7 @@ from apache_beam.pvalue import AsSingleton
 from skewless.beam_pipelines.analysis.cache import AnalysisCache
 from skewless.beam_pipelines.analysis.duplicates import FindDuplicates
 from skewless.beam_pipelines.analysis.spilled.runs import partition_count
+from skewless.beam_pipelines.histories.left import LeftPasts
 from skewless.beam_pipelines.histories.stage import BuildHistories
 from skewless.beam_pipelines.running.beam_internals import job_pipeline
 from skewless.beam_pipelines.running.job_progress import Tally
@@ -37,6 +38,7 @@ class Work:
       directory: What workers leave for one another lies here, a path or URI.
       cache: What earlier jobs have kept.
       tally: Where workers count.
+      earlier: What an earlier batch left of its users, which histories go on from.
     """
 
     spec: Spec
@@ -44,6 +46,7 @@ class Work:
     directory: str
     cache: AnalysisCache | None = None
     tally: Tally | None = None
+    earlier: LeftPasts | None = None
 
     @property
     def partitions(self) -> int:
@@ -69,7 +72,7 @@ class Work:
     def with_past_left(
         self, work: beam.PCollection, duplicates: AsSingleton, shared: str | None
     ) -> tuple[beam.PCollection, beam.PCollection | None]:
-        """Returns the units with their rows' histories, and the parts of what is left for streams.
+        """Returns the units with their rows' histories, and the parts of what is left for later jobs.
 
         Args:
           work: The units.
@@ -79,14 +82,24 @@ class Work:
         if not histories_of(self.spec.features):
             return work, None
         build = BuildHistories(
-            self.spec, self.directory, self.partitions, duplicates, self.tally, shared
+            self.spec,
+            self.directory,
+            self.partitions,
+            duplicates,
+            self.tally,
+            shared,
+            self.earlier,
         )
         found = work | "BuildHistories" >> build
         return found["units"], found["parts"]
 
 
 def units_with_past(
-    spec: Spec, units: Sequence[WorkUnit], options: PipelineOptions, shared: str
+    spec: Spec,
+    units: Sequence[WorkUnit],
+    options: PipelineOptions,
+    shared: str,
+    earlier: LeftPasts | None = None,
 ) -> list[WorkUnit]:
     """Returns units with their rows' histories, by a job that does nothing else.
 
@@ -95,11 +108,12 @@ def units_with_past(
       units: What to read.
       options: Beam's.
       shared: The path or URI of what workers and command share; histories lie there as long as it does.
+      earlier: What an earlier batch left of its users, which they go on from.
 
     Raises:
       DataError: If a file cannot be read on, or workers do not see what is shared.
     """
-    work = Work(spec, units, shared)
+    work = Work(spec, units, shared, earlier=earlier)
     path = inside(shared, _FILE)
     with job_pipeline(options) as pipeline:
         past = work.with_past(*work.begun(pipeline))

@@ -1,4 +1,4 @@
-"""What a batch leaves of pasts, for streams to begin with: of each user the newest values.
+"""What a batch leaves of pasts, for later batches and streams to begin with: of each user the newest values.
 
     OUT/pasts/part-00000-of-00002.pasts         of one history, of the users of one partition
 
@@ -93,8 +93,16 @@ class LeftPasts:
     spec: Spec
 
     def files(self) -> list[str]:
-        """Returns the names of the files."""
-        return sorted(path.name for path in self.path.glob("part-*"))
+        """Returns the names of the files.
+
+        Raises:
+          DataError: If one is gone.
+        """
+        names = sorted(path.name for path in self.path.glob("part-*"))
+        # Each name ends with how many there are.
+        if names and len(names) != int(names[0].rpartition("-of-")[2].split(".")[0]):
+            raise DataError(f"{self.path}: lacks files beside {names[0]}; preprocess again")
+        return names
 
     def events(self, name: str) -> Iterator[tuple[str, pa.Table]]:
         """Yields a file's events, some at a time, with the history that they are of.
@@ -103,7 +111,7 @@ class LeftPasts:
           DataError: If the file is damaged, or cut off.
         """
         path = self.path / name
-        sections = read_all_checked(path, _KIND)
+        sections = _sections(path)
         head = read_json_section(next(sections, b"{}"))
         history = head.get("history")
         if history not in histories_of(self.spec.features):
@@ -118,6 +126,14 @@ class LeftPasts:
         # No table begins as JSON does.
         if not last.startswith(b"{") or read_json_section(last) != {"events": events}:
             raise DataError(f"{path}: is cut off; preprocess again")
+
+
+def _sections(path: Path) -> Iterator[bytes]:
+    try:
+        yield from read_all_checked(path, _KIND)
+    except DataError as error:
+        # Not to be removed: without it histories would be shorter, and nobody told.
+        raise DataError(f"{path}: is cut off or damaged; preprocess again") from error
 
 
 def open_pasts(spec: Spec, path: str | Path, told: str) -> LeftPasts:

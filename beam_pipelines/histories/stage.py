@@ -3,7 +3,8 @@
     rows -> events by user, as sorted runs -> each user's rows by time -> lists by unit -> units
 
 The rows are those that will be written: sound ones, of which duplicates are left out. Events go to the
-partition of their user; memory holds some blocks of its runs, however many rows one user has.
+partition of their user; memory holds some blocks of its runs, however many rows one user has. What an earlier
+batch left of its users stands among them, as events that have a time and a value and get no list.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
@@ -21,10 +23,10 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from skewless.beam_pipelines.analysis.spilled.merged import merged
 from skewless.beam_pipelines.analysis.spilled.runs import KEY, Run, write_runs, write_segments
-from skewless.beam_pipelines.histories.events import events_of, order_of, place_of
-from skewless.beam_pipelines.histories.left import leaving_pasts
+from skewless.beam_pipelines.histories.events import PLACE, events_of, order_of, place_of
+from skewless.beam_pipelines.histories.left import LeftPasts, leaving_pasts
 from skewless.beam_pipelines.histories.ordered import in_order, ordered
-from skewless.beam_pipelines.histories.past import pasts
+from skewless.beam_pipelines.histories.past import NOWHERE, pasts
 from skewless.beam_pipelines.records.parts import Part
 from skewless.beam_pipelines.rows.read_rows import rows_of
 from skewless.beam_pipelines.running.job_progress import Tally, progress_of
@@ -33,7 +35,7 @@ from skewless.beam_pipelines.sources import WorkUnit
 from skewless.beam_pipelines.sources.place import tells_its_place
 from skewless.schemas.spec.kinds.history import histories_of
 from skewless.schemas.spec.spec import Spec
-from skewless.schemas.storage.between.files import forget
+from skewless.schemas.storage.between.files import folder_at_hand, forget, hand_on_folder
 
 __all__ = ["GATHERING", "BuildHistories"]
 
@@ -46,7 +48,7 @@ _Past = tuple[int, tuple[str, str, int, int]]
 
 
 class BuildHistories(beam.PTransform):
-    """[work units] -> `units`, the same with `past`, and `parts`, the files of what is left for streams."""
+    """[work units] -> `units`, the same with `past`, and `parts`, the files of what is left."""
 
     def __init__(
         self,
@@ -56,6 +58,7 @@ class BuildHistories(beam.PTransform):
         duplicates: Any,
         tally: Tally | None = None,
         shared: str | None = None,
+        earlier: LeftPasts | None = None,
     ) -> None:
         """Prepares the steps.
 
@@ -65,7 +68,8 @@ class BuildHistories(beam.PTransform):
           partitions: How many partitions users fall into.
           duplicates: The side input of record numbers to leave out, by unit order.
           tally: Where workers count.
-          shared: Where each user's newest values are left for streams; None leaves none.
+          shared: Where each user's newest values are left; None leaves none.
+          earlier: What an earlier batch left of its users, which histories go on from.
         """
         super().__init__()
         self._spec = spec
@@ -74,12 +78,16 @@ class BuildHistories(beam.PTransform):
         self._duplicates = duplicates
         self._tally = tally
         self._shared = shared
+        self._earlier = earlier
 
     def expand(self, units: beam.PCollection) -> dict[str, beam.PCollection]:
         gather = _GatherEvents(self._spec, self._directory, self._partitions, self._tally)
+        events = units | "GatherEvents" >> beam.ParDo(gather, self._duplicates)
+        if self._earlier is not None:
+            earlier = units.pipeline | "EarlierPasts" >> self._gather_earlier(self._earlier)
+            events = (events, earlier) | "AllEvents" >> beam.Flatten()
         listed = (
-            units
-            | "GatherEvents" >> beam.ParDo(gather, self._duplicates)
+            events
             | "GroupByUsers" >> beam.GroupByKey()
             | "ListPasts"
             >> beam.FlatMap(_listed, self._spec, self._directory, self._shared).with_outputs(
@@ -93,6 +101,15 @@ class BuildHistories(beam.PTransform):
             | "UnitsWithPast" >> beam.FlatMap(_with_past)
         )
         return {"units": with_past, "parts": listed[_LEFT]}
+
+    def _gather_earlier(self, earlier: LeftPasts) -> beam.PTransform:
+        folder = hand_on_folder(earlier.path, self._directory)
+        return (
+            beam.Create(earlier.files())
+            | "SpreadFiles" >> beam.Reshuffle()
+            | "GatherEarlierEvents"
+            >> beam.FlatMap(_earlier_events, earlier, folder, self._directory, self._partitions)
+        )
 
 
 class _GatherEvents(beam.DoFn):
@@ -136,15 +153,30 @@ class _GatherEvents(beam.DoFn):
     def _written(self) -> Iterator[tuple[_Partition, Run]]:
         for name, tables in self._waiting.items():
             events = pa.concat_tables(tables)
-            if not len(events):
-                continue
-            # Runs are sorted by the first half of a user's hash; what is sorted already stays so within.
-            events = in_order(events)
-            users = events[KEY].to_numpy()
-            partitions = (users % np.uint64(self._partitions)).astype(np.int64)
-            for partition, run in write_runs(events, partitions, self._directory):
-                yield (name, partition), run
+            if len(events):
+                yield from _runs(name, events, self._directory, self._partitions)
         self._waiting, self._events = {}, 0
+
+
+def _runs(
+    name: str, events: pa.Table, directory: str, partitions: int
+) -> Iterator[tuple[_Partition, Run]]:
+    """Writes events of a history, one at least, as a run for each partition of users."""
+    # Runs are sorted by the first half of a user's hash; what is sorted already stays so within.
+    events = in_order(events)
+    of_users = (events[KEY].to_numpy() % np.uint64(partitions)).astype(np.int64)
+    for partition, run in write_runs(events, of_users, directory):
+        yield (name, partition), run
+
+
+def _earlier_events(
+    file: str, earlier: LeftPasts, folder: str, directory: str, partitions: int
+) -> Iterator[tuple[_Partition, Run]]:
+    """Yields the runs of one file of what an earlier batch left."""
+    here = dataclasses.replace(earlier, path=Path(folder_at_hand(folder)))
+    for name, events in here.events(file):
+        nowhere = pa.array(np.full(len(events), NOWHERE))
+        yield from _runs(name, events.append_column(PLACE, nowhere), directory, partitions)
 
 
 def _listed(
