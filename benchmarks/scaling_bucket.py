@@ -40,7 +40,7 @@ class Bucket:
 
         places = [Location.of(self.uri(f"in/{file.name}")) for file in files]
         for file, place in zip(files, places, strict=True):
-            place.system.put_file(str(file), place.path)
+            place.put_file(file)
         return [str(place) for place in places]
 
     def fetch_but_records(self, uri: str, to: Path) -> int:

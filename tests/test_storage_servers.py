@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
+from skewless.schemas.records.manifest import file_sha256
 from skewless.schemas.storage import location
 from skewless.schemas.storage.between.files import hand_on, new_file, opened
 from skewless.schemas.storage.fetched import fetched
@@ -217,6 +219,21 @@ def records_of(directory: Path) -> dict[str, Counter[tuple[tuple[str, str], ...]
             for example in examples
         )
     return found
+
+
+def test_memory_holds_no_file_that_goes_up_or_comes_down(store: str, tmp_path: Path) -> None:
+    file = tmp_path / "big"
+    piece = random.Random(1).randbytes(1 << 20)
+    file.write_bytes(piece * 200)
+    place = Location.of(f"{store}/big")
+    tracemalloc.start()
+    place.put_file(file)
+    place.system.get_file(place.path, str(tmp_path / "back"))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100 << 20
+    assert file_sha256(tmp_path / "back") == file_sha256(file)
+    place.system.rm_file(place.path)
 
 
 def test_the_road(

@@ -46,7 +46,7 @@ def mirrored(path: str | Path) -> Iterator[Path]:
 
     def put(name: str) -> None:
         target = place / name
-        target.system.put_file(str(folder / name), target.path)
+        target.put_file(folder / name)
 
     with refused(place, "written"):
         probe = place / ".writable"

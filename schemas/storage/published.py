@@ -135,7 +135,7 @@ class Publication:
     def _upload(self, inside: str, path: Path) -> FileEntry:
         entry = FileEntry(path.stat().st_size, file_sha256(path))
         place = self._folder / inside
-        place.system.put_file(str(path), place.path)
+        place.put_file(path)
         return entry
 
     def _copy(self, inside: str) -> FileEntry:
@@ -198,7 +198,7 @@ def put_file(path: Path, uri: str) -> None:
     """
     place = Location.of(uri)
     with refused(place, "written"):
-        place.system.put_file(str(path), place.path)
+        place.put_file(path)
 
 
 def _begin(attempt: Location) -> None:

@@ -80,7 +80,7 @@ def hand_on(path: str, uri: str) -> FileEntry:
     place = Location.of(uri)
     entry = FileEntry(os.path.getsize(path), file_sha256(Path(path)))
     with refused(place, "written"):
-        place.system.put_file(path, place.path)
+        place.put_file(path)
     os.unlink(path)
     return entry
 

@@ -45,7 +45,7 @@ def seal(pane: str, id: str, directory: Path) -> str:
 
     def put(name: str) -> FileEntry:
         target = place / name
-        target.system.put_file(str(files[name]), target.path)
+        target.put_file(files[name])
         return FileEntry(files[name].stat().st_size, file_sha256(files[name]))
 
     with refused(place, "written"), ThreadPoolExecutor(TRANSFERS) as pool:
