@@ -222,7 +222,7 @@ def _fetch_one(place: Location, entry: FileEntry, copy: Path) -> None:
         return
 
     def download(partial: Path) -> None:
-        place.system.get_file(place.path, str(partial))
+        place.get_file(partial)
 
     for _ in range(_TRIES):
         if place_file(copy, download, entry.sha256):

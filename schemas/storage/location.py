@@ -28,6 +28,8 @@ TRANSFERS = 8
 _BIG_PARTS = ("s3", "gs")
 _PART_BYTES = 8 << 20
 _MOST_PARTS = 10_000
+# Of downloads: several files come at a time, so that pieces of each need not.
+_ONE_PIECE = {"s3": {"max_concurrency": 1}, "gs": {"concurrency": 1}, "az": {"max_concurrency": 1}}
 _URI = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<path>.*)", re.DOTALL)
 # By scheme: the module that fsspec needs for it, and our extra that brings it.
 _IMPLEMENTED = {
@@ -128,6 +130,10 @@ class Location:
         if self.scheme in ("s3", "az"):
             options["max_concurrency"] = 1
         self.system.put_file(str(path), self.path, **options)
+
+    def get_file(self, path: str | Path) -> None:
+        """Downloads to a file of this machine, piece by piece; `OSError` as the store's library raises it."""
+        self.system.get_file(self.path, str(path), **_ONE_PIECE.get(self.scheme, {}))
 
     @property
     def bucket(self) -> str:

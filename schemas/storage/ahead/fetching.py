@@ -160,7 +160,7 @@ class _Fetch:
 
         def download(path: Path) -> None:
             try:
-                place.system.get_file(place.path, str(path))
+                place.get_file(path)
             except FileNotFoundError as error:
                 raise DataError(
                     f"{place}: is gone: the records were replaced while they were read; run it again"

@@ -144,7 +144,7 @@ def brought(file: str, path: Path) -> None:
     if not there:
         raise FileNotFoundError(file)
     with refused(place, "read"):
-        place.system.get_file(place.path, str(path))
+        place.get_file(path)
 
 
 def seen_by_all(directory: str | Path, *, apart: bool) -> str:
