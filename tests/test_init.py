@@ -274,6 +274,18 @@ def test_a_column_that_counts_the_rows_is_left_out(tmp_path: Path) -> None:
     assert kinds(proposal)["apart"] == "number"
 
 
+def test_a_nameless_index_of_pandas_is_left_out(tmp_path: Path) -> None:
+    # As of a part of a shuffled table: its numbers count no rows of this one.
+    first, second, third = (
+        np.random.default_rng(seed).permutation(900)[:400].tolist() for seed in (2, 3, 4)
+    )
+    label = [place % 2 for place in range(400)]
+    columns = {"__index_level_0__": first, "Unnamed: 0": second, "amount": third}
+    found = kinds(labelled(tmp_path, label, **columns))
+    assert found["__index_level_0__"] == found["Unnamed: 0"] == "near-unique"
+    assert found["amount"] == "number"
+
+
 def test_the_network_and_its_training_follow_from_the_rows() -> None:
     numbers, texts = [{"type": "numeric"}], [{"type": "text"}]
     small, large = model_and_training(300, numbers), model_and_training(20_000, numbers)

@@ -34,6 +34,8 @@ _IDENTIFIER = re.compile(
 _CAMEL_CASE = re.compile(r"[a-z](I[dD]|U[uU][iI][dD]|Key|Code|Sku|SKU|Zip|ZIP)$")
 # Whole numbers of so many digits are more than a float64 tells apart: nothing is counted so far.
 _DIGITS = re.compile(r"[+-]?[1-9][0-9]{15,}")
+# What pandas calls an index without a name in Parquet, and having read it back from a CSV.
+_INDEX = re.compile(r"__index_level_[0-9]+__|Unnamed: 0(\.[0-9]+)?|level_0|index|")
 _ONE_HOT = 12
 # Rows of which fewer may be each other's successors by chance, and how near a total is guessed.
 _FEW_ROWS, _ABOUT = 50, 0.02
@@ -212,6 +214,10 @@ def _number(profile: Profile) -> Guess:
         if profile.occurrences < 1.25:
             return left_out(name, "near-unique", "a number that names each row anew")
         return guess_category(profile)
+    if profile.integral and _INDEX.fullmatch(name) and profile.distinct == len(numbers):
+        return left_out(
+            name, "near-unique", "the index of a pandas frame: it counts rows that were"
+        )
     if _counts_rows(profile, numbers):
         return left_out(name, "near-unique", "counts the rows: nothing to learn")
     low, first, middle, last, high = np.quantile(numbers, (0, 0.05, 0.5, 0.95, 1))
