@@ -80,13 +80,15 @@ def test_resumes_to_the_same_weights(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["adam", "lazy_adam"])
 def test_steps_between_checkpoints_are_done_again(
-    shop: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shop: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
 ) -> None:
-    train(shop.directory, tmp_path / "whole")
+    spec = with_values(shop.spec, {"training.optimizer": optimizer})
+    train(shop.directory, tmp_path / "whole", spec=spec)
     with monkeypatch.context() as patch, pytest.raises(KilledError):
         kill_at(patch, 1, 3)
-        train(shop.directory, tmp_path / "cut", checkpoint_steps=2)
+        train(shop.directory, tmp_path / "cut", checkpoint_steps=2, spec=spec)
     state = json.loads((tmp_path / "cut/checkpoints/state.json").read_text())
     assert (state["epoch"], state["step"]) == (1, 2)
     tf.random.set_seed(987)
