@@ -76,3 +76,17 @@ def test_the_summary_of_rejections_counts_reasons_and_says_where_rows_are() -> N
     assert "3 of 100 rows (3.0%) were rejected, more than --max-rejected 0.029 allows" in message
     assert message.index("2  age: expected a number") < message.index("1  row: too many fields")
     assert "out.rejected" in message
+
+
+def test_a_file_that_is_cut_off_is_told_of_however_few_rows_it_rejects(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    lost = Counter({(None, "the rest of the file cannot be decompressed: it ends early"): 1})
+    accounts = [UnitAccount(0, "a.csv.gz", read=1_254, written=1_253, rejected=1, reasons=lost)]
+    check_rejected(
+        Rows(read=1_254, written=1_253, rejected=1, duplicate=0), accounts, 0.01, "out.rejected"
+    )
+    assert (
+        "a.csv.gz: the rest of the file cannot be decompressed: it ends early; the rows behind"
+        in (caplog.text)
+    )

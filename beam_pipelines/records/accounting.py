@@ -8,6 +8,7 @@ begins, and the shards' own row counts are further witnesses.
 from __future__ import annotations
 
 import itertools
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,10 @@ from skewless.schemas.errors import AccountingError, DataError, TooManyRejectedE
 from skewless.schemas.records.manifest import Rows
 
 __all__ = ["UnitAccount", "account", "check_rejected"]
+
+_LOGGER = logging.getLogger(__name__)
+# In the reason of a row that stands for all that are behind it in a damaged file.
+_REST = "the rest of the file cannot be"
 
 
 @dataclass
@@ -103,6 +108,7 @@ def check_rejected(
     Raises:
       TooManyRejectedError: With the most frequent reasons, and where the rows are.
     """
+    _tell_unread(accounts)
     share = rows.rejected / rows.read
     if share <= max_rejected:
         return
@@ -123,3 +129,16 @@ def check_rejected(
         f"--max-rejected {max_rejected:g} allows:{lines}\n"
         f"The rows are in {where}; mend them, or raise --max-rejected"
     )
+
+
+def _tell_unread(accounts: Sequence[UnitAccount]) -> None:
+    """Warns of files of which the rest could not be read: its rows are in no count, and may be most."""
+    for entry in accounts:
+        for _, reason in entry.reasons:
+            if _REST in reason:
+                _LOGGER.warning(
+                    "%s: %s; what rows are behind is in no count (rejected/ says where): write or copy "
+                    "the file again",
+                    entry.file,
+                    reason,
+                )
