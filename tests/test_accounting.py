@@ -87,6 +87,6 @@ def test_a_file_that_is_cut_off_is_told_of_however_few_rows_it_rejects(
         Rows(read=1_254, written=1_253, rejected=1, duplicate=0), accounts, 0.01, "out.rejected"
     )
     assert (
-        "a.csv.gz: the rest of the file cannot be decompressed: it ends early; the rows behind"
+        "a.csv.gz: the rest of the file cannot be decompressed: it ends early; what rows are behind"
         in (caplog.text)
     )
