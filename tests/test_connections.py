@@ -34,6 +34,7 @@ class Running:
     port: int = 0
     refused: list[int] = field(default_factory=list)
     cancelled: threading.Event = field(default_factory=threading.Event)
+    answered: threading.Event = field(default_factory=threading.Event)
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=20)
@@ -76,7 +77,10 @@ def running() -> Iterator[Running]:
         body = b"x" * (50_000_000 if scope["path"] == "/large" else 2)
         headers = [(b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        # Waits until there is room for more: the answer was taken, or the client left.
+        await send({"type": "http.response.body", "body": b""})
+        told.answered.set()
 
     connections = Connections(
         ConnectionLimits(**LIMITS), lambda status, _: told.refused.append(status)
@@ -205,8 +209,10 @@ def test_requests_ahead_of_their_turn_are_bounded(running: Running) -> None:
 
 def test_a_client_that_does_not_read_is_left(running: Running) -> None:
     with running.connect() as client:
+        running.answered.clear()
         client.sendall(b"GET /large HTTP/1.1\r\n\r\n")
-        time.sleep(3)
+        # Not for a time of ours: a busy machine's server may come to its first look at the client late.
+        assert running.answered.wait(20)
         assert len(everything(client)) < 50_000_000
     with running.connect() as client:  # One that reads gets it all.
         client.sendall(b"GET /large HTTP/1.1\r\nConnection: close\r\n\r\n")
