@@ -85,7 +85,8 @@ def test_a_wide_table_is_joined_and_each_column_accounted_for(
         for feature in features.values()
         for column in feature.get("columns", ())
     }
-    assert joined["gene 0"] == joined["yes"] == {"type": "numeric", "scale": "z_score"}
+    plain = {"type": "numeric", "scale": "z_score", "missing": "mean"}
+    assert joined["gene 0"] == joined["yes"] == plain
     assert features["gene_19"] == {
         "type": "numeric", "scale": "z_score", "missing": "mean", "indicator": True,
         "column": "gene 19",

@@ -228,10 +228,10 @@ def _number(profile: Profile) -> Guess:
         clip = [float(f"{edge:.4g}") for edge in np.quantile(numbers, (0.005, 0.995))]
         if clip[0] < clip[1]:
             feature["clip"] = clip
-    if profile.missing_share > 0:
-        feature["missing"] = "median" if heavy else "mean"
-        if profile.missing_share >= 0.01:
-            feature["indicator"] = True
+    # Also where the sample has none: a row that is served may lack it, and 0 is no number like the others.
+    feature["missing"] = "median" if heavy else "mean"
+    if profile.missing_share >= 0.01:
+        feature["indicator"] = True
     feature["embedding"] = "piecewise_linear"
     why = f"{low:.6g} to {high:.6g}, median {middle:.6g}"
     why += ", a long tail" if heavy else ""

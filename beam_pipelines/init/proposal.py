@@ -257,7 +257,7 @@ def _grouped(guesses: Sequence[Guess]) -> list[tuple[str, Guess]]:
 
 def _alike(feature: Mapping[str, Any]) -> bool:
     """Whether a column of numbers is declared by no figures of its own."""
-    return set(feature) <= {"type", "scale", "embedding"}
+    return set(feature) <= {"type", "scale", "missing", "embedding"}
 
 
 def _named(guesses: Sequence[tuple[str, Guess]]) -> dict[str, Guess]:

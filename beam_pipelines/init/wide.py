@@ -103,10 +103,9 @@ def _why_not(numbers: Numbers, twins: dict[bytes, str]) -> tuple[Kind, str] | No
 def _declared(numbers: Numbers) -> dict[str, object]:
     feature: dict[str, object] = {"type": "numeric"}
     feature["scale"] = "log1p" if numbers.heavy and numbers.low >= 0 else "z_score"
-    if numbers.missing_share > 0:
-        feature["missing"] = "median" if numbers.heavy else "mean"
-        if numbers.missing_share >= 0.01:
-            feature["indicator"] = True
+    feature["missing"] = "median" if numbers.heavy else "mean"
+    if numbers.missing_share >= 0.01:
+        feature["indicator"] = True
     return feature
 
 
