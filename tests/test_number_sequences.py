@@ -23,7 +23,6 @@ from skewless.beam_pipelines.inspect_records import records_in_words
 from skewless.beam_pipelines.predict import predict
 from skewless.beam_pipelines.preprocess import preprocess
 from skewless.model.explain import explain
-from skewless.model.export import export
 from skewless.model.exported.served_model import ServedModel
 from skewless.model.network.build import build
 from skewless.model.network.layers import CountMask
@@ -39,7 +38,7 @@ from skewless.schemas.records.windows import finished_panes
 from skewless.schemas.rows.lists.steps import seconds_between
 from skewless.schemas.rows.times.parsing import NO_TIME, parse_times
 from tests.conftest import DataSet
-from tests.test_signatures import untrained
+from tests.test_signatures import exported, records_by_key
 from tests.test_stream import BEGIN, batch_records, records_in, streamed, write
 
 LENGTH, SIZE = 4, 3
@@ -121,23 +120,8 @@ def _gaps(times: list[datetime]) -> list[float]:
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Rows, their records, an untrained run, and its export, whose parity passed."""
     root = tmp_path_factory.mktemp("sequences")
-    lines = [json.dumps(row) for row in _rows()]
-    (root / "rows.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    untrained(DOCUMENT, root / "rows.jsonl", root)
-    report = export(root / "run", root / "served")
-    assert report is not None and report.passed and report.matched == 90
-    assert report.within_tolerance == 0, "equal in every bit"
+    assert exported(DOCUMENT, _rows(), root).matched == 90
     return root
-
-
-def _records(records: Path) -> dict[str, dict[str, np.ndarray]]:
-    found = {}
-    for split in ("train", "eval"):
-        batches = open_records(records).in_order(split, batch_size=64, with_key=True)
-        for features, *_ in batches.as_numpy_iterator():
-            for place, key in enumerate(features[KEY].tolist()):
-                found[key.decode()] = {name: rows[place] for name, rows in features.items()}
-    return found
 
 
 def _held(row: dict[str, Any], name: str) -> list[Any]:
@@ -152,7 +136,7 @@ def _scaled(values: list[float | None], mean: float, deviation: float) -> list[f
 
 
 def test_records_hold_the_steps(root: Path) -> None:
-    spec, records = parse({"name": "n", **DOCUMENT}), _records(root / "records")
+    spec, records = parse({"name": "n", **DOCUMENT}), records_by_key(root / "records")
     rows = _rows()
     train = {
         features[KEY].decode()
@@ -231,7 +215,7 @@ def test_parquet_gives_the_same_records(root: Path, tmp_path: Path) -> None:
     pa.parquet.write_table(pa.table(columns), tmp_path / "rows.parquet")
     spec = parse({"name": "t", **DOCUMENT, "split": {"train": 0.7, "eval": 0.3}})
     preprocess(spec, [str(tmp_path / "rows.parquet")], tmp_path / "records")
-    ours, theirs = _records(root / "records"), _records(tmp_path / "records")
+    ours, theirs = records_by_key(root / "records"), records_by_key(tmp_path / "records")
     assert ours.keys() == theirs.keys()
     for key, row in ours.items():
         for name, value in row.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import tensorflow as tf
 from skewless.beam_pipelines.preprocess import preprocess
 from skewless.model.export import export
 from skewless.model.network.build import build
+from skewless.model.parity.report import Report
 from skewless.model.training.records import open_records
 from skewless.model.training.run_directory import RunDirectory
 from skewless.model.verify import RawRows, sample_rows
@@ -90,6 +92,28 @@ def untrained(document: dict[str, Any], source: Path, root: Path) -> Path:
     build(spec, records.manifest.features).save(run.path / MODEL)
     (run.path / METRICS).write_text("{}")
     return root
+
+
+def exported(document: dict[str, Any], rows: Iterable[dict[str, Any]], root: Path) -> Report:
+    """Leaves rows, their records, an untrained run and its export, whose parity passed to the bit."""
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (root / "rows.jsonl").write_text(lines, encoding="utf-8")
+    untrained(document, root / "rows.jsonl", root)
+    report = export(root / "run", root / "served")
+    assert report is not None and report.passed and report.matched > 0
+    assert report.within_tolerance == 0, "equal in every bit"
+    return report
+
+
+def records_by_key(records: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Returns the features of each row of train and eval."""
+    found = {}
+    for split in ("train", "eval"):
+        batches = open_records(records).in_order(split, batch_size=64, with_key=True)
+        for features, *_ in batches.as_numpy_iterator():
+            for place, key in enumerate(features[KEY].tolist()):
+                found[key.decode()] = {name: rows[place] for name, rows in features.items()}
+    return found
 
 
 @pytest.fixture(scope="module")

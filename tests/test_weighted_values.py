@@ -15,17 +15,15 @@ import tensorflow as tf
 
 from skewless.beam_pipelines.preprocess import preprocess
 from skewless.model.explain import explain
-from skewless.model.export import export
 from skewless.model.exported.served_model import ServedModel
 from skewless.model.network.layers import WeightedMean, WeightedSum
-from skewless.model.training.records import open_records
 from skewless.model.training.run_directory import load_trained
 from skewless.model.tuning.space import space_of
 from skewless.schemas import SpecError, parse
 from skewless.schemas.errors import DataError
-from skewless.schemas.records.records import KEY, weights_name
+from skewless.schemas.records.records import weights_name
 from skewless.schemas.rows.json_rows import canonical_rows
-from tests.test_signatures import untrained
+from tests.test_signatures import exported, records_by_key
 
 LENGTH = 3
 FEATURES: dict[str, Any] = {
@@ -85,27 +83,12 @@ def _expected(values: list[str], weights: list[float] | None, feature: Any) -> l
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Rows, their records, an untrained run, and its export, whose parity passed."""
     root = tmp_path_factory.mktemp("weights")
-    lines = [json.dumps(row) for row in _rows()]
-    (root / "rows.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    untrained(DOCUMENT, root / "rows.jsonl", root)
-    report = export(root / "run", root / "served")
-    assert report is not None and report.passed and report.matched > 0
-    assert report.within_tolerance == 0, "equal in every bit"
+    exported(DOCUMENT, _rows(), root)
     return root
 
 
-def _records(root: Path) -> dict[str, dict[str, np.ndarray]]:
-    found = {}
-    for split in ("train", "eval"):
-        batches = open_records(root / "records").in_order(split, batch_size=64, with_key=True)
-        for features, *_ in batches.as_numpy_iterator():
-            for place, key in enumerate(features[KEY].tolist()):
-                found[key.decode()] = {name: rows[place] for name, rows in features.items()}
-    return found
-
-
 def test_records_hold_what_each_value_weighs(root: Path) -> None:
-    spec, records = parse({"name": "n", **DOCUMENT}), _records(root)
+    spec, records = parse({"name": "n", **DOCUMENT}), records_by_key(root / "records")
     assert len(records) == 120, "no row was rejected"
     for row in _rows():
         parts = row["words"].split("|") if row["words"] else []
@@ -124,7 +107,7 @@ def test_records_hold_what_each_value_weighs(root: Path) -> None:
 
 def test_towers_are_weighted_sums(root: Path) -> None:
     model = load_trained(root / "run" / "model.keras")
-    rows = list(_records(root).values())
+    rows = list(records_by_key(root / "records").values())
     names = [each.name for each in model.inputs]
     batch = {name: np.stack([row[name] for row in rows]) for name in names}
     for name, layer, kind in (
