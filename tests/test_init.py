@@ -163,6 +163,13 @@ def test_declarations_follow_from_the_values(tmp_path: Path) -> None:
     assert "- verdict (leak): alone it tells 100% of labels" in text
 
 
+def test_rows_that_name_no_class_are_rows_of_none(tmp_path: Path) -> None:
+    tags = ["hot|wet", "", "hot", "wet"] * 100
+    rows = pa.table({"x": [row % 7 for row in range(400)], "tags": tags})
+    proposal, _ = guess_spec([str(write(tmp_path / "rows.csv", rows))], "tags")
+    assert proposal.document["label"]["empty"] == "no_classes"
+
+
 @pytest.mark.parametrize("separator", ["\u3001", "\uff1b", "\uff0c"])
 def test_lists_as_chinese_and_japanese_write_them(separator: str, tmp_path: Path) -> None:
     random = np.random.default_rng(0)

@@ -217,6 +217,18 @@ def test_several_classes_are_cut_before_they_are_compared() -> None:
     assert check(spec, x=[0.0], y=["5.0| 4"]).columns.column("y").to_pylist() == [["5", "4"]]
 
 
+@pytest.mark.parametrize("empty", [None, "no_classes"])
+def test_a_row_without_a_class_is_one_of_none_where_the_spec_says_so(empty: str | None) -> None:
+    label = {"column": "y", "type": "multilabel", "empty": empty}
+    spec = parse({**CLASSES.model_dump(), "label": label, "missing_values": ["?"]})
+    texts = check(spec, x=[0.0] * 4, y=["a|b", "", None, "?"])
+    lists = check(spec, x=[0.0] * 4, y=pa.array([["a", "b"], [], None, ["?"]]))
+    for found in (texts, lists):
+        kept = [value or [] for value in found.columns.column("y").to_pylist()]
+        assert kept == [["a", "b"]] + ([[]] * 3 if empty else [])
+        assert [entry.row for entry in found.rejected] == ([] if empty else [2, 3, 4])
+
+
 @pytest.mark.parametrize(
     ("label", "more", "message"),
     [

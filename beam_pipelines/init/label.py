@@ -53,7 +53,7 @@ def guess_label(profile: Profile, *, several: bool = False) -> LabelGuess:
             f"--label {profile.name}: holds {guess.why}, which several labels do not take; name it "
             "alone, or leave it out"
         )
-    if profile.missing_share > 0:
+    if profile.missing_share > 0 and "empty" not in guess.declared:
         lacking = "teach the other labels" if several else "will be rejected"
         told = f"; {percent(profile.missing_share)} of rows have none and {lacking}"
         return LabelGuess(guess.declared, guess.why + told, guess.otherwise)
@@ -67,6 +67,9 @@ def _guess(profile: Profile) -> LabelGuess:
         if profile.separator:
             declared["separator"] = profile.separator
         why = f"several of {profile.distinct:,} classes a row"
+        if profile.missing_share > 0:
+            declared["empty"] = "no_classes"
+            why += f"; {percent(profile.missing_share)} of rows name none and are taken for rows of none"
         return LabelGuess(declared, why)
     if profile.distinct < 2:
         raise DataError(

@@ -83,14 +83,15 @@ def validate(batch: RawBatch, rows: RowColumns) -> ValidBatch:
             if written is not None and not written.plain_numbers:
                 array = plain_where_number(array, written)
             array = label_texts(array)
-        if label is not None and not column.required and column.kind == "string":
-            missing = (*spec.missing_values, *map(label_text, spec.missing_values))
+        missing = (*spec.missing_values, *map(label_text, spec.missing_values))
+        single = column.kind == "string" and not column.multivalued
+        if label is not None and not column.required and single:
             array = without_missing(array, missing)
         bad = {**_row_faults(array, name, column, rows, batch), **bad}
         if isinstance(label, BinaryLabel):
             bad = {**_binary_faults(array, label), **bad}
         elif isinstance(label, MultilabelLabel):
-            array = _classes(array, label.separator)
+            array = _classes(array, label.separator, () if label.needs_value else missing)
         arrays.append(array)
         for position, reason in bad.items():
             faults.setdefault(position, (name, reason))
@@ -188,13 +189,13 @@ def _missing(array: pa.Array, missing_values: Iterable[str]) -> np.ndarray:
     return np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))
 
 
-def _classes(lists: pa.Array, separator: str) -> pa.Array:
-    """Returns [rows] lists of single classes: texts cut at `separator`, none of them empty."""
+def _classes(lists: pa.Array, separator: str, missing: Sequence[str]) -> pa.Array:
+    """Returns [rows] lists of single classes: texts cut at `separator`, none of them empty or `missing`."""
     owners, texts = pc.list_parent_indices(lists), lists.flatten()
     parts = pc.split_pattern(texts, separator)
     owners = pc.take(owners, pc.list_parent_indices(parts))
     classes = label_texts(parts.flatten())
-    held = pc.not_equal(classes, "")
+    held = pc.invert(pc.is_in(classes, value_set=pa.array(["", *missing], pa.string())))
     counts = np.bincount(
         owners.filter(held).to_numpy(zero_copy_only=False).astype(np.int64), minlength=len(lists)
     )

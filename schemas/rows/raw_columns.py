@@ -138,7 +138,7 @@ def raw_columns(spec: Spec) -> dict[str, RawColumn]:
             name=label.column,
             kind=label.kind,
             multivalued=label.multivalued,
-            required=spec.label is not None,
+            required=spec.label is not None and label.needs_value,
             role="label",
         )
     if spec.weight is not None and spec.weight not in columns:

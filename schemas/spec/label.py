@@ -144,6 +144,16 @@ class MultilabelLabel(LabelColumn):
     classes: Classes = None
     """The classes in their order; those of the training split, by count, if not given."""
 
+    empty: Literal["no_classes"] | None = None
+    """What a row without any class is: one of none of them, or if not given one without a label, which is
+    rejected.
+    """
+
+    @property
+    def needs_value(self) -> bool:
+        """Unless `empty` says what a row without one is."""
+        return self.empty is None
+
     @property
     def multivalued(self) -> bool:
         """True."""

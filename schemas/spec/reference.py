@@ -141,6 +141,7 @@ _EXAMPLES = {
     "encoder": "{type: gru, units: 64}",
     "dtype": "int64",
     "separator": '"|"',
+    "empty": "no_classes",
     "hash_buckets": "1000",
     "dimensions": "3",
     "beside": "viewed",

@@ -23,6 +23,11 @@ class LabelColumn(Declared, HasIds):
     """How much its loss counts beside those of the other `labels`; 1 if not given."""
 
     @property
+    def needs_value(self) -> bool:
+        """Whether a row without a value has no label; else it has that of no class."""
+        return True
+
+    @property
     def is_binary(self) -> bool:
         """Whether rows are on one of two sides, negative and positive."""
         return False
