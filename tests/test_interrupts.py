@@ -11,8 +11,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import apache_beam as beam
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 
+from skewless.beam_pipelines.running.beam_internals import job_pipeline
 from skewless.commands.table import COMMANDS
 from skewless.model.training.stopped_run import to_resume
 from tests.inherited import on_interrupt
@@ -195,3 +198,12 @@ def test_a_command_of_several_steps_names_what_they_left(tmp_path: Path, command
     assert left(str(out)) == (
         f"{out} holds records/, spec.yaml of the steps begun; begin anew with --overwrite"
     )
+
+
+def test_a_step_that_is_interrupted_ends_the_call_as_any_other_would() -> None:
+    def interrupted(_: int) -> None:
+        raise KeyboardInterrupt
+
+    options = PipelineOptions(["--runner=FnApiRunner"])
+    with pytest.raises(KeyboardInterrupt), job_pipeline(options) as pipeline:
+        _ = pipeline | beam.Create([1]) | beam.Map(interrupted)

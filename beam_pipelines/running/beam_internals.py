@@ -67,6 +67,11 @@ def job_pipeline(options: PipelineOptions) -> Iterator[beam.Pipeline]:
     try:
         with beam.Pipeline(options=options) as pipeline:
             yield pipeline
+    except RuntimeError as error:
+        # Beam wraps whatever ends a step in the caller's own thread, Ctrl-C too.
+        if str(error).startswith(KeyboardInterrupt.__name__):
+            raise KeyboardInterrupt from error
+        raise
     finally:
         for home, was in zip(homes, before, strict=True):
             home.is_in_ipython = was
