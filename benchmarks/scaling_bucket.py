@@ -56,8 +56,6 @@ class Bucket:
 @contextlib.contextmanager
 def bucket_on_loopback(caches: Path) -> Iterator[Bucket]:
     """Runs a server with an empty bucket."""
-    from s3fs import S3FileSystem
-
     from skewless.schemas.storage import location
     from tests.object_stores import STORES
 
@@ -67,8 +65,6 @@ def bucket_on_loopback(caches: Path) -> Iterator[Bucket]:
         with STORES["s3"]() as variables:
             os.environ.update(variables)
             location._system.cache_clear()
-            # The library knows file systems by what they were made with, not by where they lead.
-            S3FileSystem.clear_instance_cache()
             yield Bucket(caches)
     finally:
         os.environ.clear()

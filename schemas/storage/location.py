@@ -167,7 +167,8 @@ def _system(scheme: str) -> Any:
     os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     options: dict[str, Any] = {}
     if scheme != "memory":
-        options["use_listings_cache"] = False
+        # Kept here; fsspec would give the same one again after endpoints or credentials have changed.
+        options = {"skip_instance_cache": True, "use_listings_cache": False}
     if scheme == "gs" and "GCSFS_DEBUG" not in os.environ:
         # It writes a traceback of each request that it gives up; we say in a line what came of it.
         logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
