@@ -32,6 +32,7 @@ from skewless.schemas.rows.reasons import Faults, Reason, shown
 from skewless.schemas.rows.written_numbers import plain_where_number
 from skewless.schemas.spec.kinds.history import histories_of
 from skewless.schemas.spec.label import BinaryLabel, MultilabelLabel
+from skewless.schemas.spec.spec import Spec
 from skewless.schemas.spec.splits import SPLITS
 
 __all__ = ["ValidBatch", "canonical_schema", "validate"]
@@ -71,6 +72,7 @@ def validate(batch: RawBatch, rows: RowColumns) -> ValidBatch:
     count = len(batch.rows)
     names = set(batch.table.schema.names)
     labels = {label.column: label for label in spec.targets.values()}
+    no_label = _no_label(spec)
     arrays: list[pa.Array] = []
     faults: dict[int, tuple[str, str]] = {}
     written = written_as(batch.unit, spec)
@@ -83,15 +85,14 @@ def validate(batch: RawBatch, rows: RowColumns) -> ValidBatch:
             if written is not None and not written.plain_numbers:
                 array = plain_where_number(array, written)
             array = label_texts(array)
-        missing = (*spec.missing_values, *map(label_text, spec.missing_values))
         single = column.kind == "string" and not column.multivalued
         if label is not None and not column.required and single:
-            array = without_missing(array, missing)
+            array = without_missing(array, no_label)
         bad = {**_row_faults(array, name, column, rows, batch), **bad}
         if isinstance(label, BinaryLabel):
             bad = {**_binary_faults(array, label), **bad}
         elif isinstance(label, MultilabelLabel):
-            array = _classes(array, label.separator, () if label.needs_value else missing)
+            array = _classes(array, label.separator, () if label.needs_value else no_label)
         arrays.append(array)
         for position, reason in bad.items():
             faults.setdefault(position, (name, reason))
@@ -147,9 +148,7 @@ def _row_faults(
         what = {"key": "the key", "label": "the label", "weight": "the weight"}.get(
             role, "a required value"
         )
-        missing = spec.missing_values
-        if column.role == "label":
-            missing = (*missing, *map(label_text, missing))
+        missing = _no_label(spec) if column.role == "label" else spec.missing_values
         for at in _missing(array, missing):
             faults[int(at)] = f"{what} is missing"
     if rows.serving:
@@ -173,6 +172,11 @@ def _row_faults(
                 f"expected a split of {', '.join(SPLITS)}", shown(array[int(at)].as_py())
             )
     return faults
+
+
+def _no_label(spec: Spec) -> tuple[str, ...]:
+    """Returns the texts that are no label: `missing_values`, also as labels are compared."""
+    return (*spec.missing_values, *map(label_text, spec.missing_values))
 
 
 def _missing(array: pa.Array, missing_values: Iterable[str]) -> np.ndarray:
