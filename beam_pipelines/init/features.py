@@ -19,7 +19,15 @@ from skewless.beam_pipelines.init.vocabulary import (
     vocabulary,
 )
 
-__all__ = ["Guess", "Kind", "guess_category", "guess_feature", "is_identifier", "left_out"]
+__all__ = [
+    "Guess",
+    "Kind",
+    "guess_category",
+    "guess_feature",
+    "is_identifier",
+    "left_out",
+    "without_number",
+]
 
 Kind = Literal[
     "text", "category", "identifier", "categories", "number", "numbers", "time",
@@ -228,10 +236,7 @@ def _number(profile: Profile) -> Guess:
         clip = [float(f"{edge:.4g}") for edge in np.quantile(numbers, (0.005, 0.995))]
         if clip[0] < clip[1]:
             feature["clip"] = clip
-    # Also where the sample has none: a row that is served may lack it, and 0 is no number like the others.
-    feature["missing"] = "median" if heavy else "mean"
-    if profile.missing_share >= 0.01:
-        feature["indicator"] = True
+    feature |= without_number(heavy, profile.missing_share)
     feature["embedding"] = "piecewise_linear"
     why = f"{low:.6g} to {high:.6g}, median {middle:.6g}"
     why += ", a long tail" if heavy else ""
@@ -239,6 +244,19 @@ def _number(profile: Profile) -> Guess:
     if unfit:
         why += f"; {unfit:,} values are no numbers: preprocess rejects their rows"
     return Guess(name, "number", why + _missing(profile), feature)
+
+
+def without_number(heavy: bool, missing_share: float) -> dict[str, Any]:
+    """Returns what a row without its number counts as.
+
+    Also where the sample has none: a row that is served may lack it, and 0 is no number like the others.
+
+    Args:
+      heavy: Whether numbers have a long tail.
+      missing_share: Share of rows without one.
+    """
+    missing = {"missing": "median" if heavy else "mean"}
+    return {**missing, "indicator": True} if missing_share >= 0.01 else missing
 
 
 def _names_things(profile: Profile, numbers: np.ndarray) -> bool:

@@ -14,7 +14,14 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from skewless.beam_pipelines.init.features import Guess, Kind, is_identifier, left_out, percent
+from skewless.beam_pipelines.init.features import (
+    Guess,
+    Kind,
+    is_identifier,
+    left_out,
+    percent,
+    without_number,
+)
 from skewless.beam_pipelines.init.number_blocks import Numbers, Truth, number_blocks
 from skewless.beam_pipelines.init.profile import Profile
 
@@ -103,10 +110,7 @@ def _why_not(numbers: Numbers, twins: dict[bytes, str]) -> tuple[Kind, str] | No
 def _declared(numbers: Numbers) -> dict[str, object]:
     feature: dict[str, object] = {"type": "numeric"}
     feature["scale"] = "log1p" if numbers.heavy and numbers.low >= 0 else "z_score"
-    feature["missing"] = "median" if numbers.heavy else "mean"
-    if numbers.missing_share >= 0.01:
-        feature["indicator"] = True
-    return feature
+    return feature | without_number(numbers.heavy, numbers.missing_share)
 
 
 def _joined(declared: dict[str, object], members: Sequence[Numbers]) -> tuple[str, Guess]:
