@@ -13,10 +13,12 @@ import hashlib
 import json
 import threading
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from skewless.schemas.errors import DataError
 from skewless.schemas.records.layout import MANIFEST
+from skewless.schemas.records.manifest import file_sha256
 from skewless.schemas.storage.location import Location, version_of
 
 __all__ = ["FileEntry", "Marked", "Marker", "put_marker", "read_marker"]
@@ -33,6 +35,12 @@ class FileEntry:
 
     bytes: int
     sha256: str
+
+    @classmethod
+    def of(cls, path: str | Path) -> FileEntry:
+        """Returns what a file of this machine is."""
+        path = Path(path)
+        return cls(path.stat().st_size, file_sha256(path))
 
 
 @dataclass(frozen=True)

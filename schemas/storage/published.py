@@ -11,15 +11,15 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from skewless.schemas.errors import UsageError
-from skewless.schemas.records.manifest import file_sha256
 from skewless.schemas.storage.location import TRANSFERS, Location, names_in, refused
 from skewless.schemas.storage.marker import FileEntry, Marked, Marker, put_marker, read_marker
 
-__all__ = ["Publication", "put_file", "remove"]
+__all__ = ["Publication", "listed", "put_file", "remove"]
 
 _ATTEMPT = "attempt-"
 # The first object of an attempt; proves that we may write, and says when the attempt began.
@@ -103,12 +103,7 @@ class Publication:
             refuses.
         """
         paths = [path for path in sorted(directory.rglob("*")) if not _hidden(path, directory)]
-        files = {path.relative_to(directory).as_posix(): path for path in paths if path.is_file()}
-        empty = tuple(
-            path.relative_to(directory).as_posix()
-            for path in paths
-            if path.is_dir() and not any(path.iterdir())
-        )
+        files, empty = listed(paths, directory)
         around = {path.rpartition("/")[0] for path in self._elsewhere}
         empty = tuple(folder for folder in empty if folder not in around)
         with refused(self.root, "written"):
@@ -133,7 +128,7 @@ class Publication:
         return marker
 
     def _upload(self, inside: str, path: Path) -> FileEntry:
-        entry = FileEntry(path.stat().st_size, file_sha256(path))
+        entry = FileEntry.of(path)
         place = self._folder / inside
         place.put_file(path)
         return entry
@@ -205,6 +200,17 @@ def _begin(attempt: Location) -> None:
     begun = attempt / _BEGUN
     with refused(attempt.parent or attempt, "written"):
         begun.system.pipe_file(begun.path, b"")
+
+
+def listed(paths: Sequence[Path], directory: Path) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """Returns the files among paths within a directory, and the folders that hold nothing, by paths inside."""
+    files = {path.relative_to(directory).as_posix(): path for path in paths if path.is_file()}
+    empty = tuple(
+        path.relative_to(directory).as_posix()
+        for path in paths
+        if path.is_dir() and not any(path.iterdir())
+    )
+    return files, empty
 
 
 def _hidden(path: Path, directory: Path) -> bool:

@@ -20,7 +20,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from skewless.schemas.records.manifest import file_sha256
 from skewless.schemas.staged import staging_beside
 from skewless.schemas.storage.fetched import cache_directory, fetched
 from skewless.schemas.storage.known_as import origin_of
@@ -78,7 +77,7 @@ def hand_on(path: str, uri: str) -> FileEntry:
       UsageError: If the store refuses.
     """
     place = Location.of(uri)
-    entry = FileEntry(os.path.getsize(path), file_sha256(Path(path)))
+    entry = FileEntry.of(path)
     with refused(place, "written"):
         place.put_file(path)
     os.unlink(path)

@@ -17,12 +17,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from skewless.schemas.errors import DataError
-from skewless.schemas.records.manifest import file_sha256
 from skewless.schemas.storage.between.files import brought, inside, made_here
 from skewless.schemas.storage.fetched import fetch_files
 from skewless.schemas.storage.location import TRANSFERS, Location, names_in, refused
 from skewless.schemas.storage.marker import FileEntry, Marker, put_marker, read_marker
-from skewless.schemas.storage.published import remove
+from skewless.schemas.storage.published import listed, remove
 
 __all__ = ["brought_here", "commit", "committed", "named", "seal", "sealed_file", "sealed_files"]
 
@@ -39,19 +38,16 @@ def seal(pane: str, id: str, directory: Path) -> str:
       UsageError: If the store refuses.
     """
     place = Location.of(_attempt(pane, id))
-    paths = sorted(directory.rglob("*"))
-    files = {path.relative_to(directory).as_posix(): path for path in paths if path.is_file()}
-    empty = [path for path in paths if path.is_dir() and not any(path.iterdir())]
+    files, empty = listed(sorted(directory.rglob("*")), directory)
 
     def put(name: str) -> FileEntry:
         target = place / name
         target.put_file(files[name])
-        return FileEntry(files[name].stat().st_size, file_sha256(files[name]))
+        return FileEntry.of(files[name])
 
     with refused(place, "written"), ThreadPoolExecutor(TRANSFERS) as pool:
         entries = dict(zip(files, pool.map(put, files), strict=True))
-    folders = tuple(path.relative_to(directory).as_posix() for path in empty)
-    return Marker(place.name, entries, folders).to_json().decode()
+    return Marker(place.name, entries, empty).to_json().decode()
 
 
 def commit(pane: str, sealed: str) -> bool:
