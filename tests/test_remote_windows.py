@@ -74,6 +74,17 @@ def put(windows: Path, uri: str) -> None:
             remote.put(windows / folder, folder)
 
 
+def holds_three_panes(shop: DataSet, files: list[Path], uri: str, tmp_path: Path) -> None:
+    """Asserts that a URI holds the rows of two files, the second of which has some of the first window."""
+    windows = copied(uri, tmp_path / "windows")
+    assert {folder: counts(manifest) for folder, manifest in finished_panes(windows)} == {
+        FIRST: (51, 50, 0, 1),
+        f"{FIRST}/pane=1": (11, 10, 0, 1),
+        "window=2026-01-01T00:01:00Z": (11, 11, 0, 0),
+    }
+    assert records_in(windows) == batch_records(shop, files, tmp_path / "batch")
+
+
 @pytest.mark.slow
 def test_a_stream_to_a_uri_goes_on_where_nothing_of_it_is_at_hand(
     shop: DataSet, rows: list[Row], tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
@@ -99,13 +110,7 @@ def test_a_stream_to_a_uri_goes_on_where_nothing_of_it_is_at_hand(
     # rows[7] is in the first window already.
     files.append(write(source / "b.jsonl", [*rows[50:60], rows[7], rows[80]]))
     streamed(shop, source, uri)
-    windows = copied(uri, tmp_path / "windows")
-    assert {folder: counts(manifest) for folder, manifest in finished_panes(windows)} == {
-        FIRST: (51, 50, 0, 1),
-        f"{FIRST}/pane=1": (11, 10, 0, 1),
-        "window=2026-01-01T00:01:00Z": (11, 11, 0, 0),
-    }
-    assert records_in(windows) == batch_records(shop, files, tmp_path / "batch")
+    holds_three_panes(shop, files, uri, tmp_path)
     assert open_records(fetched(f"{uri}/{FIRST}/pane=1")).rows("train") == 10
     # A third run finds nothing to do.
     streamed(shop, source, uri)
@@ -225,13 +230,7 @@ def test_workers_that_share_a_bucket_alone_leave_the_same_panes(
     # rows[7] is in the first window already.
     files.append(write(source / "b.jsonl", [*rows[50:60], rows[7], rows[80]]))
     streamed_apart(shop, source, uri)
-    windows = copied(uri, tmp_path / "windows")
-    assert {folder: counts(manifest) for folder, manifest in finished_panes(windows)} == {
-        FIRST: (51, 50, 0, 1),
-        f"{FIRST}/pane=1": (11, 10, 0, 1),
-        "window=2026-01-01T00:01:00Z": (11, 11, 0, 0),
-    }
-    assert records_in(windows) == batch_records(shop, files, tmp_path / "batch")
+    holds_three_panes(shop, files, uri, tmp_path)
     assert streamed_apart(shop, source, uri) == []
     left = [path.partition(uri.partition("://")[2])[2] for path in STORE.find(uri)]
     assert not [path for path in left if "/.pending" in path]
