@@ -12,6 +12,7 @@ from skewless.beam_pipelines.records.parts import Part
 from skewless.beam_pipelines.sources import WorkUnit
 from skewless.schemas.errors import AccountingError, DataError, TooManyRejectedError
 from skewless.schemas.records.manifest import Rows
+from skewless.schemas.rows.reasons import undecompressed, unread
 
 UNITS = [
     WorkUnit("a.csv", "csv", end=90, first_row=1, order=0),
@@ -78,15 +79,14 @@ def test_the_summary_of_rejections_counts_reasons_and_says_where_rows_are() -> N
     assert "out.rejected" in message
 
 
-def test_a_file_that_is_cut_off_is_told_of_however_few_rows_it_rejects(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    lost = Counter({(None, "the rest of the file cannot be decompressed: it ends early"): 1})
+@pytest.mark.parametrize("reason", [undecompressed("it ends early"), unread("it ends in a record")])
+def test_a_file_that_is_cut_off_is_refused_however_few_rows_it_rejects(reason: str) -> None:
+    lost = Counter({(None, reason): 1})
     accounts = [UnitAccount(0, "a.csv.gz", read=1_254, written=1_253, rejected=1, reasons=lost)]
-    check_rejected(
-        Rows(read=1_254, written=1_253, rejected=1, duplicate=0), accounts, 0.01, "out.rejected"
-    )
-    assert (
-        "a.csv.gz: the rest of the file cannot be decompressed: it ends early; what rows are behind"
-        in (caplog.text)
-    )
+    rows = Rows(read=1_254, written=1_253, rejected=1, duplicate=0)
+    with pytest.raises(TooManyRejectedError) as caught:
+        check_rejected(rows, accounts, 0.99, "out.rejected")
+    message = str(caught.value)
+    assert f"a.csv.gz: {reason}\n" in message
+    assert "--max-rejected 1; where each ends is in out.rejected" in message
+    check_rejected(rows, accounts, 1, "out.rejected")

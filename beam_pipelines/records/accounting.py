@@ -8,7 +8,6 @@ begins, and the shards' own row counts are further witnesses.
 from __future__ import annotations
 
 import itertools
-import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,12 +17,9 @@ from skewless.beam_pipelines.rows.seen_labels import most_seen
 from skewless.beam_pipelines.sources import WorkUnit
 from skewless.schemas.errors import AccountingError, DataError, TooManyRejectedError
 from skewless.schemas.records.manifest import Rows
+from skewless.schemas.rows.reasons import hides_rows
 
 __all__ = ["UnitAccount", "account", "check_rejected"]
-
-_LOGGER = logging.getLogger(__name__)
-# In the reason of a row that stands for all that are behind it in a damaged file.
-_REST = "the rest of the file cannot be"
 
 
 @dataclass
@@ -105,10 +101,14 @@ def check_rejected(
 ) -> None:
     """Refuses a job of which too large a share was rejected.
 
+    What cannot be read of a file's end may be any number of rows: only a share of 1 allows it.
+
     Raises:
-      TooManyRejectedError: With the most frequent reasons, and where the rows are.
+      TooManyRejectedError: With the most frequent reasons, and where the rows are; with the files of
+        which the rest cannot be read.
     """
-    _tell_unread(accounts)
+    if max_rejected < 1:
+        _refuse_unread(accounts, where)
     share = rows.rejected / rows.read
     if share <= max_rejected:
         return
@@ -131,14 +131,19 @@ def check_rejected(
     )
 
 
-def _tell_unread(accounts: Sequence[UnitAccount]) -> None:
-    """Warns of files of which the rest could not be read: its rows are in no count, and may be most."""
-    for entry in accounts:
-        for _, reason in entry.reasons:
-            if _REST in reason:
-                _LOGGER.warning(
-                    "%s: %s; what rows are behind is in no count (rejected/ says where): write or copy "
-                    "the file again",
-                    entry.file,
-                    reason,
-                )
+def _refuse_unread(accounts: Sequence[UnitAccount], where: str) -> None:
+    unread = [
+        f"{entry.file}: {reason}"
+        for entry in accounts
+        for _, reason in entry.reasons
+        if hides_rows(reason)
+    ]
+    if not unread:
+        return
+    more = f"\n  and {len(unread) - 10:,} more" if len(unread) > 10 else ""
+    lines = "".join(f"\n  {line}" for line in unread[:10])
+    raise TooManyRejectedError(
+        f"what is behind a damage may be any number of rows, and is lost:{lines}{more}\n"
+        "Write or copy the files again, or take what could be read of them with --max-rejected 1; "
+        f"where each ends is in {where}"
+    )

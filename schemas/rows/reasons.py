@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-__all__ = ["Faults", "Reason", "kind_as_written", "kind_of", "shown"]
+__all__ = [
+    "Faults",
+    "Reason",
+    "hides_rows",
+    "kind_as_written",
+    "kind_of",
+    "shown",
+    "undecompressed",
+    "unread",
+]
 
 # Why values are turned away, by their position.
 Faults = dict[int, str]
 
 _GOT = ", got "
+_REST = "the rest of the file cannot be"
 
 
 class Reason(str):
@@ -48,6 +58,21 @@ def kind_of(reason: str) -> str:
 def kind_as_written(text: str) -> str:
     """Returns the same of a reason that was read from a file, as far as it can be told."""
     return text.split(_GOT)[0]
+
+
+def unread(problem: str) -> str:
+    """Returns the reason of what stands in place of all rows behind a damage: how many is not known."""
+    return f"{problem}: {_REST} read"
+
+
+def undecompressed(problem: str) -> str:
+    """Returns the same of a compressed stream that is damaged, or ends early."""
+    return f"{_REST} decompressed: {problem}"
+
+
+def hides_rows(reason: str) -> bool:
+    """Whether a reason is one of those two: what it turns away is any number of rows."""
+    return _REST in reason
 
 
 def shown(value: object) -> str:

@@ -20,6 +20,7 @@ from skewless.beam_pipelines.sources.avro.types import Read, Records, records_of
 from skewless.beam_pipelines.sources.formats.parquet_reader import row_as_json
 from skewless.beam_pipelines.sources.nested.fields import place_of, with_fields
 from skewless.beam_pipelines.sources.units import RawBatch, Rejected, WorkUnit, clipped
+from skewless.schemas.rows.reasons import unread
 
 __all__ = ["names_in_avro", "open_avro", "read_avro"]
 
@@ -116,7 +117,7 @@ def _records(
                 why = f"a record cannot be decoded ({error or 'the block ends inside it'}), nor those after it in its block"
                 yield _Lost(_rows_of(block.rows - done, len(data)), why)
     except DamagedBlockError as error:
-        yield _Lost(1, f"{error}: the rest of the file cannot be read")
+        yield _Lost(1, unread(str(error)))
 
 
 def _rows_of(count: int, size: int) -> int:

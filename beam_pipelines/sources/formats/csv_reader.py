@@ -21,7 +21,7 @@ from skewless.beam_pipelines.sources.units import (
     clipped,
 )
 from skewless.schemas.errors import DataError
-from skewless.schemas.rows.reasons import Reason
+from skewless.schemas.rows.reasons import Reason, undecompressed
 
 __all__ = ["read_csv"]
 
@@ -40,7 +40,7 @@ def read_csv(unit: WorkUnit, columns: Sequence[str], delimiter: str) -> Iterator
         row += len(batch.rows) + len(batch.rejected)
         yield from _pieces(batch)
     if source.problem:
-        reason = f"the rest of the file cannot be decompressed: {source.problem}"
+        reason = undecompressed(source.problem)
         empty = pa.RecordBatch.from_pylist([], schema=_schema(unit, wanted))
         yield RawBatch(
             unit, empty, np.empty(0, np.int64), [Rejected(unit.file, row, None, None, reason, None)]

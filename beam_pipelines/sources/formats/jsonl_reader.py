@@ -24,7 +24,7 @@ from skewless.beam_pipelines.sources.streams import BrokenStreamError, chunks
 from skewless.beam_pipelines.sources.units import RawBatch, Rejected, WorkUnit, clipped
 from skewless.schemas.nested_paths import NotAnObjectError, value_at
 from skewless.schemas.rows.raw_columns import RawColumn
-from skewless.schemas.rows.reasons import Reason
+from skewless.schemas.rows.reasons import Reason, undecompressed
 
 __all__ = ["number_text", "parse_lines", "parsed_object", "read_jsonl"]
 
@@ -66,7 +66,7 @@ def read_jsonl(unit: WorkUnit, columns: Mapping[str, RawColumn]) -> Iterator[Raw
             yield parse_lines(some, unit, numbers, columns)
             row += len(some)
     if problem:
-        reason = f"the rest of the file cannot be decompressed: {problem[0]}"
+        reason = undecompressed(problem[0])
         rejected = Rejected(unit.file, row, None, None, reason, None)
         yield RawBatch(unit, _table([], columns), np.empty(0, np.int64), [rejected])
 

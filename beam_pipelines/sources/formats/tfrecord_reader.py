@@ -17,6 +17,7 @@ from skewless.beam_pipelines.sources.formats.jsonl_reader import number_text
 from skewless.beam_pipelines.sources.streams import BrokenStreamError, chunks
 from skewless.beam_pipelines.sources.units import RawBatch, Rejected, WorkUnit, clipped
 from skewless.schemas.rows.raw_columns import RawColumn
+from skewless.schemas.rows.reasons import undecompressed, unread
 
 __all__ = ["decode_examples", "names_of_examples", "read_tfrecord"]
 
@@ -87,14 +88,14 @@ def _framed(unit: WorkUnit) -> Iterator[bytes | str]:
 
     while fill(1):
         if not fill(_HEADER.size):
-            yield f"the file ends inside a record's header{problem}"
+            yield unread(f"the file ends inside a record's header{problem}")
             return
         length, checksum = _HEADER.unpack_from(data, position)
         if _masked(bytes(data[position : position + 8])) != checksum or length > MAX_RECORD_BYTES:
-            yield "a record's length fails its checksum: the rest of the file cannot be read"
+            yield unread("a record's length fails its checksum")
             return
         if not fill(_HEADER.size + length + _CHECKSUM.size):
-            yield f"the file ends inside a record{problem}"
+            yield unread(f"the file ends inside a record{problem}")
             return
         start = position + _HEADER.size
         record = bytes(data[start : start + length])
@@ -102,7 +103,7 @@ def _framed(unit: WorkUnit) -> Iterator[bytes | str]:
         position = start + length + _CHECKSUM.size
         yield record if _masked(record) == checksum else "the record fails its checksum"
     if problem:
-        yield f"the rest of the file cannot be decompressed{problem}"
+        yield undecompressed(problem.strip(" ()"))
 
 
 def _masked(data: bytes) -> int:
