@@ -11,6 +11,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skewless.beam_pipelines.analysis import counts as counts_module
+from skewless.beam_pipelines.analysis.counts import AnalysisTotals
 from skewless.beam_pipelines.analysis.token_counts import TextCounter
 from skewless.beam_pipelines.rows import pieces as pieces_module
 from skewless.beam_pipelines.rows.pieces import Pieces, read_by_no_other, texts_in_pieces
@@ -79,6 +81,30 @@ def test_numbers_of_kept_pieces_stay(spec):
     assert again[0] == first["body"][2] and again[3] == first["body"][1]
 
 
+@pytest.mark.parametrize("together", [1, 40, 1 << 20])
+def test_texts_are_counted_however_many_are_cut_together(spec, monkeypatch, together):
+    monkeypatch.setattr(counts_module, "_CUT_TOGETHER", together)
+    texts = [f"word{row % 7} Word{row % 3} only{row}" for row in range(60)]
+    totals = AnalysisTotals(spec)
+    found: Counter[str] = Counter()
+    for begin in range(0, 60, 6):
+        totals.add(_rows(texts[begin : begin + 6]), {})
+        if begin == 30:
+            _add_counted(found, totals.take())
+    _add_counted(found, totals.take())
+    assert found == Counter(" ".join(texts).lower().split())
+    assert totals.take().num_rows == 0
+
+
+def test_pieces_that_are_new_each_time_are_not_waited_for(spec, monkeypatch):
+    monkeypatch.setattr(pieces_module, "_MOST_PIECES", 16)
+    totals = AnalysisTotals(spec)
+    for batch in range(4):
+        texts = [" ".join(f"w{batch}x{row}x{place}" for place in range(9)) for row in range(6)]
+        totals.add(_rows(texts), {})
+        assert totals._texts["body"].held[0] >= 54 * (batch + 1) - 16  # Kept ones wait by number.
+
+
 def test_no_text_has_no_pieces(spec):
     pieces = Pieces()
     for texts in (pa.array([], pa.string()), pa.nulls(3, pa.string()), pa.array(["", ""])):
@@ -102,6 +128,15 @@ def test_only_texts_cut_at_spaces_and_read_alone_are_left_out_of_the_graph(spec)
     other = parse({**_SPEC, "features": features})
     assert set(texts_in_pieces(other)) == {"body", "title"}
     assert read_by_no_other(other, {"body", "title"}) == ["body"]
+
+
+def _rows(bodies: list[str]) -> pa.RecordBatch:
+    return pa.record_batch({"body": bodies, "title": pa.nulls(len(bodies), pa.string())})
+
+
+def _add_counted(found: Counter[str], table: pa.Table) -> None:
+    for row in table.to_pylist():
+        found[row["token"].decode()] += row["count"]
 
 
 def _tokens_of(spec: Spec):

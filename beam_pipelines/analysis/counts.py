@@ -55,6 +55,8 @@ _KNOWN, _PIECES, _COUNTS, _VALUES = "known", "pieces", "counts", "values"
 _NOT_COUNTED = -1
 # What one worker holds of all vocabularies: about 90 MB of short values.
 _MOST_VALUES, _MOST_BYTES = 1 << 19, 1 << 26
+# Bytes of texts that are cut together: each time, all pieces kept from before are numbered once more.
+_CUT_TOGETHER = 1 << 24
 
 
 class Reduction:
@@ -119,6 +121,8 @@ class AnalysisTotals:
             else:
                 self._texts[name] = TextCounter(tokens_of)
         self._pieces = pieces or Pieces()
+        self._uncut: dict[str, list[pa.Array]] = {}
+        self._uncut_bytes = 0
         self.resume(known or {})
         most = bins_allowed(spec)
         self._numbers = {
@@ -142,14 +146,21 @@ class AnalysisTotals:
                 summary.add(batch[f"{_VALUES}/{name}"][:, column])
 
     def _add_texts(self, columns: pa.RecordBatch) -> None:
-        texts = {
-            member: columns.column(column)
-            for name in self._texts
-            for member in self._counted[name].members
-            for column in self._spec.features[member].columns_read(member)
-        }
-        if not texts:
+        for name in self._texts:
+            for member in self._counted[name].members:
+                for column in self._spec.features[member].columns_read(member):
+                    texts = columns.column(column)
+                    self._uncut.setdefault(member, []).append(texts)
+                    self._uncut_bytes += texts.nbytes
+        # Pieces that are new each time are objects, one each: of as few texts at a time as may be.
+        if self._uncut_bytes >= _CUT_TOGETHER or not self._pieces.mostly_kept:
+            self._count_texts()
+
+    def _count_texts(self) -> None:
+        if not self._uncut:
             return
+        texts = {member: pa.concat_arrays(batches) for member, batches in self._uncut.items()}
+        self._uncut, self._uncut_bytes = {}, 0
         cut = self._pieces.cut(self._spec, texts)
         for name, counter in self._texts.items():
             codes = [cut[member] for member in self._counted[name].members]
@@ -176,6 +187,7 @@ class AnalysisTotals:
 
     def take(self) -> pa.Table:
         """Returns the values counted since the last time (`spilled.values.COUNTED`), and forgets them."""
+        self._count_texts()
         taken = {name: counter.take() for name, counter in self._counters.items()}
         taken |= {name: counter.take(self._pieces) for name, counter in self._texts.items()}
         return counted_table(

@@ -58,6 +58,11 @@ class Pieces:
         self.dictionary = _NO_TEXTS
         self.kept = 0
 
+    @property
+    def mostly_kept(self) -> bool:
+        """Whether few of the pieces that the last call found will be forgotten."""
+        return len(self.dictionary) - self.kept < self.kept // 8
+
     def cut(self, spec: Spec, columns: Mapping[str, pa.Array]) -> dict[str, np.ndarray]:
         """Cuts texts at spaces.
 
