@@ -12,7 +12,7 @@ import pytest
 
 from skewless.beam_pipelines.init import guess_spec
 from skewless.beam_pipelines.init.delimited.number_format import number_format
-from skewless.beam_pipelines.init.features import is_identifier
+from skewless.beam_pipelines.init.kinds.names import is_identifier
 from skewless.beam_pipelines.init.proposal import Proposal
 from skewless.schemas import parse
 from skewless.schemas.rows.csv_format import CsvFormat

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
 from skewless.beam_pipelines.init.kinds.lists import sequence_feature
+from skewless.beam_pipelines.init.kinds.names import (
+    counts_rows,
+    is_identifier,
+    is_index,
+    is_long,
+    mostly_one,
+)
 from skewless.beam_pipelines.init.kinds.times import time_feature
 from skewless.beam_pipelines.init.kinds.unspaced import cut_of
 from skewless.beam_pipelines.init.profile import Profile
@@ -24,7 +30,6 @@ __all__ = [
     "Kind",
     "guess_category",
     "guess_feature",
-    "is_identifier",
     "left_out",
     "without_number",
 ]
@@ -35,18 +40,7 @@ Kind = Literal[
     "leak", "duplicate", "unexamined", "meeting", "history", "newcomers",
 ]  # fmt: skip
 
-_IDENTIFIER = re.compile(
-    r"(^|[\W_])(ids?|uuid|guid|key|code|sku|zip|isbn|ean|upc|plz|(zip|post|postal|bar)code)$",
-    re.IGNORECASE,
-)
-_CAMEL_CASE = re.compile(r"[a-z](I[dD]|U[uU][iI][dD]|Key|Code|Sku|SKU|Zip|ZIP)$")
-# Whole numbers of so many digits are more than a float64 tells apart: nothing is counted so far.
-_DIGITS = re.compile(r"[+-]?[1-9][0-9]{15,}")
-# What pandas calls an index without a name in Parquet, and having read it back from a CSV.
-_INDEX = re.compile(r"__index_level_[0-9]+__|Unnamed: 0(\.[0-9]+)?|level_0|index|")
 _ONE_HOT = 12
-# Rows of which fewer may be each other's successors by chance, and how near a total is guessed.
-_FEW_ROWS, _ABOUT = 50, 0.02
 _TEXT_LENGTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 _LIST_LENGTHS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 
@@ -71,11 +65,6 @@ class Guess:
 def left_out(column: str, kind: Kind, why: str) -> Guess:
     """Returns the guess that a column is no feature."""
     return Guess(column, kind, why)
-
-
-def is_identifier(name: str) -> bool:
-    """Whether a column's name says that it names things rather than counts them."""
-    return bool(_IDENTIFIER.search(name) or _CAMEL_CASE.search(name))
 
 
 def guess_feature(profile: Profile) -> Guess:
@@ -222,7 +211,7 @@ def _number(profile: Profile) -> Guess:
         if profile.occurrences < 1.25:
             return left_out(name, "near-unique", "a number that names each row anew")
         return guess_category(profile)
-    if profile.integral and _INDEX.fullmatch(name) and profile.distinct == len(numbers):
+    if profile.integral and is_index(name) and profile.distinct == len(numbers):
         return left_out(
             name, "near-unique", "the index of a pandas frame: it counts rows that were"
         )
@@ -261,19 +250,15 @@ def without_number(heavy: bool, missing_share: float) -> dict[str, Any]:
 
 def _names_things(profile: Profile, numbers: np.ndarray) -> bool:
     """Whether whole numbers are so long that they name things: as numbers most would be the same."""
-    long = sum(1 for value in profile.counts if _DIGITS.fullmatch(value))
+    long = sum(1 for value in profile.counts if is_long(value))
     told_apart = len(np.unique(numbers.astype(np.float32)))
-    return long * 2 > profile.distinct or told_apart * 10 < profile.distinct
+    return long * 2 > profile.distinct or mostly_one(told_apart, profile.distinct)
 
 
 def _counts_rows(profile: Profile, numbers: np.ndarray) -> bool:
-    """Whether whole numbers are each other's successors, one a row, as far as the sample tells."""
-    if not profile.integral or profile.distinct < profile.rows or profile.rows < _FEW_ROWS:
-        return False
+    """Whether numbers only count the rows."""
     span = float(numbers.max() - numbers.min()) + 1
-    if profile.rows >= profile.total:
-        return span == profile.rows
-    return bool(abs(span / profile.total - 1) < _ABOUT)
+    return profile.integral and counts_rows(span, profile.distinct, profile.rows, profile.total)
 
 
 def _length(lengths: np.ndarray, ladder: tuple[int, ...], share: float) -> tuple[int, float]:

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from skewless.beam_pipelines.init.columns import together
 from skewless.beam_pipelines.init.features import percent
 from skewless.beam_pipelines.init.overlap import GIVES_AWAY, SUSPICIOUS, Leak, codes_of, ranks_of
-from skewless.beam_pipelines.init.profile import Profile, numbers_of
+from skewless.beam_pipelines.init.profile import CODE, Profile, numbers_of
 from skewless.schemas.rows.canonical import without_missing
 
 __all__ = ["Numbers", "Truth", "number_blocks"]
@@ -44,6 +45,8 @@ class Numbers:
       integral: Whether every number is whole.
       low: The smallest.
       high: The largest.
+      told_apart: Different numbers as float32.
+      codes: Share of the values that are digits with a zero before others.
       heavy: Whether the outermost tenth reaches over more than three times the range of the rest.
       digest: The same for columns that say the same: where the same rows have one number, or,
         where numbers hardly recur, the same numbers.
@@ -57,6 +60,8 @@ class Numbers:
     integral: bool
     low: float
     high: float
+    told_apart: int
+    codes: float
     heavy: bool
     digest: bytes
     leak: Leak | None
@@ -97,21 +102,31 @@ def number_blocks(
         plain = ~((~np.isfinite(matrix)) & held).any(axis=0)
         kept = [name for name, fit in zip(some, plain.tolist(), strict=True) if fit]
         if kept:
-            yield from _looked_at(kept, matrix[:, plain], truth, len(columns))
+            codes = pc.match_substring_regex(texts, CODE).fill_null(False)
+            shares = codes.to_numpy(zero_copy_only=False).reshape(len(some), -1).mean(axis=1)
+            yield from _looked_at(kept, matrix[:, plain], shares[plain], truth, len(columns))
 
 
 def _looked_at(
-    names: Sequence[str], matrix: np.ndarray, truth: Truth | None, columns: int
+    names: Sequence[str],
+    matrix: np.ndarray,
+    zeros: np.ndarray,
+    truth: Truth | None,
+    columns: int,
 ) -> Iterator[Numbers]:
-    """Yields what each column of [rows, columns] float64 holds; NaN where there is no value."""
+    """Yields what each column of [rows, columns] float64 holds; NaN where there is no value.
+
+    `zeros` is the share of codes of each column, [columns] float64.
+    """
     rows = len(matrix)
     order = np.argsort(matrix, axis=0, kind="stable")
     ranked = np.take_along_axis(matrix, order, axis=0)
     present = np.isfinite(ranked).sum(axis=0)
     there = np.arange(rows)[:, None] < present
-    starts = there.copy()
-    starts[1:] &= ranked[1:] != ranked[:-1]
+    starts = there & _begins(ranked)
     distinct = starts.sum(axis=0)
+    with np.errstate(over="ignore"):
+        told_apart = (there & _begins(ranked.astype(np.float32))).sum(axis=0)
     integral = (np.where(there, ranked == np.floor(ranked), True)).all(axis=0) & (present > 0)
     low, first, last, high = _quantiles(ranked, present, (0, 0.05, 0.95, 1))
     heavy = np.maximum(high - last, first - low) > 3 * np.maximum(last - first, 1e-12)
@@ -136,10 +151,19 @@ def _looked_at(
             bool(integral[at]),
             float(low[at]),
             float(high[at]),
+            int(told_apart[at]),
+            float(zeros[at]),
             bool(heavy[at]),
             _digest(partition[:, at] if recurring[at] else matrix[:, at]),
             found[at],
         )
+
+
+def _begins(ranked: np.ndarray) -> np.ndarray:
+    """Returns [rows, columns] bool: where a number is another than the one before it."""
+    begins = np.ones(ranked.shape, bool)
+    begins[1:] = ranked[1:] != ranked[:-1]
+    return begins
 
 
 def _digest(column: np.ndarray) -> bytes:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from skewless.beam_pipelines.init.kinds.unspaced import letters
 from skewless.schemas.rows.canonical import without_missing
 
-__all__ = ["MISSING_TEXTS", "Profile", "missing_texts", "numbers_of", "profile", "spread"]
+__all__ = ["CODE", "MISSING_TEXTS", "Profile", "missing_texts", "numbers_of", "profile", "spread"]
 
 # Texts that stand for "no value": the first wherever they are seen, the rest among numbers and dates.
 _ALWAYS_MISSING = (
@@ -30,7 +30,8 @@ MISSING_TEXTS = _ALWAYS_MISSING + _MISSING_AMONG_NUMBERS
 _SEPARATORS = ("|", ";", ",", "\u3001", "\uff1b", "\uff0c")  # the last as in Chinese and Japanese
 _TOGETHER_BYTES = 64 << 20
 _LOOKED_AT = 5_000
-_CODE = r"^0[0-9]+$"
+# Digits with a zero before others, as `02139`.
+CODE = r"^0[0-9]+$"
 _DATE = r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ].*)?$"
 
 
@@ -137,7 +138,7 @@ class Profile:
     @cached_property
     def share_of_codes(self) -> float:
         """Share of the values that are digits with a zero before others."""
-        return _share(self.flat, _CODE)
+        return _share(self.flat, CODE)
 
     @cached_property
     def words(self) -> float:

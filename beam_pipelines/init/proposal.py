@@ -12,8 +12,9 @@ from typing import Any
 
 from anyascii import anyascii
 
-from skewless.beam_pipelines.init.features import Guess, guess_feature, is_identifier, left_out
+from skewless.beam_pipelines.init.features import Guess, guess_feature, left_out
 from skewless.beam_pipelines.init.kinds.lists import put_beside
+from skewless.beam_pipelines.init.kinds.names import is_identifier
 from skewless.beam_pipelines.init.label import LabelGuess, guess_label, likely_label
 from skewless.beam_pipelines.init.overlap import duplicates, leaks
 from skewless.beam_pipelines.init.profile import Profile, missing_texts, profile
@@ -99,7 +100,7 @@ def propose(sample: Sample, labels: Sequence[str], inputs: Sequence[str]) -> Pro
         # Of thousands of columns the first label alone says which are looked at closely.
         first = profiled(targets[0]) if targets else None
         rest = {name: sample.columns[name] for name in sample.columns if name not in targets[1:]}
-        wide = look_at_wide(rest, missing, first)
+        wide = look_at_wide(rest, missing, first, sample.total, profiled)
     profiles = {name: profiled(name) for name in dict.fromkeys([*wide.close, *targets])}
     decided = _decided([profiles[name] for name in targets])
     key = _key(profiles, targets)

@@ -9,7 +9,7 @@ columns only the first `MOST_CLOSE` are looked at one by one; the rest are named
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -17,11 +17,19 @@ import pyarrow as pa
 from skewless.beam_pipelines.init.features import (
     Guess,
     Kind,
-    is_identifier,
+    guess_feature,
     left_out,
     percent,
     without_number,
 )
+from skewless.beam_pipelines.init.kinds.names import (
+    LONG_NUMBER,
+    counts_rows,
+    is_identifier,
+    is_index,
+    mostly_one,
+)
+from skewless.beam_pipelines.init.kinds.times import named_as_time
 from skewless.beam_pipelines.init.number_blocks import Numbers, Truth, number_blocks
 from skewless.beam_pipelines.init.profile import Profile
 
@@ -52,7 +60,11 @@ class Wide:
 
 
 def look_at_wide(
-    columns: Mapping[str, pa.Array], missing: Sequence[str], label: Profile | None
+    columns: Mapping[str, pa.Array],
+    missing: Sequence[str],
+    label: Profile | None,
+    total: int,
+    profiled: Callable[[str], Profile],
 ) -> Wide:
     """Decides on the columns of a table that has more of them than `MOST_CLOSE`.
 
@@ -60,6 +72,8 @@ def look_at_wide(
       columns: [rows] string or list<string> by name.
       missing: Texts that mean there is no value.
       label: What is to be predicted, if anything; it becomes no feature.
+      total: About how many rows all data hold.
+      profiled: Describes a column of these by itself.
     """
     named = [
         name
@@ -71,9 +85,10 @@ def look_at_wide(
     suspects: list[Numbers] = []
     taken: set[str] = set()
     twins: dict[bytes, str] = {}
+    rows = len(next(iter(columns.values())))
     truth = Truth.of(label) if label is not None else None
     for numbers in number_blocks({name: columns[name] for name in named}, missing, truth):
-        if numbers.integral and is_identifier(numbers.name):
+        if _may_name(numbers, rows, total) and _names(numbers, profiled):
             continue
         taken.add(numbers.name)
         why = _why_not(numbers, twins)
@@ -93,6 +108,33 @@ def look_at_wide(
         [name for name in others if name in close],
         _warnings(len(columns), groups.values(), suspects, len(unexamined)),
     )
+
+
+def _may_name(numbers: Numbers, rows: int, total: int) -> bool:
+    """Whether whole numbers may be names, codes, times or count rows: what figures alone cannot tell.
+
+    Where they are not, they are joined with the others.
+    """
+    if not numbers.integral:
+        return False
+    if max(abs(numbers.low), abs(numbers.high)) >= LONG_NUMBER:
+        return True
+    if numbers.distinct <= 2 and not numbers.codes:
+        return is_identifier(numbers.name)
+    name, span = numbers.name, numbers.high - numbers.low + 1
+    return (
+        is_identifier(name)
+        or is_index(name)
+        or named_as_time(name)
+        or numbers.codes > 0
+        or mostly_one(numbers.told_apart, numbers.distinct)
+        or counts_rows(span, numbers.distinct, rows, total)
+    )
+
+
+def _names(numbers: Numbers, profiled: Callable[[str], Profile]) -> bool:
+    """Whether a column is to be looked at by itself, as one of a narrow table would be."""
+    return is_identifier(numbers.name) or guess_feature(profiled(numbers.name)).kind != "number"
 
 
 def _why_not(numbers: Numbers, twins: dict[bytes, str]) -> tuple[Kind, str] | None:

@@ -15,7 +15,7 @@ from skewless.schemas.rows.times.columns import times_of
 from skewless.schemas.rows.times.parsing import NO_TIME
 from skewless.schemas.rows.times.words import as_iso
 
-__all__ = ["time_feature", "time_range"]
+__all__ = ["named_as_time", "time_feature", "time_range"]
 
 _NAME = re.compile(
     r"(^|_|[a-z])(time|times?tamp|date|datetime|at|on|ts|utc|epoch|created|updated|modified|posted"
@@ -29,10 +29,15 @@ _VALUES = 50_000
 _TWO_WEEKS, _YEAR = 14 * DAY, 365 * DAY
 
 
+def named_as_time(name: str) -> bool:
+    """Whether a column's name says that its numbers may be times."""
+    return _NAME.search(name) is not None
+
+
 def time_feature(profile: Profile) -> tuple[dict[str, Any], str] | None:
     """Returns the declaration of a column of times, and from what it follows; None if it is none."""
     numbers = profile.share_of_numbers > 0.99
-    if numbers and not (_NAME.search(profile.name) and profile.distinct > 20):
+    if numbers and not (named_as_time(profile.name) and profile.distinct > 20):
         return None
     times = _times(profile)
     known = times[times != NO_TIME]

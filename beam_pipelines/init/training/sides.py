@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skewless.beam_pipelines.init.features import Guess, guess_category, is_identifier, left_out
+from skewless.beam_pipelines.init.features import Guess, guess_category, left_out
+from skewless.beam_pipelines.init.kinds.names import is_identifier
 from skewless.beam_pipelines.init.profile import Profile
 from skewless.beam_pipelines.init.proposal import Proposal, name_of
 from skewless.schemas.errors import UsageError, listed, nearest
