@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import yaml
 
 from skewless.beam_pipelines.init import guess_spec
 from skewless.beam_pipelines.init.delimited.number_format import number_format
@@ -166,4 +167,85 @@ def test_numbers_that_are_left_as_texts_are_said() -> None:
     assert found.seen == (
         "a may be numbers written as '2,25', but b is written as '1.5' and one spec has one kind: a is "
         "taken for text; write the file with one kind of numbers",
+    )
+
+
+def test_whether_a_column_has_a_value_may_give_the_label_away(tmp_path: Path) -> None:
+    """A date of leaving is there for those who left: its values tell nothing, that there is one all."""
+    random = np.random.default_rng(11)
+    left = random.random(ROWS) < 0.3
+    columns = {
+        "age": random.integers(20, 60, ROWS).tolist(),
+        # Of a few rows, in which it happens to tell the label.
+        "rarely": ["a" if gone and row < 60 else "" for row, gone in enumerate(left)],
+        "reason": [random.choice(["moved", "cost"]) if gone else "" for gone in left],
+        "left_on": [
+            f"2024-{1 + row % 12:02d}-{1 + row % 28:02d}" if gone else ""
+            for row, gone in enumerate(left)
+        ],
+        "often_missing": ["" if missing else "x" for missing in random.random(ROWS) < 0.7],
+        "churned": left.astype(int).tolist(),
+    }
+    proposal = guessed(tmp_path, columns, "churned")
+    found = {guess.column: guess.why for guess in proposal.omitted if guess.kind == "leak"}
+    assert set(found) == {"reason", "left_on"}
+    assert found["left_on"].startswith("whether it has a value tells 100% of labels")
+    assert {"rarely", "often_missing"} & set(kinds(proposal)) == {"rarely", "often_missing"}
+
+
+def test_a_few_rows_that_agree_by_chance_give_nothing_away(tmp_path: Path) -> None:
+    """One in a hundred rows has a speed, and all of a speed but one have one engine."""
+    random = np.random.default_rng(12)
+    engine = random.choice(["jet", "fan", "prop"], ROWS)
+    speeds = {"jet": 432, "fan": 90, "prop": 107}
+    rare = np.arange(ROWS) % 40 == 0
+    columns = {
+        "seats": random.integers(2, 300, ROWS).tolist(),
+        "speed": [speeds[one] if there else "" for one, there in zip(engine, rare, strict=True)],
+        "engine": engine.tolist(),
+    }
+    assert kinds(guessed(tmp_path, columns, "engine"))["speed"] != "leak"
+
+
+def test_columns_that_all_give_the_label_away_are_kept_and_told(tmp_path: Path) -> None:
+    """Else nothing would be left to learn from, where a person may know that it is a law."""
+    days = np.arange(ROWS) * 3 + 7
+    columns = {"day": days.tolist(), "level": (days * 0.5 + 1).tolist()}
+    proposal = guessed(tmp_path, columns, "level")
+    assert kinds(proposal) == {"day": "number"}
+    assert "CHECK" in proposal.features["day"].why
+    assert any(warning.startswith("day: ") for warning in proposal.warnings)
+
+
+def test_numbers_that_go_together_in_another_order_are_no_repetition(tmp_path: Path) -> None:
+    random = np.random.default_rng(13)
+    county = random.integers(0, 60, ROWS)
+    few = random.integers(0, 5, ROWS)
+    share = random.permutation(60) / 60
+    columns = {
+        "county": (100 + county).tolist(),
+        "voters": share[county].tolist(),
+        "rank": (-3.5 * county).tolist(),
+        "county_name": [f"county {one}" for one in county],
+        "level": few.tolist(),
+        "level_name": [f"level {one}" for one in few],
+        "seen": [f"L{one}" for one in few],
+        "votes": random.normal(size=ROWS).tolist(),
+    }
+    found = kinds(guessed(tmp_path, columns, "votes"))
+    # `rank` falls as `county` rises; of few words the words say all that their numbers do.
+    assert {name for name, kind in found.items() if kind == "duplicate"} == {
+        "rank", "level", "seen",
+    }  # fmt: skip
+    assert found["county_name"] == "category" and found["voters"] == "number"
+
+
+def test_names_that_yaml_reads_as_values_are_quoted(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(
+        "no,on.,null,y\n" + "".join(f"{i % 7},{i % 5}.5,{i % 3},{i % 2}\n" for i in range(90))
+    )
+    proposal, text = guess_spec([str(path)], "y")
+    assert (
+        set(parse(yaml.safe_load(text)).features) == set(proposal.features) == {"no", "on", "null"}
     )

@@ -33,7 +33,7 @@ def as_yaml(proposal: Proposal, inputs: Sequence[str]) -> str:
             lines += ["features:"]
             for name, guess in proposal.features.items():
                 lines += _comment(guess.why, "  ")
-                lines.append(f"  {name}: {_folded(value[name])}")
+                lines.append(f"  {_flow(name)}: {_folded(value[name])}")
             lines += _omitted(proposal.omitted)
         elif key == "label" and proposal.label is not None:
             lines += ["", *_comment(proposal.label.why), f"label: {_flow(value)}"]
@@ -42,8 +42,8 @@ def as_yaml(proposal: Proposal, inputs: Sequence[str]) -> str:
             lines += ["", "labels:"]
             for name, label in proposal.labels.items():
                 lines += _comment(label.why, "  ")
-                lines.append(f"  {name}: {_flow(value[name])}")
-                lines += [f"  # or  {name}: {other}" for other in label.otherwise]
+                lines.append(f"  {_flow(name)}: {_flow(value[name])}")
+                lines += [f"  # or  {_flow(name)}: {other}" for other in label.otherwise]
         else:
             lines += [""] if key == "split" else []
             for seen in proposal.sample.seen if key == "csv" else ():

@@ -26,6 +26,7 @@ from skewless.beam_pipelines.init.vocabulary import (
 )
 
 __all__ = [
+    "MOST_ONE_HOT",
     "Guess",
     "Kind",
     "guess_category",
@@ -40,7 +41,7 @@ Kind = Literal[
     "leak", "duplicate", "unexamined", "meeting", "history", "newcomers",
 ]  # fmt: skip
 
-_ONE_HOT = 12
+MOST_ONE_HOT = 12
 _TEXT_LENGTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 _LIST_LENGTHS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 
@@ -147,7 +148,7 @@ def guess_category(profile: Profile, *, whatever: bool = False) -> Guess:
     entries = entries_of_values(profile)
     distinct = profile.estimated_distinct
     feature: dict[str, Any]
-    if distinct <= _ONE_HOT and not whatever:
+    if distinct <= MOST_ONE_HOT and not whatever:
         feature = {"type": "categorical", "embedding": "one_hot"}
         why = f"{distinct} values: {_shown(profile)}{_missing(profile)}"
         return Guess(profile.name, "category", why, feature)

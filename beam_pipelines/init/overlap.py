@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skewless.beam_pipelines.init.features import percent
+from skewless.beam_pipelines.init.features import MOST_ONE_HOT, percent
 from skewless.beam_pipelines.init.profile import Profile
 from skewless.beam_pipelines.init.vocabulary import by_chance
 
@@ -18,6 +18,8 @@ __all__ = ["GIVES_AWAY", "SUSPICIOUS", "Leak", "codes_of", "duplicates", "leaks"
 
 _ROWS = 20_000
 _BINS = 32
+_FEWEST_OTHERS = 5
+_FEWEST_PRESENT = 60
 GIVES_AWAY = 0.98
 SUSPICIOUS = 0.90
 
@@ -35,7 +37,8 @@ def leaks(profiles: Mapping[str, Profile], label: Profile) -> list[Leak]:
     """Returns the columns that give the label away.
 
     A column alone, half of the rows looked up in the other half, must get no more than 98% of the
-    way from the commonest class to the truth; of a number the rank correlation counts.
+    way from the commonest class to the truth, nor whether it has a value at all, as a date of death has
+    one for the dead only; of a number the rank correlation counts.
     """
     if label.multivalued:
         return []
@@ -80,24 +83,40 @@ def _by_class(
         codes = _binned(profile)[chosen]
     else:
         codes = codes_of(profile)[chosen]
-    usable = (codes >= 0) & (truth >= 0)
+    usable = truth >= 0
     codes, classes = codes[usable], truth[usable]
+    present = codes >= 0
+    found = [(codes, classes, "alone it tells {} of labels (the commonest: {})")]
+    if not present.all():
+        # Of a column with a value of its own in each row this is all that there is to look up.
+        why = "whether it has a value tells {} of labels (the commonest: {})"
+        found.insert(0, (present, classes, why))
+    if _FEWEST_PRESENT <= present.sum() < len(codes):
+        why = "where it has a value it tells {} of labels (the commonest: {})"
+        found.append((codes[present], classes[present], why))
+    told = [
+        Leak(profile.name, why.format(percent(right), percent(base)), gain >= GIVES_AWAY)
+        for looked_up, answers, why in found
+        for right, base, gain in _gains(looked_up.astype(np.int64), answers)
+        if gain >= SUSPICIOUS
+    ]
+    return next((leak for leak in told if leak.certain), next(iter(told), None))
+
+
+def _gains(codes: np.ndarray, classes: np.ndarray) -> Iterator[tuple[float, float, float]]:
+    """Yields the share told, that of the commonest class, and how far from this to the truth; or nothing."""
     told = _looked_up(codes, classes)
-    if told is None:
-        return None
-    right, base = told
-    gain = (right - base) / max(1e-9, 1 - base)
-    if gain < SUSPICIOUS:
-        return None
-    why = f"alone it tells {percent(right)} of labels (the commonest: {percent(base)})"
-    return Leak(profile.name, why, gain >= GIVES_AWAY)
+    if told is not None:
+        right, base = told
+        yield right, base, (right - base) / max(1e-9, 1 - base)
 
 
 def _looked_up(codes: np.ndarray, classes: np.ndarray) -> tuple[float, float] | None:
     """Returns which share of half of the rows the other half tells, and the share of the commonest class.
 
     Every other row is looked up, so that of rows that come in pairs one tells the other; where that
-    half has other values, as where two shops take turns, a half by chance. None if that has too.
+    half has other values, as where two shops take turns, a half by chance. None if that has too, or
+    hardly any row is not of the commonest class: a few are told by chance.
     """
     for half in (np.arange(len(codes)) % 2 == 0, by_chance(len(codes), 0.5)):
         if not half.any() or half.all():
@@ -107,30 +126,56 @@ def _looked_up(codes: np.ndarray, classes: np.ndarray) -> tuple[float, float] | 
         looked_up = np.array([best.get(code, -1) for code in asked.tolist()])
         known = looked_up >= 0
         if known.mean() >= 0.5:
-            base = float(np.bincount(answers[known]).max() / known.sum())
-            return float((looked_up[known] == answers[known]).mean()), base
+            answers, looked_up = answers[known], looked_up[known]
+            counts = np.bincount(answers)
+            if len(answers) - counts.max() < _FEWEST_OTHERS:
+                continue
+            return float((looked_up == answers).mean()), float(counts.max() / len(answers))
     return None
 
 
-def duplicates(profiles: Mapping[str, Profile]) -> dict[str, str]:
-    """Returns the columns that say the same as an earlier one, by name, with that one's name.
+def duplicates(profiles: Mapping[str, Profile], numbers: Container[str]) -> dict[str, str]:
+    """Returns the columns that say the same as another one, by name, with that one's name.
 
-    The same text in every row, or each value of one going with one value of the other. Columns are
-    found by a digest of each, so that the work grows with their number and not with its square.
+    The same text in every row, or each value of one going with one value of the other, and of numbers
+    in the same order or the reverse: a share of voters in each county says more than the county's
+    number. Of two alike the first is kept, but of a number and words the words, and of more than
+    twelve words the number too: its order may tell something of the words that few rows hold. Columns
+    are found by a digest of each, so that the work grows with their number and not with its square.
+
+    Args:
+      profiles: The columns.
+      numbers: The names of those that are features as numbers, not as categories.
     """
     found: dict[str, str] = {}
     kept: dict[bytes, list[Profile]] = {}
     for name, profile in profiles.items():
         if profile.multivalued or profile.distinct < 2:
             continue
-        digest = _digest(profile)
-        alike = kept.setdefault(digest, [])
-        twin = next((other for other in alike if _as_many(profile, other)), None)
-        if twin is None:
-            alike.append(profile)
+        alike = kept.setdefault(_digest(profile), [])
+        for at, other in enumerate(alike):
+            if not _as_many(profile, other):
+                continue
+            if (name in numbers) != (other.name in numbers):
+                number, words = (profile, other) if name in numbers else (other, profile)
+                if words.distinct > MOST_ONE_HOT:
+                    continue
+                found[number.name] = words.name
+                alike[at] = words
+                break
+            if name not in numbers or _same_order(profile, other):
+                found[name] = other.name
+                break
         else:
-            found[name] = twin.name
+            alike.append(profile)
     return found
+
+
+def _same_order(one: Profile, other: Profile) -> bool:
+    """Whether numbers that go together one to one rise together, or one falls where the other rises."""
+    pairs = np.unique(np.stack([_row_numbers(one), _row_numbers(other)]), axis=1)
+    steps = np.diff(pairs[1][np.isfinite(pairs).all(axis=0)])
+    return bool((steps >= 0).all() or (steps <= 0).all())
 
 
 def _digest(profile: Profile) -> bytes:

@@ -203,25 +203,32 @@ def _guesses(
     profiles: Mapping[str, Profile], labels: Sequence[Profile]
 ) -> tuple[list[Guess], list[Guess], list[str]]:
     """Returns what becomes features, what is left out, and what to look at."""
-    twins = duplicates(profiles)
     # Of several labels' the surest is told.
     every = [leak for label in labels for leak in leaks(profiles, label)]
     found = {leak.column: leak for leak in sorted(every, key=lambda leak: leak.certain)}
+    guesses = {name: guess_feature(entry) for name, entry in profiles.items()}
+    certain = {name for name, leak in found.items() if leak.certain}
+    fit = {name for name, guess in guesses.items() if guess.feature is not None}
+    if fit <= certain:
+        # Nothing would be left to learn from: a person is to say whether it may be used.
+        certain = set()
+    fit -= certain
+    twins = duplicates(
+        {name: entry for name, entry in profiles.items() if name in fit},
+        {name for name in fit if guesses[name].kind == "number"},
+    )
     kept: list[Guess] = []
     omitted: list[Guess] = []
     warnings: list[str] = []
-    for name, entry in profiles.items():
-        leak = found.get(name)
-        if leak is not None and leak.certain:
-            omitted.append(left_out(name, "leak", leak.why))
-            continue
-        guess = guess_feature(entry)
-        if guess.feature is None:
+    for name, guess in guesses.items():
+        if name in certain:
+            omitted.append(left_out(name, "leak", found[name].why))
+        elif guess.feature is None:
             omitted.append(guess)
-        elif name in twins and twins[name] not in {other.column for other in omitted}:
+        elif name in twins:
             omitted.append(left_out(name, "duplicate", f"says the same as {twins[name]}"))
         else:
-            if leak is not None:
+            if (leak := found.get(name)) is not None:
                 warnings.append(f"{name}: {leak.why}; is it known when a prediction is asked for?")
                 guess = dataclasses.replace(guess, why=f"{guess.why}; CHECK: {leak.why}")
             kept.append(guess)
