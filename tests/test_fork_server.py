@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from skewless.beam_pipelines.running.fork_server import fork_server
+from skewless.beam_pipelines.running.local_worker import share_of_cores
 from skewless.cli import main
 from tests.conftest import DataSet
 from tests.test_preprocess import records_of
@@ -125,7 +126,8 @@ def started(worker):
     written = WriteRows.process
     def process(self, *arguments):
         with open(os.environ["OUTPUT"], "a") as file:
-            print(os.getpid(), os.getppid(), fork_server.fork_server(), file=file)
+            threads = os.environ["TF_NUM_INTRAOP_THREADS"]
+            print(os.getpid(), os.getppid(), fork_server.fork_server(), threads, file=file)
         if "KILL" in os.environ:
             os.kill(os.getpid(), signal.SIGKILL)
         return written(self, *arguments)
@@ -158,6 +160,18 @@ def _preprocess(
     )
 
 
+@pytest.mark.parametrize(
+    ("cores", "workers", "threads"), [(2, 2, 1), (8, 2, 4), (2, 3, 1), (4, 0, 1)]
+)
+def test_workers_share_the_cores(
+    monkeypatch: pytest.MonkeyPatch, cores: int, workers: int, threads: int
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+    monkeypatch.setenv("TF_NUM_INTEROP_THREADS", "7")
+    assert share_of_cores(workers) == {"TF_NUM_INTRAOP_THREADS": str(threads)}
+
+
 @pytest.mark.slow
 def test_a_command_forks_its_workers_and_writes_the_same_records(
     shop: DataSet, tmp_path: Path
@@ -165,7 +179,9 @@ def test_a_command_forks_its_workers_and_writes_the_same_records(
     done = _preprocess(shop, tmp_path)
     assert done.returncode == 0, done.stderr
     command = done.stdout.split()[-2]
-    servers = {line[1] for line in _lines(tmp_path / "seen", 4)}
+    lines = _lines(tmp_path / "seen", 4)
+    servers = {line[1] for line in lines}
+    assert {line[3] for line in lines} == {"1"}  # A worker for each core.
     assert command not in servers
     assert len(servers) == 1
     assert records_of(tmp_path / "records") == records_of(shop.directory)
