@@ -302,6 +302,8 @@ def test_the_network_and_its_training_follow_from_the_rows() -> None:
     assert large[1]["epochs"] == 40
     assert model_and_training(10_000_000, numbers)[1]["epochs"] == 5
     assert model_and_training(20_000, texts)[1]["epochs"] == 10
+    # Of few rows ten epochs are no training: many a small table has a name in each row.
+    assert model_and_training(400, texts)[1]["epochs"] == 60
     assert model_and_training(20_000, texts)[0]["ensemble"] == 8
     assert "ensemble" not in large[0]
     for _, training in (small, large):
