@@ -249,3 +249,38 @@ def test_names_that_yaml_reads_as_values_are_quoted(tmp_path: Path) -> None:
     assert (
         set(parse(yaml.safe_load(text)).features) == set(proposal.features) == {"no", "on", "null"}
     )
+
+
+@pytest.mark.parametrize(
+    ("rows", "kind"),
+    [
+        ((400, 120, 50, 20, 9, 4, 1), "regression"),  # visits to a doctor
+        ((60, 190, 150, 100, 60, 25, 10, 3), "regression"),  # goals
+        ((164, 55, 36, 35, 13), "multiclass"),  # stages of a disease
+        ((60, 60, 60, 60, 60, 60), "multiclass"),  # digits
+        ((70, 270, 790, 320, 90), "multiclass"),  # stars
+        ((300, 4, 30, 200, 9), "multiclass"),  # codes
+    ],
+)
+def test_whole_numbers_that_get_ever_rarer_are_counts(
+    rows: tuple[int, ...], kind: str, tmp_path: Path
+) -> None:
+    label = np.random.default_rng(14).permutation(np.repeat(np.arange(len(rows)), rows))
+    columns = {"x": np.random.default_rng(15).normal(size=len(label)).tolist(), "y": label.tolist()}
+    proposal = guessed(tmp_path, columns, "y")
+    assert proposal.document["label"]["type"] == kind
+    assert proposal.label is not None
+    told = " ".join(proposal.label.otherwise)
+    assert ("multiclass" if kind == "regression" else "regression") in told
+
+
+def test_a_row_each_year_is_still_of_its_year(tmp_path: Path) -> None:
+    random = np.random.default_rng(16)
+    years = np.arange(1700, 1700 + 300)
+    columns = {
+        "YEAR": years.tolist(),
+        "number": (years + 5_000).tolist(),
+        "spots": (50 + random.normal(size=300)).tolist(),
+    }
+    found = kinds(guessed(tmp_path, columns, "spots"))
+    assert found == {"YEAR": "number", "number": "near-unique"}

@@ -10,6 +10,7 @@ import numpy as np
 from skewless.beam_pipelines.init.kinds.lists import sequence_feature
 from skewless.beam_pipelines.init.kinds.names import (
     counts_rows,
+    counts_time,
     is_identifier,
     is_index,
     is_long,
@@ -216,7 +217,7 @@ def _number(profile: Profile) -> Guess:
         return left_out(
             name, "near-unique", "the index of a pandas frame: it counts rows that were"
         )
-    if _counts_rows(profile, numbers):
+    if _counts_rows(profile, numbers) and not counts_time(name):
         return left_out(name, "near-unique", "counts the rows: nothing to learn")
     low, first, middle, last, high = np.quantile(numbers, (0, 0.05, 0.5, 0.95, 1))
     # The outermost tenth of the values reaches over more than three times the range of the rest.

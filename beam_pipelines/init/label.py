@@ -20,6 +20,8 @@ __all__ = ["LabelGuess", "guess_label", "likely_label"]
 _NAMES = ("label", "target", "class", "y", "outcome", "rating")
 _MOST_CLASSES = 1_000
 _MOST_NUMBERED_CLASSES = 20
+# Of whole numbers that are counts: how many there are, and in how few rows the largest is.
+_FEWEST_COUNTS, _RARE = 5, 10
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,10 @@ def _guess(profile: Profile) -> LabelGuess:
         return _binary(profile, groups)
     if numeric and not (profile.integral and profile.distinct <= _MOST_NUMBERED_CLASSES):
         return _regression(profile)
+    if numeric and _counts_things(profile):
+        found = _regression(profile)
+        classes = f"{{column: {_text(name)}, type: multiclass}}"
+        return LabelGuess(found.declared, f"counts: {found.why}", (classes,))
     if profile.distinct > _MOST_CLASSES or profile.occurrences < 3:
         raise DataError(
             f"--label {name}: {profile.distinct:,} different texts in {profile.rows:,} rows are too "
@@ -131,6 +137,19 @@ def _regression(profile: Profile) -> LabelGuess:
     }
     why = f"numbers, {low:.6g} to {numbers.max():.6g}, median {middle:.6g}"
     return LabelGuess(declared, why + (", a long tail" if heavy else ""))
+
+
+def _counts_things(profile: Profile) -> bool:
+    """Whether whole numbers say how many rather than which: from 0 on, ever rarer, down to a few rows.
+
+    As classes the rarest would not be learned, and a row of one that no training row has would be rejected.
+    """
+    values = sorted(profile.counts, key=float)
+    rows = np.array([profile.counts[value] for value in values])
+    if float(values[0]) or len(values) < _FEWEST_COUNTS or rows[-1] >= _RARE:
+        return False
+    tail = rows[rows.argmax() :]
+    return bool(len(tail) > len(values) / 2 and (tail[1:] <= tail[:-1] + _RARE).all())
 
 
 def _same_but_for_writing(values: list[str]) -> list[list[str]]:

@@ -7,7 +7,15 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["LONG_NUMBER", "counts_rows", "is_identifier", "is_index", "is_long", "mostly_one"]
+__all__ = [
+    "LONG_NUMBER",
+    "counts_rows",
+    "counts_time",
+    "is_identifier",
+    "is_index",
+    "is_long",
+    "mostly_one",
+]
 
 _IDENTIFIER = re.compile(
     r"(^|[\W_])(ids?|uuid|guid|key|code|sku|zip|isbn|ean|upc|plz|(zip|post|postal|bar)code)$",
@@ -19,6 +27,10 @@ _DIGITS = re.compile(r"[+-]?[1-9][0-9]{15,}")
 LONG_NUMBER = 1e15
 # What pandas calls an index without a name in Parquet, and having read it back from a CSV.
 _INDEX = re.compile(r"__index_level_[0-9]+__|Unnamed: 0(\.[0-9]+)?|level_0|index|")
+_TIME = re.compile(
+    r"(^|[\W_])(years?|quarters?|months?|weeks?|days?|dates?|hours?|minutes?|time|period|trend)$",
+    re.IGNORECASE,
+)
 # Rows of which fewer may be each other's successors by chance, and how near a total is guessed.
 _FEW_ROWS, _ABOUT = 50, 0.02
 
@@ -31,6 +43,11 @@ def is_identifier(name: str) -> bool:
 def is_index(name: str) -> bool:
     """Whether a column is called what pandas calls an index without a name."""
     return _INDEX.fullmatch(name) is not None
+
+
+def counts_time(name: str) -> bool:
+    """Whether a column's name says that it counts years or days: of a row each it still tells when."""
+    return _TIME.search(name) is not None
 
 
 def is_long(value: str) -> bool:
