@@ -179,10 +179,10 @@ def _lower(texts: tf.Tensor) -> tf.Tensor:
     """Returns [...] string in lower case, by Unicode's root locale whatever the host's is.
 
     `tf.strings.lower(encoding="utf-8")` asks ICU for the locale of the process: where that is Turkish or
-    Lithuanian, a host would serve other tokens than were trained. ASCII is lowered without it.
+    Lithuanian, a host would serve other tokens than were trained.
     """
     # `lower` takes a NUL for the end of the text.
-    texts = tf.strings.lower(tf.strings.regex_replace(texts, r"\x00", " "))
+    texts = tf.strings.regex_replace(texts, r"\x00", " ")
     # Of an input, lest a converter work it out on its own host.
     size = tf.strings.as_string(tf.size(texts))
     upper, lower = ("".join(letters) for letters in zip(*_BY_LOCALE, strict=True))
@@ -192,6 +192,8 @@ def _lower(texts: tf.Tensor) -> tf.Tensor:
 
 
 def _lower_by_locale(texts: tf.Tensor) -> tf.Tensor:
+    """Returns [...] string with those letters in lower case that a locale has a case of its own for."""
+    texts = tf.strings.lower(texts)  # ASCII.
     for upper, lower in _BY_LOCALE:
         texts = tf.strings.regex_replace(texts, upper, lower)
     return texts
