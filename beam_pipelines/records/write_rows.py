@@ -83,16 +83,17 @@ class WriteRows(beam.DoFn):
             self._rejected.write(rejected)
             account.rejected += len(rejected)
             account.reasons.update((entry.column, kind_of(entry.reason)) for entry in rejected)
-            train = rows.take(rows.splits == SPLITS.index("train"))
-            count_labels(self._spec, account.labels, train.columns, rejected)
-            for place, split in enumerate(SPLITS):
-                mask = rows.splits == place
-                if not mask.any():
+            by_split = {
+                split: rows.take(rows.splits == place) for place, split in enumerate(SPLITS)
+            }
+            count_labels(self._spec, account.labels, by_split["train"].columns, rejected)
+            for place, (split, here) in enumerate(by_split.items()):
+                keep = here.columns.num_rows
+                if not keep:
                     continue
-                here = rows.take(mask)
+                mask = rows.splits == place
                 transformed = {name: value[mask] for name, value in outputs.items()}
                 self._records.write(split, transformed, here.keys)
-                keep = here.columns.num_rows
                 account.written += keep
                 self._statistics.setdefault(split, SplitStatistics()).add(
                     self._spec, here.columns, transformed

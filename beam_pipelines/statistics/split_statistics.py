@@ -32,9 +32,12 @@ _LONGEST = 10_000
 DAYS = "days since 1970-01-01"
 
 
-def _add(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    size = max(len(left), len(right))
-    return np.pad(left, (0, size - len(left))) + np.pad(right, (0, size - len(right)))
+def _add(total: np.ndarray, more: np.ndarray) -> np.ndarray:
+    """Returns `total`, made longer where it must be, with `more` added in place."""
+    if len(total) < len(more):
+        total = np.pad(total, (0, len(more) - len(total)))
+    total[: len(more)] += more
+    return total
 
 
 @dataclass
