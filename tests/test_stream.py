@@ -8,6 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ from skewless.beam_pipelines.streaming.event_time import (
 )
 from skewless.beam_pipelines.streaming.leftovers import SOURCES, remove_leftovers
 from skewless.beam_pipelines.streaming.local import FilePoll
-from skewless.beam_pipelines.streaming.panes import SealedPane, commit_pane, seal_pane
+from skewless.beam_pipelines.streaming.panes import SealedPane, commit_pane, seal_pane, started
 from skewless.beam_pipelines.streaming.segments import (
     Arrivals,
     Segment,
@@ -564,6 +565,8 @@ def test_a_late_pane_may_come_before_its_window(
         ("2026-01-01", BEGIN * SECOND),
         ("-1", None),
         ("1e300", None),
+        ("9" * 400, None),
+        ("0x1F", None),
         ("nan", None),
         ("soon", None),
         ("", None),
@@ -597,6 +600,18 @@ def test_durations() -> None:
     assert [parse_duration(text, "--window") / SECOND for text in given] == seconds
     with pytest.raises(UsageError, match=r"--window: expected a duration such as 60s.*'soon'"):
         parse_duration("soon", "--window")
+
+    for text in ("9" * 400, "9999999d"):
+        with pytest.raises(UsageError, match=r"--window: expected .* at most 2932896d, got '9+"):
+            parse_duration(text, "--window")
+
+
+def test_the_last_window_ends_where_times_do() -> None:
+    [last], _ = event_times(pa.array(["9999-12-31T23:59:59Z"]))
+    windowing = Windowing(60 * SECOND)
+    start = int(windowing.starts(np.array([last]))[0])
+    assert started(windowing.end(start)) == datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone.utc)
+    assert started(windowing.end(0)) == datetime(1970, 1, 1, 0, 1, tzinfo=timezone.utc)
 
 
 def test_sources() -> None:

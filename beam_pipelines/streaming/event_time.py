@@ -27,6 +27,10 @@ _UNITS = {"ms": SECOND // 1000, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECON
 _UNITS["d"] = 24 * _UNITS["h"]
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\Z")
 _INTEGER = re.compile(r"[+-]?[0-9]+\Z")
+# Whole numbers as Python has them, too; Arrow alone would also take 0x1F.
+_INTEGERS = r"\A-?[0-9]+\z"
+# No time has more digits, and Python reads only so many at once.
+_MOST_DIGITS = 300
 # The last second of the year 9999, which is what a window's name can say.
 _LAST = 253_402_300_799 * SECOND
 
@@ -51,6 +55,10 @@ class Windowing:
     def starts(self, times: np.ndarray) -> np.ndarray:
         """Returns [rows] the starts of the windows that times fall into."""
         return times - times % self.size
+
+    def end(self, start: int) -> int:
+        """Returns a window's end; for one that reaches into the year 10000, the last second before it."""
+        return min(start + self.size, _LAST)
 
     def deadline(self, start: int, arrival: int) -> int:
         """Returns when, by the watermark, what is gathered for a window is to be written.
@@ -78,12 +86,16 @@ def parse_duration(text: str, option: str) -> int:
     """Returns the microseconds of `60s`, `5m`, `1h`, `1d`, `500ms`, or of a number of seconds.
 
     Raises:
-      UsageError: If it is none of these.
+      UsageError: If it is none of these, or longer than windows can reach.
     """
     match = _DURATION.match(text.strip())
     if match is None:
         raise UsageError(f"{option}: expected a duration such as 60s, 5m, 1h or 1d, got {text!r}")
-    return round(float(match.group(1)) * _UNITS[match.group(2) or "s"])
+    found = float(match.group(1)) * _UNITS[match.group(2) or "s"]
+    if found > _LAST:
+        most = _LAST // _UNITS["d"]
+        raise UsageError(f"{option}: expected a duration of at most {most}d, got {shown(text)}")
+    return round(found)
 
 
 def event_times(texts: pa.Array) -> tuple[np.ndarray, Faults]:
@@ -100,12 +112,12 @@ def event_times(texts: pa.Array) -> tuple[np.ndarray, Faults]:
     """
     times = np.zeros(len(texts), np.int64)
     faults: Faults = {}
-    try:
-        numbers = pc.cast(texts, pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+    numbers = _whole_numbers(texts)
+    if numbers is not None:
         times = _scaled(numbers)
         for at in np.flatnonzero((times < 0) | (times > _LAST)).tolist():
             faults[at] = _not_a_time(texts[at].as_py())
-    except pa.ArrowInvalid:
+    else:
         for at, text in enumerate(texts.to_pylist()):
             found = None if text is None else micros_of(text)
             if found is not None:
@@ -121,6 +133,8 @@ def event_times(texts: pa.Array) -> tuple[np.ndarray, Faults]:
 def micros_of(text: str) -> int | None:
     """Returns one time, or None where a text is none that windows can be named after."""
     text = text.strip()
+    if len(text) > _MOST_DIGITS:
+        return None
     try:
         number = int(text) if _INTEGER.match(text) else float(text)
     except ValueError:
@@ -149,6 +163,17 @@ def _of_iso(text: str) -> int | None:
     delta = moment - datetime(1970, 1, 1, tzinfo=timezone.utc)
     found = (delta.days * 86_400 + delta.seconds) * SECOND + delta.microseconds
     return found if 0 <= found <= _LAST else None
+
+
+def _whole_numbers(texts: pa.Array) -> np.ndarray | None:
+    """Returns [rows] int64, 0 where missing; None where a text is no such number."""
+    if pc.all(pc.match_substring_regex(texts, _INTEGERS)).as_py() is False:
+        return None
+    try:
+        numbers: np.ndarray = pc.cast(texts, pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+    except pa.ArrowInvalid:
+        return None
+    return numbers
 
 
 def _scaled(numbers: np.ndarray) -> np.ndarray:

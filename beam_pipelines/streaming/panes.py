@@ -370,7 +370,7 @@ def _manifest(
     return WindowManifest(
         id=pane.id,
         start=started(pane.window),
-        end=started(pane.window + job.windowing.size),
+        end=started(job.windowing.end(pane.window)),
         pane=pane.pane,
         spec_sha256=job.spec.sha256(),
         transform_sha256=job.transform_sha256,
