@@ -24,6 +24,7 @@ from skewless.beam_pipelines.streaming.kafka.client import KafkaClient, security
 from skewless.beam_pipelines.streaming.kafka.on_flink import consumer_options
 from skewless.beam_pipelines.streaming.kafka.topics import first_missing
 from skewless.beam_pipelines.streaming.leftovers import SOURCES
+from skewless.beam_pipelines.streaming.segments import StreamJob
 from skewless.beam_pipelines.streaming.source_uri import Source
 from skewless.schemas.errors import UsageError
 from skewless.schemas.records.windows import finished_panes
@@ -38,6 +39,36 @@ def test_the_first_offset_that_no_window_holds() -> None:
     held = [[0, 4], [5, 9], [12, 20]]
     assert [first_missing(begin, held) for begin in (0, 7, 10, 12, 30)] == [10, 10, 10, 21, 30]
     assert first_missing(3, []) == 3
+
+
+def test_messages_that_the_broker_drops_after_they_were_read_are_not_told_as_lost(
+    shop: DataSet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What an earlier run left in windows is older than what the topic begins with by now."""
+    low = 5
+    monkeypatch.setattr(topics, "KafkaClient", lambda source: None)
+    monkeypatch.setattr(topics.TopicFeed, "_partitions", lambda feed: [0])
+    monkeypatch.setattr(topics.TopicFeed, "_watermarks", lambda feed, partition: (low, 20))
+    monkeypatch.setattr(
+        topics,
+        "run_round",
+        lambda job, work, write, options: [
+            {"partition": 0, "reached": each.end, "arrival": 1, "segments": []} for each in work
+        ],
+    )
+    job = StreamJob(shop.spec, str(tmp_path), Windowing(SECOND), "", {})
+    feed = topics.TopicFeed(job, SOURCE, "json", ())
+    done = {f"{SOURCE.name}/0": [[0, 7]]}
+    assert feed.round(done) == []
+    low = 15
+    assert feed.round(done) is None
+    assert not caplog.records
+    # One that begins now has missed some.
+    topics.TopicFeed(job, SOURCE, "json", ()).round(done)
+    assert [record.args for record in caplog.records] == [(SOURCE.name, 0, 8, 14)]
 
 
 def test_no_broker_is_told_in_a_line(

@@ -101,7 +101,9 @@ class TopicFeed:
         for partition in self._partitions():
             low, ends[partition] = self._watermarks(partition)
             held = done.get(f"{self._source.name}/{partition}", [])
-            begin = self._next.setdefault(partition, self._begin(partition, low, held))
+            if partition not in self._next:
+                self._next[partition] = self._begin(partition, low, held)
+            begin = self._next[partition]
             end = min(ends[partition], begin + _ROUND_MESSAGES)
             if begin < end:
                 some = tuple((a, b) for a, b in held if a < end and b >= begin)
