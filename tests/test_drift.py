@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+from datetime import datetime, timezone
+
 import numpy as np
 import pytest
 
@@ -13,6 +17,10 @@ from skewless.beam_pipelines.statistics.distribution import (
 )
 from skewless.beam_pipelines.statistics.drift import jensen_shannon, worst
 from skewless.beam_pipelines.statistics.numeric_summary import NumericSummary
+from skewless.beam_pipelines.streaming.drift_gate import DriftGate
+from skewless.schemas.errors import UsageError
+from skewless.schemas.records.manifest import Rows
+from skewless.schemas.records.windows import WindowManifest
 
 
 def test_the_same_shares_do_not_diverge() -> None:
@@ -71,3 +79,31 @@ def test_the_worst_is_the_largest_whatever_its_sign() -> None:
     }
     assert worst(features) == {"feature": "a", "measure": "oov_share", "value": 0.4}
     assert worst({}) is None
+
+
+def test_a_webhook_that_speaks_no_http_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """It is told of by its host: the path of many is a secret."""
+    start = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    drift = {"worst": {"feature": "user", "measure": "oov_share", "value": 1.0}}
+    manifest = WindowManifest(
+        start=start, end=start, pane=0, spec_sha256="", transform_sha256="", shards=(), features={},
+        rows=Rows(read=0, written=0, rejected=0, duplicate=0), drift=drift,
+    )  # fmt: skip
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with server.accept()[0] as client:
+                client.recv(1 << 16)
+                client.sendall(b"220 mail.example ESMTP\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        gate = DriftGate(0.1, webhook=f"http://127.0.0.1:{server.getsockname()[1]}/hunter2")
+        assert gate.passes("window=2026-01-01T00:00:00Z", manifest)
+    assert "127.0.0.1: could not be told of drift in window=2026" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+@pytest.mark.parametrize("url", ["hooks.example/x", "file:///etc/passwd", "http://", "http://h:x/"])
+def test_a_webhook_is_a_url(url: str) -> None:
+    with pytest.raises(UsageError, match=r"--drift-webhook .*: expected a URL such as https://"):
+        DriftGate(0.1, webhook=url)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
+from urllib.parse import urlsplit
 
+from skewless.schemas.errors import UsageError
 from skewless.schemas.records.windows import WindowManifest
 
 __all__ = ["DriftGate"]
@@ -31,6 +33,17 @@ class DriftGate:
     fail: bool = False
     webhook: str | None = None
     failed: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuses what nobody can be told at.
+
+        Raises:
+          UsageError: If the webhook is no URL of HTTP.
+        """
+        if self.webhook is not None and not _is_http(self.webhook):
+            raise UsageError(
+                f"--drift-webhook {self.webhook}: expected a URL such as https://host/path; correct it"
+            )
 
     def passes(self, folder: str, manifest: WindowManifest) -> bool:
         """Judges one pane; whether the stream is to go on."""
@@ -61,5 +74,15 @@ class DriftGate:
         )
         try:
             urllib.request.urlopen(request, timeout=_PATIENCE).close()
-        except (OSError, urllib.error.URLError) as error:
-            _LOGGER.error("%s: could not be told of drift in %s: %s", url, folder, error)
+        except (OSError, HTTPException) as error:
+            # Not the whole URL: those of many services hold a secret.
+            host = urlsplit(url).hostname
+            _LOGGER.error("%s: could not be told of drift in %s: %s", host, folder, error)
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        return False
