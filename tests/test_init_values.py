@@ -274,6 +274,17 @@ def test_whole_numbers_that_get_ever_rarer_are_counts(
     assert ("multiclass" if kind == "regression" else "regression") in told
 
 
+def test_classes_numbered_by_how_often_they_occur_are_classes(tmp_path: Path) -> None:
+    label = np.random.default_rng(14).permutation(
+        np.repeat(np.arange(7), [400, 120, 50, 20, 9, 4, 1])
+    )
+    columns = {"x": np.random.default_rng(15).normal(size=len(label)).tolist()}
+    for name in ("class", "Species_code", "claims_subclass"):
+        proposal = guessed(tmp_path, {**columns, name: label.tolist()}, name)
+        other = "regression" if name == "claims_subclass" else "multiclass"
+        assert proposal.document["label"]["type"] == other
+
+
 def test_a_row_each_year_is_still_of_its_year(tmp_path: Path) -> None:
     random = np.random.default_rng(16)
     years = np.arange(1700, 1700 + 300)

@@ -20,6 +20,11 @@ __all__ = ["LabelGuess", "guess_label", "likely_label"]
 _NAMES = ("label", "target", "class", "y", "outcome", "rating")
 _MOST_CLASSES = 1_000
 _MOST_NUMBERED_CLASSES = 20
+# A label of such a name is no count, though its classes may be numbered by how often they occur.
+_CLASSES = re.compile(
+    r"(^|[\W_])(class|label|category|cluster|group|kind|type|species|segment)(es|s)?([\W_]|$)",
+    re.IGNORECASE,
+)
 # Of whole numbers that are counts: how many there are, and in how few rows the largest is.
 _FEWEST_COUNTS, _RARE = 5, 10
 
@@ -84,7 +89,7 @@ def _guess(profile: Profile) -> LabelGuess:
         return _binary(profile, groups)
     if numeric and not (profile.integral and profile.distinct <= _MOST_NUMBERED_CLASSES):
         return _regression(profile)
-    if numeric and _counts_things(profile):
+    if numeric and not _CLASSES.search(name) and _counts_things(profile):
         found = _regression(profile)
         classes = f"{{column: {_text(name)}, type: multiclass}}"
         return LabelGuess(found.declared, f"counts: {found.why}", (classes,))
