@@ -145,8 +145,9 @@ def test_dates_and_addresses_do_not_keep_numbers_from_being_read(tmp_path: Path)
     proposal = guessed(tmp_path, columns, "label", ";")
     assert proposal.document["csv"] == {"delimiter": ";", "decimal": ","}
     assert kinds(proposal) == {
-        "Betrag": "number", "Datum": "date", "Rechner": "category", "Fassung": "category",
+        "Betrag": "number", "Datum": "time", "Rechner": "category", "Fassung": "category",
     }  # fmt: skip
+    assert proposal.document["features"]["Datum"]["dates"] == "day_first"
 
 
 def test_thousands_far_down_in_a_sorted_file_are_seen(tmp_path: Path) -> None:

@@ -143,6 +143,49 @@ def test_what_is_no_time(text: str) -> None:
     assert parsed(text) == [NO_TIME]
 
 
+# As `strftime` writes them, whose zeros in front may be left out.
+DATES = {
+    "month_first": ("%m/%d/%Y", "%m-%d-%Y %H:%M", "%m/%d/%y %I:%M:%S %p", "%b %d, %Y", "%B %d %Y"),
+    "day_first": ("%d.%m.%Y", "%d/%m/%y", "%d-%m-%Y %H:%M:%S", "%d-%b-%Y", "%d %B %Y, %I:%M %p"),
+    "year_first": ("%Y/%m/%d", "%Y%m%d", "%Y.%m.%d %H:%M", "%Y-%m-%d %I:%M:%S %p", "%Y-%m-%dT%H:%M"),
+}  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.datetimes(datetime(1969, 1, 1), datetime(2068, 12, 31)), min_size=1, max_size=20),
+    st.sampled_from([(order, form) for order, forms in DATES.items() for form in forms]),
+    st.booleans(),
+)
+@example(
+    [datetime(2026, 3, 1), datetime(2026, 3, 1, 12, 30)], ("day_first", "%d %B %Y, %I:%M %p"), True
+)
+def test_dates_are_read_as_strptime_reads_them(
+    moments: list[datetime], written: tuple[str, str], zeros: bool
+) -> None:
+    order, form = written
+    texts = [moment.strftime(form) for moment in moments]
+    if not zeros and form != "%Y%m%d" and "%y" not in form:
+        texts = [re.sub(r"(?<![0-9:])0(?=[0-9])", "", text) for text in texts]
+    wanted = [micros(datetime.strptime(text, form)) for text in texts]
+    assert parsed(*texts, unit=order) == wanted
+
+
+@pytest.mark.parametrize(
+    ("order", "text"),
+    [
+        ("month_first", "13/1/2026"), ("day_first", "1/13/2026"), ("day_first", "29/2/2025"),
+        ("month_first", "2026/1/31"), ("year_first", "1/31/2026"), ("month_first", "1/2"),
+        ("month_first", "1/31/2026 13:00 PM"), ("month_first", "1/31/2026 0:10 AM"), ("year_first", "2026"),
+        ("month_first", "1772368215"), ("day_first", "31 Mai 2026"), ("month_first", "1/31/2026 24:00"),
+    ],
+)  # fmt: skip
+def test_what_is_no_date_of_an_order(order: str, text: str) -> None:
+    assert parsed(text, unit=order) == [NO_TIME]
+    # ISO 8601 is a date of any.
+    assert parsed("2026-03-01T00:00+01:00", unit=order) == [micros(datetime(2026, 2, 28, 23))]
+
+
 def test_a_value_does_not_depend_on_those_beside_it() -> None:
     texts = ["2026-03-01", "", "1e400", "1772368215", "x" * 1_000, "-5.5", "0001-01-01T00:00+01:00"]
     assert parsed(*texts) == [parsed(text)[0] for text in texts]
@@ -213,10 +256,14 @@ def test_records_hold_parts_ages_and_the_trend(tmp_path: Path) -> None:
     rows[1]["seen"] = times[1].replace(tzinfo=timezone.utc).isoformat()
     rows[2]["seen"] = "2027-04-07T12:30:00Z"
     rows[0]["seen"] = "2026-03-01T12:30Z"
+    features["us"] = {"type": "timestamp", "dates": "month_first", "parts": ["day"], "embedding": 4}
+    rows[0]["us"], rows[1]["us"], rows[2]["us"] = "3/1/2026 1:30 PM", "2026-03-02", "Mar 3, 2026"
+    rows += [{"k": "worse", "us": "31/3/2026"}]
     spec = parse({"name": "t", "key": "k", "features": features})
     found, manifest = transform_rows(spec, rows, tmp_path)
-    assert manifest.rows.rejected == 1 and set(found) == {"0", "1", "2", "none"}
+    assert manifest.rows.rejected == 2 and set(found) == {"0", "1", "2", "none"}
     assert manifest.features["at"].cardinality == 2 + 24 + 7 + 12
+    assert [found[str(place)]["us"].tolist() for place in range(3)] == [[2], [3], [4]]
     for place, at in enumerate(times):
         ids = [2 + at.hour, 26 + at.weekday(), 33 + at.month - 1]
         assert found[str(place)]["at"].tolist() == ids
@@ -255,6 +302,8 @@ def test_records_hold_parts_ages_and_the_trend(tmp_path: Path) -> None:
         ({"cyclic": True, "embedding": 4}, "no effect beside 'cyclic'"),
         ({"parts": [], "trend": True, "cyclic": True}, "'cyclic' needs 'parts'"),
         ({"parts": ["hours"]}, "features.at.parts"),
+        ({"dates": "day_first", "unit": "ms"}, "'unit' has no effect beside 'dates'"),
+        ({"dates": "mdy"}, "features.at.dates"),
     ],
 )
 def test_what_a_spec_may_not_say_of_a_time(declared: dict, text: str) -> None:
@@ -271,7 +320,7 @@ def test_what_a_spec_may_not_say_of_a_time(declared: dict, text: str) -> None:
         ("created_utc", [str(1_400_000_000 + place * 600_000) for place in range(90)], ["hour", "weekday", "month"]),
         ("price", [str(1_400_000_000 + place * 600_000) for place in range(90)], None),
         ("created_at", [str(place * 600_000) for place in range(90)], None),
-        ("day", [f"{1 + place % 12:02}/{1 + place % 28:02}/2026" for place in range(90)], None),
+        ("day", [f"{1 + place % 12:02}/{1 + place % 11:02}/2026" for place in range(90)], None),
     ],
 )  # fmt: skip
 def test_init_proposes_times(name: str, values: list[str], parts: list[str] | None) -> None:
@@ -281,3 +330,41 @@ def test_init_proposes_times(name: str, values: list[str], parts: list[str] | No
     else:
         assert guess.feature == {"type": "timestamp", "parts": parts, "trend": True}
         parse({"name": "t", "features": {name: guess.feature}})
+
+
+@pytest.mark.parametrize(
+    ("form", "dates"),
+    [
+        ("%m/%d/%Y", "month_first"), ("%d.%m.%y %H:%M", "day_first"), ("%Y/%m/%d", "year_first"),
+        ("%Y%m%d", "year_first"), ("%b %d %Y", "month_first"), ("%m/01/%Y", "month_first"), ("%m/01/2026 %p", None),
+    ],
+)  # fmt: skip
+def test_init_tells_which_of_a_date_is_the_month(form: str, dates: str | None) -> None:
+    days = [datetime(2019, 3, 1) + timedelta(days=3 * place) for place in range(300)]
+    values = [day.strftime(form) for day in days]
+    guess = guess_feature(profile("day", pa.array([*values, None]), len(values) + 1, ()))
+    if dates is None:
+        assert guess.kind in ("date", "category")
+        return
+    assert guess.kind == "time" and guess.feature is not None
+    if "%b" not in form:
+        assert guess.feature["dates"] == dates
+    assert guess.feature["parts"][-1] == "month"
+    # Numbers of eight digits that are no dates stay numbers.
+    numbers = [str(20_190_000 + place * 37) for place in range(300)]
+    assert guess_feature(profile("sold", pa.array(numbers), 300, ())).kind == "number"
+
+
+def test_features_read_dates_of_a_column_in_one_order() -> None:
+    def features(one: dict, other: dict) -> dict:
+        return {
+            "at": {"type": "timestamp", **one},
+            "day": {"type": "timestamp", "column": "at", "parts": ["day"], **other},
+        }
+
+    parse({"name": "t", "features": features({"dates": "day_first"}, {"dates": "day_first"})})
+    parse({"name": "t", "features": features({"unit": "s"}, {})})
+    with pytest.raises(
+        SpecError, match=r"features.day.dates: column 'at' is read by features.at in"
+    ):
+        parse({"name": "t", "features": features({"dates": "day_first"}, {})})

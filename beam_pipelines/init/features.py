@@ -89,7 +89,8 @@ def guess_feature(profile: Profile) -> Guess:
         return left_out(
             name,
             "date",
-            "dates, but not as ISO 8601 (2026-03-01), which alone says what is the month",
+            "dates, but written in several ways, or none tells the month from the day: declare a timestamp, "
+            "whose `dates` says which comes first",
         )
     if profile.share_of_numbers > 0.99 and not profile.codes:
         return _number(profile)

@@ -32,7 +32,11 @@ _TOGETHER_BYTES = 64 << 20
 _LOOKED_AT = 5_000
 # Digits with a zero before others, as `02139`.
 CODE = r"^0[0-9]+$"
-_DATE = r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ].*)?$"
+_MONTH = "(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+_DATE = (
+    r"^(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}"
+    rf"|{_MONTH}[. -]+\d{{1,2}}(st|nd|rd|th)?[, -]+\d{{2,4}}|\d{{1,2}}[-/. ]*{_MONTH}[-/., ]*\d{{2,4}})([T ,].*)?$"
+)
 
 
 @dataclass(frozen=True)

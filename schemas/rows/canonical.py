@@ -30,6 +30,11 @@ _TIME_WANTED = {
         "auto": "seconds to nanoseconds", "s": "seconds", "ms": "milliseconds",
         "us": "microseconds", "ns": "nanoseconds",
     }.items()
+} | {
+    order: f"expected a time in the years 1 to 9999, as {shape} or ISO 8601 (2026-03-01)"
+    for order, shape in {
+        "year_first": "2026/3/1", "month_first": "3/1/2026", "day_first": "1/3/2026",
+    }.items()
 }  # fmt: skip
 _TIME_REMEDY = "; write it so, or name it in missing_values if it means no value"
 

@@ -213,7 +213,9 @@ def _clipped(feature: NumericFeature, values: tf.Tensor) -> tf.Tensor:
 
 def _times(name: str, feature: TimestampFeature, spec: Spec, inputs: RawTensors) -> tf.Tensor:
     columns = [
-        parse_times(clean_values(dense_strings(inputs[column]), spec.missing_values), feature.unit)
+        parse_times(
+            clean_values(dense_strings(inputs[column]), spec.missing_values), feature.time_unit
+        )
         for column in feature.columns_read(name)
     ]
     return tf.stack(columns, axis=1)

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from skewless.schemas.spec.features import Kind
-from skewless.schemas.spec.kinds.column import TimeUnit
+from skewless.schemas.spec.kinds.column import TimeWriting
 from skewless.schemas.spec.kinds.history import histories_of
 from skewless.schemas.spec.spec import Spec
 from skewless.schemas.spec.splits import SplitName
@@ -46,7 +46,7 @@ class RawColumn:
       width: Numbers a row, or a step of it, must hold if it holds any; 1 unless a numeric list.
       required: Whether a row without a value is rejected; of several labels a row needs one.
       role: `feature`, `label` or `weight`; only features are asked for when serving.
-      time_unit: What numbers count, where it holds times as text or numbers; else None.
+      time_unit: What numbers count, or the order of dates, where it holds times as text or numbers; else None.
       steps: Whether lists may be of any length: one or more values, or vectors of `width` numbers.
       beside: The column whose lists these are as long as, with one value for each of theirs.
       complete: Whether none of a list's values may be missing.
@@ -60,7 +60,7 @@ class RawColumn:
     width: int = 1
     required: bool = False
     role: Literal["feature", "label", "weight"] = "feature"
-    time_unit: TimeUnit | None = None
+    time_unit: TimeWriting | None = None
     steps: bool = False
     beside: str | None = None
     complete: bool = False

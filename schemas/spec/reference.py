@@ -165,6 +165,7 @@ _EXAMPLES = {
     "trend": "true",
     "age_from": "ordered_at",
     "unit": "ms",
+    "dates": "month_first",
     "of": "[user_id, category]",
     "HistoryFeature.of": "product_id",
     "NumericFeature.encoder": "{type: dense, units: 32}",

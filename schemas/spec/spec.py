@@ -22,6 +22,7 @@ from skewless.schemas.spec.encoders import Dense, Encoder, Flatten
 from skewless.schemas.spec.features import FEATURE_NAME, Feature
 from skewless.schemas.spec.kinds.history import bind_histories, history_problems
 from skewless.schemas.spec.kinds.lists import list_problems
+from skewless.schemas.spec.kinds.timestamp import date_problems
 from skewless.schemas.spec.label import Label
 from skewless.schemas.spec.models.labels import label_problems
 from skewless.schemas.spec.models.training import group_problems, training_problems
@@ -292,6 +293,7 @@ def _column_problems(spec: Spec) -> Iterator[str]:
                 "a time; make a timestamp of that feature"
             )
     yield from list_problems(spec)
+    yield from date_problems(spec)
     if spec.weight is not None:
         if not spec.targets and spec.model.needs_label:
             yield "weight: needs a label; remove it"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from skewless.schemas.spec.kinds.column import TimeUnit
+from skewless.schemas.spec.kinds.column import TimeWriting
 
 __all__ = ["in_microseconds", "not_times", "times_of"]
 
@@ -21,7 +21,7 @@ def in_microseconds(raw: pa.Array) -> pa.Array:
     return pa.array(micros, pa.int64(), mask=mask).view(pa.timestamp("us", raw.type.tz))
 
 
-def times_of(texts: pa.Array, unit: TimeUnit = "auto") -> np.ndarray:
+def times_of(texts: pa.Array, unit: TimeWriting = "auto") -> np.ndarray:
     """Returns [rows] int64 microseconds since 1970 of [rows] trimmed string; `NO_TIME` for none."""
     import tensorflow as tf
 
@@ -32,7 +32,7 @@ def times_of(texts: pa.Array, unit: TimeUnit = "auto") -> np.ndarray:
     return times
 
 
-def not_times(texts: pa.Array, unit: TimeUnit) -> np.ndarray:
+def not_times(texts: pa.Array, unit: TimeWriting) -> np.ndarray:
     """Returns the places of [rows] trimmed string that hold a value which is no time."""
     from skewless.schemas.rows.times.parsing import NO_TIME
 

@@ -8,10 +8,13 @@ finer than microseconds is cut off.
 
 from __future__ import annotations
 
+from typing import cast, get_args
+
 import tensorflow as tf
 
 from skewless.schemas.rows.times.calendar import DAY, SECOND, Date, days_in_month, days_of
-from skewless.schemas.spec.kinds.column import TimeUnit
+from skewless.schemas.rows.times.dates import dates_as_iso
+from skewless.schemas.spec.kinds.column import DateOrder, TimeUnit, TimeWriting
 
 __all__ = ["NO_TIME", "parse_times"]
 
@@ -37,16 +40,18 @@ _UNITS: dict[TimeUnit, tuple[float, int]] = {
 _NEXT_UNIT = {"s": 1e11, "ms": 1e14, "us": 1e17}
 
 
-def parse_times(texts: tf.Tensor, unit: TimeUnit = "auto") -> tf.Tensor:
+def parse_times(texts: tf.Tensor, unit: TimeWriting = "auto") -> tf.Tensor:
     """Returns microseconds since 1970 in UTC.
 
     Args:
       texts: [batch] string, without white space around them.
-      unit: What numbers count.
+      unit: What numbers count; or the order of dates, and numbers are no times.
 
     Returns:
       [batch] int64; `NO_TIME` where a text is none, or beyond the years 1 to 9999.
     """
+    if unit in get_args(DateOrder):
+        return _dates(texts, cast(DateOrder, unit))
     iso = tf.strings.regex_replace(texts, _COMPACT, r"\1-\2-\3T\4:\5:\6")
     is_iso = tf.strings.regex_full_match(iso, _ISO)
     number = tf.strings.regex_full_match(texts, _SCIENTIFIC)
@@ -54,9 +59,26 @@ def parse_times(texts: tf.Tensor, unit: TimeUnit = "auto") -> tf.Tensor:
     # Each way of writing costs only where it is met.
     for chosen, found in (
         (is_iso, _iso_times(tf.boolean_mask(iso, is_iso))),
-        (number, _number_times(tf.boolean_mask(texts, number), unit)),
+        (number, _number_times(tf.boolean_mask(texts, number), cast(TimeUnit, unit))),
     ):
         times = tf.tensor_scatter_nd_update(times, tf.where(chosen), found)
+    return _of_years(times)
+
+
+def _dates(texts: tf.Tensor, order: DateOrder) -> tf.Tensor:
+    """Returns the microseconds of dates in that order, and of ISO 8601."""
+    written, hours = dates_as_iso(texts, order)
+    iso = tf.strings.regex_replace(written, _COMPACT, r"\1-\2-\3T\4:\5:\6")
+    is_iso = tf.strings.regex_full_match(iso, _ISO)
+    found = _iso_times(tf.boolean_mask(iso, is_iso))
+    moved = found + tf.boolean_mask(hours, is_iso) * (3_600 * SECOND)
+    found = tf.where(tf.equal(found, NO_TIME), found, moved)
+    times = tf.fill(tf.shape(texts), tf.constant(NO_TIME, tf.int64))
+    return _of_years(tf.tensor_scatter_nd_update(times, tf.where(is_iso), found))
+
+
+def _of_years(times: tf.Tensor) -> tf.Tensor:
+    """Returns times of the years 1 to 9999, `NO_TIME` for others."""
     return tf.where((times >= _FIRST) & (times < _END), times, NO_TIME)
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from skewless.schemas.spec.declared import Declared
 from skewless.schemas.spec.kinds.vectors import Vectors
 from skewless.schemas.spec.kinds.vocabulary import Vocabulary
 
-__all__ = ["Column", "FeatureKind", "HasIds", "Kind", "TimeUnit"]
+__all__ = ["Column", "DateOrder", "FeatureKind", "HasIds", "Kind", "TimeUnit", "TimeWriting"]
 
 Kind = Literal["string", "int64", "float32"]
 TimeUnit = Literal["auto", "s", "ms", "us", "ns"]
+DateOrder = Literal["year_first", "month_first", "day_first"]
+# How times are written that are not ISO 8601: as numbers of a unit, or as dates.
+TimeWriting: TypeAlias = TimeUnit | DateOrder
 
 
 class HasIds:
@@ -145,7 +148,7 @@ class FeatureKind(Declared, HasIds):
         return self.width if self.needs_constants else 0
 
     @property
-    def time_unit(self) -> TimeUnit | None:
+    def time_unit(self) -> TimeWriting | None:
         """What numbers count, where its columns hold times; None where they do not."""
         return None
 

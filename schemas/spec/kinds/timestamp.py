@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal, get_args
 
 from pydantic import model_validator
 
-from skewless.schemas.spec.kinds.column import Column, TimeUnit
+from skewless.schemas.spec.kinds.column import Column, DateOrder, TimeUnit, TimeWriting
 from skewless.schemas.spec.sizes import Width
 
-__all__ = ["NEWEST", "PART_SIZES", "Part", "TimestampFeature"]
+__all__ = ["NEWEST", "PART_SIZES", "Part", "TimestampFeature", "date_problems"]
 
 Part = Literal[
     "second", "minute", "hour", "weekday", "day", "week", "yearday", "month", "quarter"
@@ -50,6 +51,10 @@ class TimestampFeature(Column):
     """What numbers count from 1970. `auto` tells by their size: seconds below 1e11, milliseconds
     below 1e14, microseconds below 1e17, then nanoseconds.
     """
+    dates: DateOrder | None = None
+    """How dates are written that are not ISO 8601: `month_first` is 1/31/2026, `day_first` 31/1/2026 or
+    31.1.26, `year_first` 2026/1/31 or 20260131; months may have English names, and clocks AM or PM.
+    """
     indicator: bool = False
     """Adds an input that says whether the value was missing."""
     embedding: Width | Literal["one_hot"] | None = None
@@ -68,6 +73,8 @@ class TimestampFeature(Column):
             raise ValueError(f"parts: expected each once, got {list(self.parts)}")
         if not self.parts and not self.trend and self.age_from is None:
             raise ValueError("expected 'parts', 'trend' or 'age_from': nothing of the time is used")
+        if self.dates is not None and self.unit != "auto":
+            raise ValueError("'unit' has no effect beside 'dates': there are no numbers; remove it")
         if self.cyclic and not self.parts:
             raise ValueError("'cyclic' needs 'parts'; remove it")
         if self.embedding is not None and (self.cyclic or not self.parts):
@@ -81,9 +88,9 @@ class TimestampFeature(Column):
         return own if self.age_from in (None, NEWEST) else (*own, str(self.age_from))
 
     @property
-    def time_unit(self) -> TimeUnit:
-        """As declared."""
-        return self.unit
+    def time_unit(self) -> TimeWriting:
+        """As declared: what numbers count, or the order of dates."""
+        return self.dates or self.unit
 
     @property
     def has_part_ids(self) -> bool:
@@ -125,3 +132,16 @@ class TimestampFeature(Column):
     def encoder(self) -> None:
         """None: the parts' vectors are put side by side."""
         return None
+
+
+def date_problems(spec: Any) -> Iterator[str]:
+    """Yields which features read dates of one column in different orders: one would find no times there."""
+    readers: dict[str, tuple[str, TimeWriting]] = {}
+    for name, feature in spec.features.items():
+        for column in feature.columns_read(name) if feature.time_unit is not None else ():
+            other, order = readers.setdefault(column, (name, feature.time_unit))
+            if order != feature.time_unit and {order, feature.time_unit} & {*get_args(DateOrder)}:
+                yield (
+                    f"features.{name}.dates: column {column!r} is read by features.{other} in another order; "
+                    "give both the same 'dates'"
+                )
