@@ -66,8 +66,8 @@ def predict(
     Raises:
       UsageError: If the model is not one of ours, the output is finished already, or a column to
         carry has the name of another of the predictions.
-      DataError: If a file of the model is not as exported, an input has no such column, or too many
-        rows are rejected.
+      DataError: If a file of the model is not as exported, an input has no such column or has
+        categories written otherwise than the training rows, or too many rows are rejected.
       AccountingError: If the runner lost rows.
     """
     begin = time.monotonic()

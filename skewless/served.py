@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from skewless.environment import keras_as_it_was
-from skewless.frames import Spellings, TableLike, as_globs, plain_row, reader_of
+from skewless.frames import TableLike, as_globs, plain_row, reader_of
 from skewless.records import Records, directory_of
 from skewless.run import Run
 from skewless.schemas.errors import DataError, UsageError
+from skewless.schemas.rows.native.spellings import Spellings
 from skewless.schemas.spec.spec import Spec
 from skewless.schemas.storage.fetched import fetched
 from skewless.schemas.storage.leaving import leaving

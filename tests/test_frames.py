@@ -18,8 +18,8 @@ import pyarrow.parquet as parquet
 import pytest
 
 import skewless as sk
-from skewless.frames import Spellings, as_globs, plain_row, reader_of
-from skewless.schemas.rows.canonical import plain_layout
+from skewless.frames import as_globs, plain_row, reader_of
+from skewless.schemas.rows.native.layouts import plain_layout
 
 
 def rows_of(data: Any, folder: Path) -> list[dict[str, Any]]:
@@ -163,31 +163,3 @@ def test_a_row_of_any_library_is_plain_values() -> None:
     ):  # fmt: skip
         with pytest.raises(sk.SkewlessError, match=said):
             plain_row(odd)
-
-
-@pytest.mark.parametrize(
-    ("words", "values", "other"),
-    [
-        ([b"True", b"False"], pa.array([None, True]), "True"),
-        ([b"1.0", b"2.0"], pa.array([2.0, 7.0]), "2.0"),
-        ([b"1.0", b"2.0"], pa.array([1]).dictionary_encode(), "1.0"),
-        ([b"true"], pa.array([True, False]), None),
-        ([b"1", b"1.0"], pa.array([1.0, 2.5, None]), None),
-        ([b"True"], pa.array(["true"]), None),
-        ([b"True"], None, None),
-    ],
-)
-def test_a_value_that_was_spelled_otherwise_is_told(
-    words: list[bytes], values: pa.Array | None, other: str | None
-) -> None:
-    spec = sk.parse(
-        {"name": "s", "features": {"b": {"type": "categorical", "column": "B", "embedding": 2}}}
-        | {"label": {"column": "y", "type": "binary"}}
-    )
-    spellings = Spellings(spec, lambda name: words)
-    columns = {} if values is None else {"B": values}
-    if other is None:
-        spellings.check(columns)
-    else:
-        with pytest.raises(sk.SkewlessError, match=f"column 'B': .* such as '{other}'"):
-            spellings.check(columns)

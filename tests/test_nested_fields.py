@@ -20,12 +20,12 @@ from skewless.beam_pipelines.rows.read_rows import rows_of
 from skewless.beam_pipelines.sources import WorkUnit, plan
 from skewless.beam_pipelines.sources.formats.jsonl_reader import parse_lines
 from skewless.beam_pipelines.sources.nested import json_schema
-from skewless.frames import Spellings
 from skewless.model.serve.reading.json_examples import example
 from skewless.model.serve.reading.json_tensors import Input, of_rows
 from skewless.model.serve.status import ServingError
 from skewless.schemas.errors import DataError
 from skewless.schemas.rows.json_rows import by_column, canonical_rows
+from skewless.schemas.rows.native.spellings import Spellings
 from skewless.schemas.rows.raw_columns import RawColumn
 from skewless.schemas.spec.spec import Spec, parse
 from skewless.served import _columns

@@ -34,6 +34,7 @@ from skewless.beam_pipelines.records.write_rows import (
     WRITING,
     WriteRows,
 )
+from skewless.beam_pipelines.rows.first_rows import check_spellings
 from skewless.beam_pipelines.running.beam_internals import job_pipeline
 from skewless.beam_pipelines.running.job_progress import Tally, tally_in, watched
 from skewless.beam_pipelines.running.local_runner import may_be_apart
@@ -45,7 +46,7 @@ from skewless.beam_pipelines.transform.own.sent import SentFunction
 from skewless.beam_pipelines.transform.own.sources import leave_sources
 from skewless.beam_pipelines.transform.preprocessing_fn import make_preprocessing_fn
 from skewless.beam_pipelines.transform.vocabulary_files import declared_files
-from skewless.schemas.records.layout import TRANSFORM, TRANSFORM_FN
+from skewless.schemas.records.layout import ASSETS, TRANSFORM, TRANSFORM_FN
 from skewless.schemas.rows.prepare import RawTensors
 from skewless.schemas.spec.kinds.history import histories_of
 from skewless.schemas.spec.spec import Spec
@@ -114,13 +115,15 @@ def fitted_and_written(job: StagedJob) -> Outcome:
 
     Raises:
       DatasetMismatchError: If a fitted transform is of another spec.
-      DataError: If rows cannot be used.
+      DataError: If rows cannot be used, or have categories written otherwise than the transform's.
     """
     spec = job.planned.spec
     make_sink_folders(job.shared)
     with watched(job.tally, job.planned.units, _stages(job)):
         if job.fit.transform is not None:
             check_fitted(spec, job.fit.transform, "use that one, or leave --transform out")
+            assets = job.fit.transform / TRANSFORM_FN / ASSETS
+            check_spellings(spec, job.planned.units, spec, assets)
             shutil.copytree(job.fit.transform, job.transform)
             return _apply(job)
         if spec.preprocessing is None:

@@ -34,6 +34,7 @@ from skewless.beam_pipelines.records.parts import (
 )
 from skewless.beam_pipelines.records.sinks import RejectedSink
 from skewless.beam_pipelines.records.write_rows import ACCOUNTS, PARTS
+from skewless.beam_pipelines.rows.first_rows import check_spellings
 from skewless.beam_pipelines.rows.read_rows import Rows, rows_of
 from skewless.beam_pipelines.running.beam_internals import job_pipeline
 from skewless.beam_pipelines.running.job_progress import Tally, progress_of, tally_in, watched
@@ -41,9 +42,10 @@ from skewless.beam_pipelines.running.tagged import tagged
 from skewless.beam_pipelines.sources import WorkUnit
 from skewless.beam_pipelines.sources.place import at_rows, tells_its_place
 from skewless.schemas.records.exported_files import check_exported
+from skewless.schemas.records.layout import ASSETS, EXTRA, SPEC
 from skewless.schemas.rows.reasons import kind_of
 from skewless.schemas.rows.row_encoding import examples
-from skewless.schemas.spec.spec import Spec
+from skewless.schemas.spec.spec import Spec, load
 from skewless.schemas.storage.between.files import folder_at_hand, hand_on_folder, inside
 
 __all__ = ["PLACES", "predicted"]
@@ -68,7 +70,11 @@ def predicted(
       shared: The path or URI of what workers and command share.
       format: `parquet` or `jsonl`.
       signature: What rows go through, one of those that take `examples`.
+
+    Raises:
+      DataError: If categories of the first rows are written otherwise than those trained on.
     """
+    check_spellings(job.spec, job.units, load(model / EXTRA / SPEC), model / ASSETS)
     make_sink_folders(shared)
     tally = tally_in(inside(shared, "progress"))
     handed = hand_on_folder(model, shared)

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skewless.schemas.rows.csv_format import UTF_8, CsvFormat
+from skewless.schemas.rows.native.layouts import plain_layout
 from skewless.schemas.rows.native.numbers import integers, is_number, numbers
 from skewless.schemas.rows.native.texts import as_text, decoded, is_utf8
 from skewless.schemas.rows.raw_columns import RawColumn
@@ -21,7 +22,7 @@ from skewless.schemas.rows.times.columns import in_microseconds, not_times
 from skewless.schemas.rows.written_numbers import plain_numbers
 from skewless.schemas.spec.spec import Spec
 
-__all__ = ["canonical", "canonical_type", "plain_layout", "without_missing"]
+__all__ = ["canonical", "canonical_type", "without_missing"]
 
 _TIME_WANTED = {
     unit: "expected a time in the years 1 to 9999, as ISO 8601 (2026-03-01T12:30:00+01:00) or as "
@@ -69,29 +70,6 @@ def canonical(
         array, more = _scalars(raw, column, spec, written)
         return array, {**more, **bad}
     return _scalars(raw, column, spec, written)
-
-
-def plain_layout(raw: pa.Array) -> pa.Array:
-    """Returns the same values without dictionaries, runs or views; UUIDs as their texts."""
-    if pa.types.is_dictionary(raw.type):
-        # No view can be taken by its place.
-        values = plain_layout(raw.dictionary)
-        raw = pa.DictionaryArray.from_arrays(raw.indices, values).dictionary_decode()
-    if pa.types.is_run_end_encoded(raw.type):
-        raw = pc.run_end_decode(raw)
-    if isinstance(raw, pa.ExtensionArray):
-        if raw.type.extension_name == "arrow.uuid":
-            texts = [None if value is None else str(value) for value in raw.to_pylist()]
-            return pa.array(texts, pa.string())
-        raw = raw.storage
-    if pa.types.is_string_view(raw.type):
-        return raw.cast(pa.large_string())
-    if pa.types.is_binary_view(raw.type):
-        return raw.cast(pa.large_binary())
-    if pa.types.is_list_view(raw.type) or pa.types.is_large_list_view(raw.type):
-        # pyarrow 21's cast of a view to a list loses its values.
-        return pa.array(raw.to_pylist(), pa.list_(raw.type.value_type))
-    return raw
 
 
 def _is_list(kind: pa.DataType) -> bool:

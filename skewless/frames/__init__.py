@@ -2,6 +2,5 @@
 
 from skewless.frames.as_input import TableLike, as_globs, reader_of
 from skewless.frames.row import plain_row
-from skewless.frames.spelling import Spellings
 
-__all__ = ["Spellings", "TableLike", "as_globs", "plain_row", "reader_of"]
+__all__ = ["TableLike", "as_globs", "plain_row", "reader_of"]

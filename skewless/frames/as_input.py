@@ -22,7 +22,7 @@ from skewless.frames.names import each_once
 from skewless.frames.pandas_frame import pandas_table, table_of_dicts
 from skewless.frames.polars_frame import polars_table
 from skewless.schemas.errors import UsageError
-from skewless.schemas.rows.canonical import plain_layout
+from skewless.schemas.rows.native.layouts import plain_layout
 
 __all__ = ["TableLike", "as_globs", "reader_of"]
 
