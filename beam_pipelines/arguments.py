@@ -92,7 +92,8 @@ def preprocess(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="check spec, files and columns, say what would be done, write nothing",
+        help="check spec, files, columns and what --transform, --grow-from and --histories-from name, say "
+        "what would be done, write nothing",
     )
     parser.add_argument(
         "--json", action="store_true", help="print what came of the rows, or the dry run, as JSON"

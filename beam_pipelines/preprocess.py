@@ -22,7 +22,7 @@ from skewless.beam_pipelines.batch.description import described, write_manifest
 from skewless.beam_pipelines.batch.pipelines import StagedJob, fitted_and_written
 from skewless.beam_pipelines.batch.plan import checked_fit, opened_input
 from skewless.beam_pipelines.batch.said import result, summary, tell_dry_run
-from skewless.beam_pipelines.histories.left import open_pasts
+from skewless.beam_pipelines.histories.left import LeftPasts, open_pasts
 from skewless.beam_pipelines.records.sinks import SHARD_BYTES, ShardFormat
 from skewless.beam_pipelines.running.dataflow import is_on_dataflow
 from skewless.beam_pipelines.running.laps import Laps
@@ -92,11 +92,7 @@ def preprocess(
         grow_from=grow_from,
         overwritten=output if overwrite else None,
     )
-    earlier = (
-        open_pasts(spec, histories_from, f"--histories-from {histories_from}")
-        if histories_from
-        else None
-    )
+    earlier = _pasts(spec, histories_from)
     opened = opened_input(spec, inputs, options)
     with OutputDirectory(output, overwrite=overwrite, marker=MANIFEST) as directory:
         apart = may_be_apart(opened.options)
@@ -117,12 +113,24 @@ def preprocess(
     return manifest
 
 
+def _pasts(spec: Spec, folder: str | Path | None) -> LeftPasts | None:
+    return open_pasts(spec, folder, f"--histories-from {folder}") if folder else None
+
+
 def execute(known: argparse.Namespace, beam_arguments: Sequence[str]) -> int:
     """Does what parsed arguments ask for; returns the exit code."""
     # Refuses what Beam does not know before any file is looked at.
     pipeline_options(beam_arguments)
     if known.dry_run:
-        tell_dry_run(load(known.spec), known.input, as_json=known.json)
+        spec = load(known.spec)
+        checked_fit(
+            spec,
+            transform=known.transform,
+            grow_from=known.grow_from,
+            overwritten=known.output if known.overwrite else None,
+        )
+        _pasts(spec, known.histories_from)
+        tell_dry_run(spec, known.input, as_json=known.json)
         return 0
     manifest = preprocess(
         load(known.spec),

@@ -76,6 +76,24 @@ def test_dry_run_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--transform", "expected the transform/ folder"),
+        ("--grow-from", "expected the transform/ folder"),
+        ("--histories-from", "the spec has no history; leave it out"),
+    ],
+)
+def test_a_dry_run_looks_at_what_the_job_would_begin_with(
+    option: str, message: str, shop: DataSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["preprocess", str(shop.directory / "spec.yaml"), "--input", str(shop.source)]
+    words += ["--output", str(tmp_path / "out"), "--dry-run", option, str(tmp_path / "none")]
+    assert cli.main(words) != 0
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_dry_run_is_told_as_json(shop: DataSet, capsys: pytest.CaptureFixture[str]) -> None:
     spec = str(shop.directory / "spec.yaml")
     words = ["preprocess", spec, "--input", str(shop.source), "--output", "out"]

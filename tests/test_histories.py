@@ -666,7 +666,10 @@ def test_pasts_that_cannot_be_gone_on_with_are_refused(walked: Path, tmp_path: P
     with pytest.raises(
         DataError, match=r"pasts: lacks files beside part-00000-of-00002.pasts; pre"
     ):
-        left.open_pasts(parse(WALKS), copy, "").files()
+        left.open_pasts(parse(WALKS), copy, "")
+    (copy / name.replace("of-00001", "of-00002")).unlink()
+    with pytest.raises(DataError, match="pasts: holds no files; preprocess again"):
+        left.open_pasts(parse(WALKS), copy, "")
 
 
 @pytest.mark.slow

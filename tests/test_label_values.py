@@ -259,3 +259,13 @@ def test_values_that_no_row_can_hold_are_refused(
     with pytest.raises(SpecError, match=r"no row can hold|one value") as caught:
         parse({**CLASSES.model_dump(), "label": {"column": "y", **label}, **more})
     assert message in str(caught.value)
+
+
+def test_classes_may_be_written_as_yaml_reads_them() -> None:
+    label = {"column": "y", "type": "multiclass", "classes": [100, 1.50, True, "two"]}
+    document = {"name": "n", "features": {"x": {"type": "numeric"}}, "label": label}
+    written = {**label, "classes": ["100", "1.5", "true", "two"]}
+    spec = parse(document)
+    assert spec.sha256() == parse({**document, "label": written}).sha256()
+    with pytest.raises(SpecError, match=r"got '1' twice"):
+        parse({**document, "label": {**label, "classes": [1, 1.0]}})

@@ -20,7 +20,7 @@ from apache_beam.pvalue import AsSingleton
 from skewless.beam_pipelines.analysis.cache import AnalysisCache
 from skewless.beam_pipelines.analysis.duplicates import COMPARING_KEYS
 from skewless.beam_pipelines.analysis.stage import ANALYSING, Analyse, AnalyseWithTransform
-from skewless.beam_pipelines.batch.plan import Fit, Planned
+from skewless.beam_pipelines.batch.plan import OTHER_TRANSFORM, Fit, Planned
 from skewless.beam_pipelines.batch.work import Work
 from skewless.beam_pipelines.histories.left import LeftPasts
 from skewless.beam_pipelines.histories.stage import GATHERING
@@ -121,7 +121,7 @@ def fitted_and_written(job: StagedJob) -> Outcome:
     make_sink_folders(job.shared)
     with watched(job.tally, job.planned.units, _stages(job)):
         if job.fit.transform is not None:
-            check_fitted(spec, job.fit.transform, "use that one, or leave --transform out")
+            check_fitted(spec, job.fit.transform, OTHER_TRANSFORM)
             assets = job.fit.transform / TRANSFORM_FN / ASSETS
             check_spellings(spec, job.planned.units, spec, assets)
             shutil.copytree(job.fit.transform, job.transform)

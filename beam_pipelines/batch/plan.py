@@ -16,14 +16,17 @@ from skewless.beam_pipelines.running.local_runner import BeamOptions, completed_
 from skewless.beam_pipelines.sources import WorkUnit
 from skewless.beam_pipelines.sources.opened import OpenedFile, one_unit_each, unit_count
 from skewless.beam_pipelines.sources.plan import as_seen_from_anywhere, opened_files
+from skewless.beam_pipelines.transform.fitted_transform import check_fitted
 from skewless.beam_pipelines.transform.preprocessing_fn import check_declared
 from skewless.schemas.errors import UsageError
 from skewless.schemas.spec.spec import Spec
 from skewless.schemas.storage.location import is_uri
 
-__all__ = ["Fit", "Opened", "Planned", "checked_fit", "opened_input"]
+__all__ = ["OTHER_TRANSFORM", "Fit", "Opened", "Planned", "checked_fit", "opened_input"]
 
 _LOGGER = logging.getLogger(__name__)
+# What to do about a transform of another spec.
+OTHER_TRANSFORM = "use that one, or leave --transform out"
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,8 @@ def checked_fit(
     Raises:
       SpecError: If the spec's own function cannot be used.
       UsageError: If both transforms are given, or no vocabulary can grow.
+      DatasetMismatchError: If the transform is none, or of another spec as far as that is known before
+        rows are read: the edges of a split by shares of time are not.
     """
     check_declared(spec)
     if grow_from is not None:
@@ -100,6 +105,8 @@ def checked_fit(
         check_growable(spec, str(grow_from))
         tell_split_changes(spec, Path(grow_from).parent, f"--grow-from {grow_from}")
     if transform is not None:
+        if not spec.split.needs_edges:
+            check_fitted(spec, Path(transform), OTHER_TRANSFORM)
         tell_split_changes(spec, Path(transform).parent, f"--transform {transform}")
     if overwritten is not None:
         tell_split_changes(spec, Path(overwritten), f"{overwritten}, which is overwritten")

@@ -99,8 +99,10 @@ class LeftPasts:
           DataError: If one is gone.
         """
         names = sorted(path.name for path in self.path.glob("part-*"))
+        if not names:
+            raise DataError(f"{self.path}: holds no files; preprocess again")
         # Each name ends with how many there are.
-        if names and len(names) != int(names[0].rpartition("-of-")[2].split(".")[0]):
+        if len(names) != int(names[0].rpartition("-of-")[2].split(".")[0]):
             raise DataError(f"{self.path}: lacks files beside {names[0]}; preprocess again")
         return names
 
@@ -147,6 +149,7 @@ def open_pasts(spec: Spec, path: str | Path, told: str) -> LeftPasts:
     Raises:
       UsageError: If the spec has no history, or it is no such folder.
       DatasetMismatchError: If they are of other histories.
+      DataError: If files are gone.
     """
     folder = Path(path)
     if not histories_of(spec.features):
@@ -164,7 +167,9 @@ def open_pasts(spec: Spec, path: str | Path, told: str) -> LeftPasts:
                 f"{told}: has no history {name!r} of the same feature, by, time and length; use the pasts of "
                 "records of this spec"
             )
-    return LeftPasts(file_sha256(folder.parent / MANIFEST), folder.absolute(), spec)
+    pasts = LeftPasts(file_sha256(folder.parent / MANIFEST), folder.absolute(), spec)
+    pasts.files()
+    return pasts
 
 
 def _meant(spec: Spec, name: str) -> dict[str, Any]:

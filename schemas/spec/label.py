@@ -9,9 +9,9 @@ Classes are ordered by descending count in the training split, ties by descendin
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from skewless.schemas.rows.label_values import NEGATIVE_WORDS, POSITIVE_WORDS, label_text
 from skewless.schemas.spec.features import Kind, Tokenizer, Vocabulary
@@ -109,7 +109,16 @@ def _each_class_once(classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
     return classes
 
 
-Classes = Annotated[tuple[str, ...] | None, AfterValidator(_each_class_once)]
+def _as_text(value: Any) -> Any:
+    """Returns a class as the text that its rows are compared by; YAML reads `100` and `yes` as no text."""
+    return label_text(value) if isinstance(value, (int, float)) else value
+
+
+# A spec may write what YAML takes for a number or a boolean; the text is what is kept.
+ClassName = Annotated[
+    str, BeforeValidator(_as_text, json_schema_input_type=str | int | float | bool)
+]
+Classes = Annotated[tuple[ClassName, ...] | None, AfterValidator(_each_class_once)]
 
 
 class MulticlassLabel(LabelColumn):
