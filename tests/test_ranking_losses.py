@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.metrics import ndcg_score
+from sklearn.metrics import ndcg_score, roc_auc_score
 
 from skewless.model.comparison.metric import usual_metric
 from skewless.model.exported.signatures import ServingFunctions
@@ -67,19 +67,23 @@ def test_metrics_of_groups_are_those_of_scikit_learn() -> None:
     groups = random.integers(-1, 25, 400)
     truth, scores = random.integers(0, 2, (400, 1)), random.normal(size=(400, 1))
     weights = random.integers(0, 3, 400).astype(float)
-    ndcg, mrr, of = [], [], []
+    ndcg, mrr, auc, of = [], [], [], []
     for group in range(25):
         own = (groups == group) & (weights > 0)
         labels, found = truth[own, 0], scores[own, 0]
         if 0 < labels.sum() < len(labels):
             ndcg.append(ndcg_score([labels], [found], k=10))
             mrr.append(1 / (1 + labels[np.argsort(-found)].argmax()))
+            auc.append(roc_auc_score(labels, found.round()))
             of.append(weights[own].mean())
     found_in = grouped(groups, truth, scores, weights)
     result = found_in.metrics()
     assert result["groups"] == len(of) > 20
     assert result["ndcg@10"] == pytest.approx(np.average(ndcg, weights=of))
     assert result["mrr"] == pytest.approx(np.average(mrr, weights=of))
+    assert grouped(groups, truth, scores.round(), weights).metrics()["gauc"] == pytest.approx(
+        np.average(auc, weights=of)
+    )
     alike = grouped(groups, truth, scores, None)
     values = alike.values["ndcg@10"]
     reach = 1.959964 * values.std(ddof=1) / np.sqrt(len(values))
@@ -88,7 +92,9 @@ def test_metrics_of_groups_are_those_of_scikit_learn() -> None:
     assert (high - low) / 2 == pytest.approx(reach, rel=0.05)
     # Ties tell against a model.
     tied = grouped(np.zeros(3, int), np.array([1, 0, 0]), np.ones(3), None).metrics()
-    assert tied == {"groups": 1, "ndcg@10": pytest.approx(0.5), "mrr": pytest.approx(1 / 3)}
+    assert tied == {
+        "groups": 1, "ndcg@10": pytest.approx(0.5), "mrr": pytest.approx(1 / 3), "gauc": 0.5,
+    }  # fmt: skip
     nothing = grouped(np.zeros(2, int), np.ones(2), np.ones(2), None)
     assert nothing.metrics() == {"groups": 0} and nothing.confidence() == {}
 
@@ -158,10 +164,10 @@ def test_the_order_in_groups_is_learned(shop: DataSet, loss: str, tmp_path: Path
     assert after["ndcg@10"] > before["ndcg@10"] + 0.05 and after["mrr"] > before["mrr"]
     # Scores are no probabilities, so nothing is said that takes them for any.
     assert set(after) == {
-        "rows", "auc", "pr_auc", "positive_share", "groups", "ndcg@10", "mrr",
+        "rows", "auc", "pr_auc", "positive_share", "groups", "ndcg@10", "mrr", "gauc",
     }  # fmt: skip
     intervals = found.confidence(spec)
-    assert set(intervals) == {"auc", "ndcg@10", "mrr"}
+    assert set(intervals) == {"auc", "ndcg@10", "mrr", "gauc"}
     for name, (low, high) in intervals.items():
         assert low <= after[name] <= high
     assert set(found.curves(spec)) == {"scores", "roc", "precision_recall"}
