@@ -57,7 +57,8 @@ def evaluate(
     Returns:
       {"split", "metrics", "confidence": {metric: [low, high]}, "curves",
       "slices": {column: [{"value", "rows", metrics…, "confidence"}, …]}}, and "importance" where
-      it is asked for: {"metric", "rows", "features": [{"feature", "worse", "low", "high"}, …]}.
+      it is asked for and some row has the label: {"metric", "rows", "features": [{"feature", "worse",
+      "low", "high"}, …]}.
       Of several labels {"split", "loss", "labels": {name: what a single one has}}.
 
     Raises:

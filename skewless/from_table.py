@@ -179,9 +179,9 @@ def _importance(run: Run, split: str) -> dict[str, Any]:
     result = run.evaluate(split, importance=True)
     leave_evaluation(run.path, result)
     if "labels" not in result:
-        found: dict[str, Any] = result["importance"]
+        found: dict[str, Any] = result.get("importance", {})
         return found
-    return {"labels": {name: own["importance"] for name, own in result["labels"].items()}}
+    return {"labels": {name: own.get("importance", {}) for name, own in result["labels"].items()}}
 
 
 def _declaration(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+import tensorflow as tf
 from sklearn.inspection import permutation_importance as sklearn_importance
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import roc_auc_score
@@ -19,7 +21,9 @@ from sklearn.metrics import roc_auc_score
 import skewless as sk
 from skewless.model import evaluate as module
 from skewless.model.evaluate import as_table, evaluate, run
+from skewless.model.explained import importance
 from skewless.model.metrics.importance import permutation_importance
+from skewless.model.metrics.slices import slice_rows
 from skewless.model.train import train
 from skewless.model.training.own_unit import epoch_line
 from skewless.model.training.records import open_records
@@ -251,3 +255,42 @@ def test_the_command_prints_and_keeps_the_same(
     header, whole = capsys.readouterr().out.splitlines()
     assert header.split() == list(printed["metrics"])
     assert whole.split()[0] == "test"
+
+
+def test_importance_is_of_the_labels_that_rows_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = parse(
+        {
+            "name": "two",
+            "features": {"x": {"type": "numeric", "scale": "none"}},
+            "labels": {
+                "size": {"column": "size", "type": "regression", "scale": "none"},
+                "lacked": {"column": "lacked", "type": "binary"},
+            },
+        }
+    )
+    x = keras.Input((1,), name="x")
+    model = keras.Model({"x": x}, {"size": x, "lacked": keras.ops.sigmoid(x)})
+    values = np.arange(40, dtype=np.float32)[:, None]
+    held, nobody = np.ones(40, np.float32), np.zeros(40, np.float32)
+    batch = ({"x": values}, {"size": values, "lacked": nobody}, {"size": held, "lacked": nobody})
+    records: Any = SimpleNamespace(
+        manifest=SimpleNamespace(features={"x": None}),
+        in_order=lambda split, batch_size: tf.data.Dataset.from_tensors(batch),
+    )
+    monkeypatch.setattr(importance, "Transform", lambda spec, path: None)
+    found = importance.importance_of_run(model, spec, records, "eval", tmp_path)
+    assert found.keys() == {"size"}
+    [entry] = found["size"]["features"]
+    assert entry["feature"] == "x" and entry["worse"] > 5
+
+
+def test_ids_beyond_float64_are_sliced_by_ranges(tmp_path: Path) -> None:
+    keys = [f"k{row}" for row in range(50)]
+    ids = pa.array([2**60 + 2**50 * row for row in range(50)])
+    (tmp_path / "raw" / "eval").mkdir(parents=True)
+    table = pa.table({"__key__": keys, "user": ids})
+    pa.parquet.write_table(table, tmp_path / "raw" / "eval" / "a.parquet")
+    found = slice_rows(tmp_path, "eval", "user", np.array([key.encode() for key in keys]))
+    assert [rows.tolist() for _, rows in found] == np.arange(50).reshape(5, 10).tolist()

@@ -40,7 +40,7 @@ def importance_of_run(
 
     Returns:
       By label, of a single one under "": {"metric", "rows", "features": as `permutation_importance`
-      gives them}.
+      gives them}; labels of which those rows tell nothing, as where all lack it, are left out.
 
     Raises:
       UsageError: If the model predicts no value: it generates sequences, or finds candidates.
@@ -52,21 +52,21 @@ def importance_of_run(
         )
     features, labels = _rows(spec, records, split)
     transform = Transform(spec, run_directory / TRANSFORM)
-    judged = {name: _Judged(rows, transform) for name, rows in labels.items()}
     predict = _Predict(model, features)
+    whole = predict(features)
+    every = {name: _Judged(rows, transform, whole[name]) for name, rows in labels.items()}
+    judged = {name: label for name, label in every.items() if label.metric is not None}
 
     def scores(shuffled: Mapping[str, np.ndarray]) -> dict[str, float]:
         predicted = predict(shuffled)
         return {name: label.score(predicted[name]) for name, label in judged.items()}
 
-    for name, whole in predict(features).items():
-        judged[name].choose(whole)
     entries = {
         name: [name, *(beside for beside in beside_names(name) if beside in features)]
         for name in features
         if not name.startswith("__")
     }
-    metrics = {name: label.metric for name, label in judged.items()}
+    metrics = {name: label.metric for name, label in judged.items() if label.metric is not None}
     found = permutation_importance(scores, features, entries, metrics)
     return {
         name: {"metric": label.metric, "rows": len(label.rows.truth), "features": found[name]}
@@ -96,22 +96,20 @@ class _LabelRows:
 class _Judged:
     """A label's predictions, judged by the metric that says most of it."""
 
-    def __init__(self, rows: _LabelRows, transform: Transform) -> None:
+    def __init__(self, rows: _LabelRows, transform: Transform, predicted: np.ndarray) -> None:
+        """Chooses the metric by what is defined of [all rows, …] predictions; None where nothing is."""
         self.rows = rows
-        self.metric = ""
         # Told once: the transform is run for it.
         self._own_unit = to_own_unit(rows.label, transform, rows.entry)
         self._truth = self._in_unit(rows.truth)
-
-    def choose(self, predicted: np.ndarray) -> None:
-        """Chooses the metric by what is defined of [all rows, …] predictions."""
         outputs = self._held(predicted)
-        found = compute_metrics(self.rows.label, self._truth, outputs, self.rows.weights)
-        self.metric = main_metric(found)
+        found = compute_metrics(rows.label, self._truth, outputs, rows.weights)
+        self.metric = main_metric(found) if len(found) > 1 else None
 
     def score(self, predicted: np.ndarray) -> float:
         """Returns the metric of [all rows, …] predictions."""
         rows = self.rows
+        assert self.metric is not None
         outputs = self._held(predicted)
         return compute_metric(self.metric, rows.label, self._truth, outputs, rows.weights)
 

@@ -106,7 +106,8 @@ def _grouped(values: pa.Array) -> list[tuple[str, np.ndarray]]:
 
 
 def _ranges(values: pa.Array) -> list[tuple[str, np.ndarray]]:
-    numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    # IDs may be beyond what float64 tells apart; where a range ends may be rounded.
+    numbers = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     present = np.isfinite(numbers)
     edges = np.unique(np.quantile(numbers[present], np.linspace(0, 1, _RANGES + 1)))
     places = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, max(0, len(edges) - 2))
