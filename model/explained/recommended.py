@@ -7,15 +7,14 @@ candidate's cosine when the feature's columns are missing and all others stay, a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from skewless.model.explained.row import FeatureExplanation, feature_lines
+from skewless.model.explained.row import FeatureExplanation, Told, feature_lines
 from skewless.model.explained.walk import explained, lists_beside, read_row, tokens_of, without
 from skewless.model.exported.nearest import NAMES, VECTORS, Nearest, find_nearest
 from skewless.model.exported.served_model import ServedModel
@@ -53,7 +52,7 @@ class FoundCandidate:
 
 
 @dataclass(frozen=True)
-class Recommendation:
+class Recommendation(Told):
     """What is found for one query.
 
     Attributes:
@@ -73,15 +72,6 @@ class Recommendation:
     values: dict[str, list[str]]
     not_known: tuple[str, ...]
     score_of: str = _SCORE
-
-    def as_json(self) -> dict[str, Any]:
-        """Returns plain dicts, lists, strings and numbers."""
-        document: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return document
-
-    def __str__(self) -> str:
-        """Returns the query's walk and the list, as lines for a terminal."""
-        return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
         for feature in self.features:

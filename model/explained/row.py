@@ -9,7 +9,7 @@ from typing import Any
 
 from skewless.schemas.records.id_words import IdKind
 
-__all__ = ["Explanation", "FeatureExplanation", "Step", "feature_lines"]
+__all__ = ["Explanation", "FeatureExplanation", "Step", "Told", "feature_lines"]
 
 _WIDE = 72
 
@@ -69,7 +69,24 @@ class FeatureExplanation:
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Told:
+    """What is told of one row, as JSON or as lines for a terminal."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns plain dicts, lists, strings and numbers."""
+        document: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return document
+
+    def __str__(self) -> str:
+        """Returns the lines."""
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Explanation(Told):
     """One row through a model.
 
     Attributes:
@@ -89,15 +106,6 @@ class Explanation:
     predictions: dict[str, Any]
     score: float | None
     score_of: str
-
-    def as_json(self) -> dict[str, Any]:
-        """Returns plain dicts, lists, strings and numbers."""
-        document: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return document
-
-    def __str__(self) -> str:
-        """Returns the walk through the model, as lines for a terminal."""
-        return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
         for feature in self.features:
