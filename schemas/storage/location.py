@@ -13,7 +13,7 @@ import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -24,12 +24,8 @@ __all__ = ["TRANSFERS", "Location", "as_path", "is_uri", "names_in", "refused", 
 
 # Files sent or fetched at a time.
 TRANSFERS = 8
-# Of uploads. Left alone s3fs holds ten parts of 50 MiB of each file, gcsfs one such, adlfs very many small ones.
-_BIG_PARTS = ("s3", "gs")
 _PART_BYTES = 8 << 20
 _MOST_PARTS = 10_000
-# Of downloads: several files come at a time, so that pieces of each need not.
-_ONE_PIECE = {"s3": {"max_concurrency": 1}, "gs": {"concurrency": 1}, "az": {"max_concurrency": 1}}
 _URI = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<path>.*)", re.DOTALL)
 # By scheme: the module that fsspec needs for it, and our extra that brings it.
 _IMPLEMENTED = {
@@ -47,6 +43,33 @@ _CREDENTIALS = {
 # Of S3, answers such as 503 are tried again so often, with growing waits, unless AWS_MAX_ATTEMPTS
 # says another number; the other libraries try again by themselves.
 _ATTEMPTS = 8
+
+
+@dataclass(frozen=True)
+class _Library:
+    """How a store's library is told to hold one piece of a file at a time.
+
+    Several files go at a time, so that pieces of each need not. Left alone s3fs holds ten parts of 50 MiB
+    of each file that it sends, gcsfs one such, adlfs very many small ones.
+
+    Attributes:
+      sizes: Whether it can be told the size of the parts that it sends.
+      sending: Its options when it sends.
+      fetching: Its options when it fetches.
+    """
+
+    sizes: bool = False
+    sending: Mapping[str, int] = field(default_factory=dict)
+    fetching: Mapping[str, int] = field(default_factory=dict)
+
+
+_ONE = {"max_concurrency": 1}
+_LIBRARIES = {
+    "s3": _Library(sizes=True, sending=_ONE, fetching=_ONE),
+    "gs": _Library(sizes=True, fetching={"concurrency": 1}),
+    "az": _Library(sending=_ONE, fetching=_ONE),
+    "memory": _Library(),
+}
 
 
 def is_uri(path: object) -> bool:
@@ -122,18 +145,17 @@ class Location:
             ) from error
 
     def put_file(self, path: str | Path) -> None:
-        """Uploads a file of this machine in parts of 8 MiB, of which memory holds one at a time."""
-        options: dict[str, int] = {}
-        if self.scheme in _BIG_PARTS:
+        """Uploads a file of this machine in parts of 8 MiB or more, of which memory holds one at a time."""
+        library = _LIBRARIES[self.scheme]
+        options = dict(library.sending)
+        if library.sizes:
             least = -(-Path(path).stat().st_size // _MOST_PARTS)
-            options = {"chunksize": _PART_BYTES * max(1, -(-least // _PART_BYTES))}
-        if self.scheme in ("s3", "az"):
-            options["max_concurrency"] = 1
+            options["chunksize"] = _PART_BYTES * max(1, -(-least // _PART_BYTES))
         self.system.put_file(str(path), self.path, **options)
 
     def get_file(self, path: str | Path) -> None:
         """Downloads to a file of this machine, piece by piece; `OSError` as the store's library raises it."""
-        self.system.get_file(self.path, str(path), **_ONE_PIECE.get(self.scheme, {}))
+        self.system.get_file(self.path, str(path), **_LIBRARIES[self.scheme].fetching)
 
     @property
     def bucket(self) -> str:
