@@ -222,14 +222,18 @@ class Model:
         return explain(self._served, self._plain(row), label=label)
 
     def recommend(
-        self, row: Mapping[str, Any] | TableLike, *, exclude: Sequence[str] = (), count: int = 10
+        self,
+        row: Mapping[str, Any] | TableLike,
+        *,
+        exclude: Sequence[str] = (),
+        count: int | None = None,
     ) -> Recommendation:
         """Finds candidates for one query, and tells what each part of it did to their scores.
 
         Args:
           row: Values by raw column of the query's side: a dict, a Series, or a table of one row.
           exclude: Names of candidates not to be found.
-          count: How many to find; at most the longest of the spec's cutoffs.
+          count: How many to find, at most the longest of the spec's cutoffs; if not given ten, or as many.
 
         Raises:
           UsageError: If the model finds no candidates by name, or `count` is out of range.

@@ -19,6 +19,7 @@ from skewless.cli import main
 from skewless.model.baselines import baseline_metrics
 from skewless.model.evaluate import as_table, evaluate
 from skewless.model.explain import explain
+from skewless.model.explained import recommended
 from skewless.model.explained.recommended import _without_values
 from skewless.model.export import export
 from skewless.model.exported.nearest import EXCLUDE
@@ -484,6 +485,19 @@ def _told_as_found(
             (score,) = (one.score for one in left.candidates if one.name == each.name)
             assert each.without[name] == pytest.approx(score, abs=1e-5)
     assert f"{second}" in str(told).splitlines()[-3]
+
+
+def test_who_asks_for_no_count_gets_as_many_as_the_model_lists(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(recommended, "recommend", lambda *_, **given: asked.append(given["count"]))
+    model = object.__new__(sk.Model)
+    model._served = None  # type: ignore[assignment]
+    monkeypatch.setattr(sk.Model, "_plain", lambda model, row: row)
+    model.recommend({"user_id": "u1"})
+    model.recommend({"user_id": "u1"}, count=3)
+    assert asked == [None, 3]
 
 
 def test_of_a_list_each_value_is_left_out() -> None:
