@@ -20,6 +20,7 @@ from skewless.beam_pipelines.init.proposal import Proposal
 from skewless.beam_pipelines.init.sample import take_sample
 from skewless.beam_pipelines.init.training.sides import Sides
 from skewless.beam_pipelines.init.training.sizes import model_and_training
+from skewless.beam_pipelines.sources.units import WorkUnit
 from skewless.cli import main
 from skewless.schemas import load, parse
 from skewless.schemas.errors import DataError, UsageError
@@ -220,6 +221,23 @@ def test_a_large_file_is_read_in_many_places(
         bodies = dict(zip(rows["id"].to_pylist(), rows["body"].to_pylist(), strict=True))
         names, texts = sample.columns["id"].to_pylist(), sample.columns["body"].to_pylist()
         assert all(bodies[name] == text for name, text in zip(names, texts, strict=True))
+
+
+def test_many_small_files_of_records_are_entered_near_their_ends_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "_READ_WHOLE_BYTES", 0)
+    monkeypatch.setattr(pieces, "_PIECE_BYTES", 64)
+    files = []
+    for at in range(50):
+        path = str(tmp_path / f"{at}.tfrecord")
+        with tf.io.TFRecordWriter(path) as writer:
+            writer.write(b"x" * 24)
+        files.append(pieces.Text(WorkUnit(path, "tfrecord"), 40, 40.0))
+    spec = parse({"name": "any", "features": {"any": {"type": "categorical"}}})
+    found, times = pieces.pieces_of_text(files, spec)
+    assert {(unit.start, unit.end) for unit in found} == {(0, 40)}
+    assert times == 50 / len(found)
 
 
 def test_a_large_compressed_file_is_read_at_its_head(

@@ -80,7 +80,7 @@ def unpacked(whole: WorkUnit, folder: str) -> tuple[WorkUnit, float]:
                     share = min(1.0, packed.tell() / file_bytes(whole.file))
                     break
         except BrokenStreamError as error:
-            # preprocess rejects the damaged rest; what came before tells enough.
+            # preprocess refuses the damaged rest; what came before tells enough to begin with.
             if not written:
                 raise DataError(
                     f"{whole.file}: cannot be decompressed: {error}; write the file again"
@@ -228,7 +228,11 @@ def _share_rejected(piece: WorkUnit, spec: Spec) -> float:
 
 def _tfrecord_piece(data: bytes) -> tuple[int, int] | None:
     """Finds a record by the checksum of its length, then follows records to the last whole one."""
-    lengths = np.lib.stride_tricks.sliding_window_view(np.frombuffer(data, np.uint8), 12)
+    if len(data) < _TFRECORD_HEADER.size:
+        return None
+    lengths = np.lib.stride_tricks.sliding_window_view(
+        np.frombuffer(data, np.uint8), _TFRECORD_HEADER.size
+    )
     # Records shorter than 16 MiB have five zero bytes at the end of their length.
     for start in np.flatnonzero(~lengths[:, 3:8].any(axis=1)).tolist():
         places = list(_framed(data, start))
