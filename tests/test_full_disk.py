@@ -20,8 +20,6 @@ from skewless import cli
 from skewless.model.training.checkpoints import Checkpoints, Progress
 from tests.conftest import SHOP, DataSet
 
-MEGABYTE = 1 << 20
-
 
 class Disk:
     """A file system of a few megabytes."""
