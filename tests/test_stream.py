@@ -619,9 +619,14 @@ def test_sources() -> None:
     assert parse_source("s3://bucket/in/*.jsonl") == Source("dir", "s3://bucket/in/*.jsonl")
     assert parse_source("kafka://host:9092/topic") == Source("kafka", "host:9092", "topic")
     assert parse_source("pubsub://project/topic") == Source("pubsub", "project", "topic")
-    for given in ("kafak://host/topic", "/data/*.jsonl", "kafka://host", "kafka://h/a/b", "dir://"):
+    for given in (
+        "kafak://host/topic", "/data/*.jsonl", "kafka://host", "kafka://h/a/b", "dir://", "kafka://h/t?x=1",
+    ):  # fmt: skip
         with pytest.raises(UsageError, match="--source"):
             parse_source(given)
+    with pytest.raises(UsageError, match="got a login; give it as options of Kafka") as told:
+        parse_source("kafka://me:hunter2@host:9092/topic")
+    assert "hunter2" not in str(told.value)
     with pytest.raises(UsageError, match="did you mean 'kafka'"):
         parse_source("kafak://host/topic")
 

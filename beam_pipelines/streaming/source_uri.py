@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import urlsplit
 
 from skewless.schemas.errors import UsageError, nearest
 
@@ -57,8 +56,13 @@ def parse_source(given: str) -> Source:
         if not rest:
             raise UsageError(f"--source {given}: names no files; write {_SHAPES['dir']}")
         return Source("dir", rest)
-    parts = urlsplit(given)
-    topic = parts.path.strip("/")
-    if not parts.netloc or not topic or "/" in topic:
+    place, _, topic = rest.rstrip("/").partition("/")
+    if "@" in place:
+        # Not what it holds: names of sources go into manifests, rejected rows and logs.
+        raise UsageError(
+            f"--source {scheme}://…@{place.rpartition('@')[2]}/{topic}: expected {_SHAPES[scheme]}, got a "
+            "login; give it as options of Kafka's client (docs/streaming.md)"
+        )
+    if not place or not topic or set(topic) & set("/?#"):
         raise UsageError(f"--source {given}: expected {_SHAPES[scheme]}")
-    return Source("kafka" if scheme == "kafka" else "pubsub", parts.netloc, topic)
+    return Source("kafka" if scheme == "kafka" else "pubsub", place, topic)
