@@ -19,6 +19,7 @@ from typing import Any
 from skewless.model.comparison.arms import Arm, read_values, value_of, with_values
 from skewless.model.comparison.metric import usual_metric
 from skewless.model.comparison.runs import compared
+from skewless.model.training.own_unit import error_units
 from skewless.model.training.records import open_records
 from skewless.model.training.run_directory import write_json
 from skewless.model.training.start import declared_spec
@@ -126,7 +127,8 @@ def _tuned(
             metric=compared_by,
             cache=search.cache,
         )
-    result = Tuned(search.metric, tuple(found), best.number, changed, str(path), comparison)
+    told = (search.metric, search.unit_name, tuple(found), best.number)
+    result = Tuned(*told, changed, str(path), comparison)
     write_json(search.output / _RESULT, result.as_json())
     return result
 
@@ -147,7 +149,9 @@ def _search(
     # Ranks, over all candidates or in groups, are not measured while training.
     ranks = isinstance(base.model, TwoTowerSpec) or base.training.loss is not None
     usual = "loss" if ranks else usual_metric(base)
-    return Search(records, base, knobs, asked.metric or usual, Path(output), cache)
+    metric = asked.metric or usual
+    unit = error_units(base, records).get(f"val_{metric}")
+    return Search(records, base, knobs, metric, unit, Path(output), cache)
 
 
 def _for_all_epochs(spec: Spec) -> Spec:

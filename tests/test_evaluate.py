@@ -25,9 +25,11 @@ from skewless.model.explained import importance
 from skewless.model.metrics.importance import permutation_importance
 from skewless.model.metrics.slices import slice_rows
 from skewless.model.train import train
-from skewless.model.training.own_unit import epoch_line
+from skewless.model.training.own_unit import epoch_line, error_units
 from skewless.model.training.records import open_records
 from skewless.model.training.run_directory import load_trained
+from skewless.model.tuning.result import TrialResult, scored
+from skewless.model.tuning.trial import Trials
 from skewless.schemas import parse
 from skewless.schemas.errors import DatasetMismatchError, UsageError
 from skewless.schemas.records.records import missing_name
@@ -120,6 +122,12 @@ def test_epochs_are_told_in_the_labels_own_unit(houses: Path) -> None:
         assert (float(number), unit) == (pytest.approx(spread / 2, rel=1e-3), "price")
     else:
         assert line.endswith({"none": "0.5 price", "log1p": "0.5 log1p(price)"}[scale])
+    unit = error_units(load(houses / "records" / "spec.yaml"), records.opened)["val_rmse"]
+    trials = Trials(records.opened, houses, "rmse", unit.factor, None, lambda: False)
+    score = trials._kept([{"val_loss": 0.25, "val_rmse": 0.5}], "loss")
+    shown = scored(TrialResult(0, {}, score, 1, 1.0), unit.name)
+    assert float(shown.split()[0]) == pytest.approx(float(line.split()[3]), rel=1e-3)
+    assert shown.split()[1] == line.split()[4]
 
 
 def test_importance_is_scikit_learns(shop: DataSet, shop_run: Path) -> None:

@@ -123,10 +123,10 @@ def test_a_trial_left_and_gone_on_with_scores_as_train_does(shop: DataSet, tmp_p
     spec = with_values(shop.spec, {"training.early_stopping": None})
     trial, _ = _opened(tmp_path).next()
     records = open_records(shop.directory)
-    left = Trials(records, tmp_path / "trials", "auc", None, time_is_over=lambda: True)
+    left = Trials(records, tmp_path / "trials", "auc", 1.0, None, time_is_over=lambda: True)
     with pytest.raises(OutOfTime):
         left.score(trial, spec)
-    gone_on = Trials(records, tmp_path / "trials", "auc", None, time_is_over=lambda: False)
+    gone_on = Trials(records, tmp_path / "trials", "auc", 1.0, None, time_is_over=lambda: False)
     score = gone_on.score(_opened(tmp_path).next()[0], spec)
     history = train(shop.directory, tmp_path / "run", spec=spec)["history"]
     assert score == min(history, key=lambda entry: entry["val_loss"])["val_auc"]
@@ -139,7 +139,7 @@ def test_a_trial_is_fed_what_the_model_learns_from(shop: DataSet, tmp_path: Path
     values = {"training.loss": "listwise", "training.group": "user", "training.epochs": 1}
     spec = with_values(shop.spec, values)
     records = open_records(shop.directory)
-    trials = Trials(records, tmp_path / "trials", "loss", None, time_is_over=lambda: False)
+    trials = Trials(records, tmp_path / "trials", "loss", 1.0, None, time_is_over=lambda: False)
     score = trials.score(_opened(tmp_path).next()[0], spec)
     (entry,) = train(shop.directory, tmp_path / "run", spec=spec)["history"]
     assert score == entry["val_loss"]

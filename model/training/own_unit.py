@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from itertools import starmap
 
 from skewless.model.exported.transform import Transform
@@ -12,31 +13,44 @@ from skewless.schemas.records.records import label_name
 from skewless.schemas.spec.label import RegressionLabel
 from skewless.schemas.spec.spec import Spec
 
-__all__ = ["epoch_line"]
+__all__ = ["ErrorUnit", "epoch_line", "error_units"]
 
 
-def epoch_line(spec: Spec, records: Records) -> Callable[[Mapping[str, float]], str]:
-    """Returns what tells an epoch's figures.
+@dataclass(frozen=True)
+class ErrorUnit:
+    """What an error that was measured while training is multiplied with to be of a unit that people know."""
 
-    Errors of a z-scored label are told in its own unit, which is exact; those of a label trained on
-    its logarithm cannot be told from their mean, and say so. The loss is as it was trained on.
+    factor: float
+    name: str
+
+
+def error_units(spec: Spec, records: Records) -> dict[str, ErrorUnit]:
+    """Returns the units of an epoch's errors, by the figure's name (`val_rmse`).
+
+    Those of a z-scored label are told in its own unit, which is exact; those of a label trained on
+    its logarithm cannot be told from their mean, and say so.
     """
-    # By a figure's name, what it is multiplied with and its unit.
-    errors: dict[str, tuple[float, str]] = {}
+    units: dict[str, ErrorUnit] = {}
     for entry, label in spec.targets.items():
         if not isinstance(label, RegressionLabel):
             continue
-        factor, unit = 1.0, label.error_unit
+        factor = 1.0
         if label.standardized:
             factor = Transform(spec, records.root / TRANSFORM).label_constants(entry)[1]
+        unit = ErrorUnit(factor, label.error_unit)
         of_label = f"{label_name(entry)}_" if label_name(entry) else ""
         for held in ("", "val_"):
-            errors |= {f"{held}{of_label}{error}": (factor, unit) for error in ("rmse", "mae")}
+            units |= {f"{held}{of_label}{error}": unit for error in ("rmse", "mae")}
+    return units
+
+
+def epoch_line(spec: Spec, records: Records) -> Callable[[Mapping[str, float]], str]:
+    """Returns what tells an epoch's figures: errors by `error_units`, the loss as it was trained on."""
+    units = error_units(spec, records)
 
     def figure(name: str, value: float) -> str:
-        if name not in errors:
+        if name not in units:
             return f"{name} {value:.4f}"
-        factor, unit = errors[name]
-        return f"{name} {value * factor:.4g} {unit}"
+        return f"{name} {value * units[name].factor:.4g} {units[name].name}"
 
     return lambda figures: "  ".join(starmap(figure, figures.items()))

@@ -8,7 +8,7 @@ from typing import Any
 
 from skewless.model.comparison.result import Comparison
 
-__all__ = ["TrialResult", "Tuned", "shown"]
+__all__ = ["TrialResult", "Tuned", "scored", "shown"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Tuned:
 
     Attributes:
       metric: What was chosen by, of eval.
+      unit: Of the metric, empty where it has none.
       trials: In their order.
       best: The number of the best.
       changed: The values that the best spec has and the declared one has not, by key.
@@ -46,6 +47,7 @@ class Tuned:
     """
 
     metric: str
+    unit: str
     trials: tuple[TrialResult, ...]
     best: int
     changed: Mapping[str, Any]
@@ -64,12 +66,12 @@ class Tuned:
 
     def _lines(self) -> Iterator[str]:
         best = next(trial for trial in self.trials if trial.number == self.best)
-        scored = [trial for trial in self.trials if trial.score is not None]
-        others = len(self.trials) - len(scored)
+        ended = sum(trial.score is not None for trial in self.trials)
+        others = len(self.trials) - ended
         yield (
-            f"{len(scored)} trials to their end, {others} given up; best eval {self.metric} "
-            f"{best.score:.5f} of trial {best.number}, of trial 0 (as declared) "
-            f"{_score(self.trials[0])}"
+            f"{ended} trials to their end, {others} given up; best eval {self.metric} "
+            f"{scored(best, self.unit)} of trial {best.number}, of trial 0 (as declared) "
+            f"{scored(self.trials[0], self.unit)}"
         )
         if not self.changed:
             yield "no trial was better than the spec as it is declared"
@@ -89,5 +91,8 @@ def shown(value: Any) -> str:
     return "null" if value is None else str(value)
 
 
-def _score(trial: TrialResult) -> str:
-    return trial.reason if trial.score is None else f"{trial.score:.5f}"
+def scored(trial: TrialResult, unit: str = "") -> str:
+    """Returns a trial's score in its unit, or why it has none."""
+    if trial.score is None:
+        return trial.reason
+    return f"{trial.score:.6g} {unit}" if unit else f"{trial.score:.5f}"

@@ -13,9 +13,10 @@ from typing import Any
 
 from skewless.model.comparison.arms import with_values
 from skewless.model.metrics.names import lower_is_better
+from skewless.model.training.own_unit import ErrorUnit
 from skewless.model.training.records import Records
 from skewless.model.tuning.knobs import Knob
-from skewless.model.tuning.result import TrialResult, shown
+from skewless.model.tuning.result import TrialResult, scored, shown
 from skewless.model.tuning.study import Study
 from skewless.model.tuning.trial import OutOfTime, Pruned, Trials
 from skewless.schemas.errors import SpecError, TrainingError
@@ -37,6 +38,7 @@ class Search:
       spec: As declared: the first trial.
       knobs: What the others turn.
       metric: Of eval, to choose by.
+      unit: Of the metric, where it is an error of a number.
       output: Where the journal and the runs under way lie.
       cache: As `train` takes it.
     """
@@ -45,6 +47,7 @@ class Search:
     spec: Spec
     knobs: tuple[Knob, ...]
     metric: str
+    unit: ErrorUnit | None
     output: Path
     cache: str | None
 
@@ -56,6 +59,11 @@ class Search:
         return values
 
     @property
+    def unit_name(self) -> str:
+        """The metric's unit, empty where it has none."""
+        return self.unit.name if self.unit else ""
+
+    @property
     def subject(self) -> str:
         """What two searches have in common whose trials can be compared."""
         told = {
@@ -65,6 +73,8 @@ class Search:
             "knobs": {knob.name: [str(knob), knob.declared] for knob in self.knobs},
             "metric": self.metric,
         }
+        if self.unit is not None:
+            told["unit"] = self.unit.name
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
@@ -99,7 +109,12 @@ def searched(search: Search, trials: int, minutes: float | None) -> list[TrialRe
         return over and study.best() is not None
 
     running = Trials(
-        search.records, search.output / _TRIALS, search.metric, search.cache, time_is_over
+        search.records,
+        search.output / _TRIALS,
+        search.metric,
+        search.unit.factor if search.unit else 1.0,
+        search.cache,
+        time_is_over,
     )
     before = len(study.ended())
     if before:
@@ -148,8 +163,8 @@ def _tell(search: Search, study: Study, trials: int, seconds: float) -> None:
         "trial %d of %d: %s%s; %s; %s left",
         len(ended),
         trials,
-        last.reason if last.score is None else f"{search.metric} {last.score:.5f}",
-        f" (best {best.score:.5f} of trial {best.number})" if best else "",
+        last.reason if last.score is None else f"{search.metric} {scored(last, search.unit_name)}",
+        f" (best {scored(best, search.unit_name)}, trial {best.number})" if best else "",
         ", ".join(changed) or "as declared",
         duration(seconds * max(0, trials - len(ended))),
     )

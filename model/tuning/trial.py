@@ -44,6 +44,7 @@ class Trials:
       records: What they are trained on.
       folder: Where their runs lie while they are under way.
       metric: Of eval, in `metrics.json`.
+      factor: What the metric is multiplied with where it is an error (`own_unit.error_units`).
       cache: As `train` takes it.
       time_is_over: Whether a trial is to be left where it is; asked after each epoch.
     """
@@ -51,6 +52,7 @@ class Trials:
     records: Records
     folder: Path
     metric: str
+    factor: float
     cache: str | None
     time_is_over: Callable[[], bool]
 
@@ -111,4 +113,4 @@ class Trials:
                 f"--metric {self.metric}: is not measured while training; expected one of "
                 f"{', '.join(names)}{nearest(self.metric, names)}"
             )
-        return float(kept[name])
+        return float(kept[name]) * self.factor
