@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from skewless.environment import keras_as_it_was
+from skewless.forked import refuse_forked
 from skewless.frames import TableLike, as_globs
 from skewless.schemas.errors import UsageError, nearest
 from skewless.schemas.records.layout import SPEC
@@ -65,6 +66,7 @@ def preprocess(
     Example:
       records = sk.preprocess("reviews.yaml", frame, "records")
     """
+    refuse_forked()
     with keras_as_it_was():
         from skewless.beam_pipelines.preprocess import preprocess as job
 
@@ -175,6 +177,7 @@ class Records:
         Example:
           model.fit(records.dataset("train"), validation_data=records.dataset("eval"))
         """
+        refuse_forked()
         if epochs < 1:
             raise UsageError(f"epochs: expected at least 1, got {epochs}")
         if shuffle is None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skewless.forked import refuse_forked
 from skewless.records import Records, declared, directory_of
 from skewless.schemas.spec.spec import Spec
 from skewless.schemas.storage.fetched import fetched
@@ -56,6 +57,7 @@ def train(
     """
     from skewless.model.train import train as job
 
+    refuse_forked()
     with leaving(output, overwrite=overwrite, resumable=True) as path:
         job(
             records.path if isinstance(records, Records) else records,
@@ -138,6 +140,7 @@ class Run:
         """
         from skewless.model.evaluate import evaluate
 
+        refuse_forked()
         if records is None:
             records = self._directory.records_directory
         return evaluate(self.path, directory_of(records), split, slices, importance=importance)

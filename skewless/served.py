@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from skewless.environment import keras_as_it_was
+from skewless.forked import refuse_forked
 from skewless.frames import TableLike, as_globs, plain_row, reader_of
 from skewless.records import Records, directory_of
 from skewless.run import Run
@@ -17,6 +18,7 @@ from skewless.schemas.errors import DataError, UsageError
 from skewless.schemas.rows.native.spellings import Spellings
 from skewless.schemas.spec.spec import Spec
 from skewless.schemas.storage.fetched import fetched
+from skewless.schemas.storage.known_as import origin_of
 from skewless.schemas.storage.leaving import leaving
 
 if TYPE_CHECKING:
@@ -96,11 +98,12 @@ def open_model(directory: str | Path) -> Model:
     """
     from skewless.model.exported.served_model import ServedModel
 
+    refuse_forked()
     return Model(ServedModel.open(fetched(directory)))
 
 
 class Model:
-    """An exported model, in memory."""
+    """An exported model, in memory; pickled, it is its place, from which it is opened again."""
 
     def __init__(self, served: ServedModel) -> None:
         self._served = served
@@ -205,6 +208,9 @@ class Model:
                 )
             return open_index(output)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_model, (origin_of(self.path) or str(self.path.absolute()),)
+
     def explain(
         self, row: Mapping[str, Any] | TableLike, *, label: str | None = None
     ) -> Explanation:
@@ -247,6 +253,7 @@ class Model:
         return recommend(self._served, self._plain(row), exclude=exclude, count=count)
 
     def _plain(self, row: Mapping[str, Any] | TableLike) -> dict[str, Any]:
+        refuse_forked()
         plain = plain_row(row)
         scalars = {name: value for name, value in plain.items() if type(value) in (bool, float)}
         self._spellings.check({name: pa.array([value]) for name, value in scalars.items()})
@@ -255,6 +262,7 @@ class Model:
     def _called(
         self, signature: str, data: TableLike, spec: Spec | None = None
     ) -> dict[str, np.ndarray]:
+        refuse_forked()
         with keras_as_it_was():
             parts = [
                 self._served.call(signature, columns)

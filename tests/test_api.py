@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import os
+import pickle
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +23,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 import skewless as sk
+from skewless.forked import refuse_forked
 from skewless.frames import as_globs
 from tests.conftest import SHOP, DataSet
 
@@ -187,6 +192,43 @@ def test_run_and_model_show_themselves(shop_run: Path, shop_model: Path, shop: D
     again = run.evaluate("test")["metrics"]
     assert again == pytest.approx({name: run.metrics["test"][name] for name in again})
     assert model.explain({"text": "good thing"}).score is not None
+
+
+def test_a_model_is_pickled_by_its_place(
+    shop_model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(shop_model.parent)
+    pickled = pickle.dumps(sk.open_model(shop_model.name))
+    assert len(pickled) < 1_000
+    monkeypatch.chdir(tmp_path)
+    again = pickle.loads(pickled)
+    assert again.path == shop_model
+    assert copy.deepcopy(again).spec == again.spec
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "register_at_fork"), reason="nothing is forked")
+def test_calls_in_a_forked_process_are_refused(shop_model: Path, shop: DataSet) -> None:
+    model, records = sk.open_model(shop_model), sk.open_records(shop.directory)
+    table = pa.table({"age": [1.0]})
+    model.predict(table)
+    calls = (
+        lambda: model.predict(table), lambda: model.explain({"age": 1.0}), lambda: records.dataset(),
+        lambda: sk.open_model(shop_model), lambda: sk.train(records, "run"),
+        lambda: sk.preprocess(SHOP, table, "out"),
+    )  # fmt: skip
+    child = os.fork()
+    if child == 0:
+        refused = 0
+        for call in calls:
+            with contextlib.suppress(sk.SkewlessError):
+                signal.alarm(60)  # Where it is not refused, it may not come back.
+                call()
+                refused -= 1
+            refused += 1
+        os._exit(refused)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == len(calls)
+    refuse_forked()
 
 
 def test_a_row_that_does_not_fit_is_named(shop_model: Path) -> None:
