@@ -11,7 +11,6 @@ of the test metric, and the difference from the proposal with its standard error
 
 from __future__ import annotations
 
-import argparse
 import copy
 import json
 import shutil
@@ -23,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.unedited import TABLES, declared
+from benchmarks.unedited import TABLES, declared, options
 from skewless.beam_pipelines.preprocess import preprocess
 from skewless.model.train import train
 from skewless.schemas import Spec, parse
@@ -180,15 +179,7 @@ def _cell(arms_of_table: dict[str, dict[str, dict[str, float]]], part: str) -> s
 
 def main() -> None:
     """Measures, and prints the table."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.ablation",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", default=",".join(TABLES), help="some of the tables, by comma")
+    parser = options("ablation", __doc__)
     parser.add_argument("--parts", default=",".join(PARTS), help="some of the parts, by comma")
     parser.add_argument("--table", action="store_true", help="measure nothing more")
     known = parser.parse_args()

@@ -206,17 +206,23 @@ def measure(name: str, data: Path, output: Path, seeds: range, without: str | No
     return {"metric": table.metric, "ours": scores, "other": other, "seconds": seconds}
 
 
-def main() -> None:
-    """Prints the table."""
+def options(name: str, description: str | None) -> argparse.ArgumentParser:
+    """Returns a parser of what this and other benchmarks of the tables take."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.unedited",
-        description=__doc__,
+        prog=f"python -m benchmarks.{name}",
+        description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", default=",".join(TABLES), help="some of the tables, by comma")
+    return parser
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = options("unedited", __doc__)
     parser.add_argument("--without", choices=PARTS, help="leave this part out")
     known = parser.parse_args()
     found = {
