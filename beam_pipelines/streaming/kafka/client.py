@@ -8,14 +8,14 @@ go before it. Each process reads them itself: no pipeline, no command line and n
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from skewless.beam_pipelines.streaming.source_uri import Source
 from skewless.schemas.errors import UsageError
 
-__all__ = ["KafkaClient", "security_options"]
+__all__ = ["KafkaClient", "refuse_given", "security_options"]
 
 _FILE = "KAFKA_CLIENT_CONFIG"
 # Other variables that begin with KAFKA_ are of brokers, containers and services.
@@ -57,12 +57,7 @@ class KafkaClient:
             "enable.partition.eof": True,
             "log_level": 2,
         }
-        for name in self._options:
-            if name in ours:
-                raise UsageError(
-                    f"--source {source.name}: {name} is given by skewless itself; take it out of the "
-                    "options of Kafka's client"
-                )
+        refuse_given(source, self._options, ours)
         try:
             self.consumer: Any = Consumer({**self._options, **ours, "error_cb": self._hear})
         except KafkaException as error:
@@ -108,6 +103,20 @@ def security_options(source: Source) -> dict[str, str]:
         if variable.startswith(_VARIABLES):
             options[variable.removeprefix("KAFKA_").lower().replace("_", ".")] = value
     return options
+
+
+def refuse_given(source: Source, options: Iterable[str], ours: Container[str]) -> None:
+    """Refuses options that are ours to give.
+
+    Raises:
+      UsageError: Naming the first.
+    """
+    for name in options:
+        if name in ours:
+            raise UsageError(
+                f"--source {source.name}: {name} is given by skewless itself; take it out of the "
+                "options of Kafka's client"
+            )
 
 
 def _lines(source: Source, path: str) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from skewless.beam_pipelines.streaming.kafka.client import security_options
+from skewless.beam_pipelines.streaming.kafka.client import refuse_given, security_options
 from skewless.beam_pipelines.streaming.source_uri import Source
 from skewless.schemas.errors import UsageError
 
@@ -49,12 +49,8 @@ def consumer_options(source: Source) -> dict[str, str]:
         "group.id": f"skewless-{source.topic}",
     }
     given = security_options(source)
+    refuse_given(source, given, {*ours, "enable.auto.commit"})
     for name in given:
-        if name in (*ours, "enable.auto.commit"):
-            raise UsageError(
-                f"--source {source.name}: {name} is given by skewless itself; take it out of the "
-                "options of Kafka's client"
-            )
         if name in _UNKNOWN:
             raise UsageError(
                 f"--source {source.name}: Flink's client of Kafka knows no {name}; take it out, or leave "
