@@ -16,7 +16,7 @@ import usearch.index
 from skewless.beam_pipelines.index import index
 from skewless.beam_pipelines.nearest import approximate
 from skewless.beam_pipelines.nearest.catalogue import VECTORS, Catalogue, vectors_in
-from skewless.beam_pipelines.nearest.opened import open_index
+from skewless.beam_pipelines.nearest.opened import Index, open_index
 from skewless.beam_pipelines.nearest.side import id_column, side_of
 from skewless.schemas import parse
 from skewless.schemas.errors import DataError, UsageError
@@ -130,6 +130,22 @@ def test_an_index_is_opened_asked_and_added_to(tmp_path: Path) -> None:
     marker.unlink()
     with pytest.raises(UsageError, match="expected what `skewless index` left"):
         open_index(tmp_path)
+
+
+def test_as_many_are_found_as_are_asked_for_where_many_are_alike(tmp_path: Path) -> None:
+    """From where the graph is entered it leads to some of them only."""
+    vectors = _unit(3)[np.random.default_rng(1).integers(0, 3, 2000)]
+    graph = _added_in_order(vectors)
+    ids = pa.array([f"c{row}" for row in range(2000)])
+    opened = Index(tmp_path, {}, Catalogue(ids, vectors), graph)
+    query = vectors[:1]
+    assert len(graph.search(query[0], 1500).keys) < 1500
+    [found], cosines = opened.find(query, 1500)
+    assert len(set(found)) == 1500 and cosines.shape == (1, 1500)
+    np.testing.assert_allclose(cosines[0], -np.sort(-(vectors @ query[0]))[:1500], atol=1e-6)
+    for count in (0, -1):
+        with pytest.raises(UsageError, match="count: expected at least 1, got"):
+            opened.find(query, count)
 
 
 def _towers(**candidate: object) -> dict[str, object]:

@@ -54,18 +54,26 @@ class Index:
           [queries] lists of IDs, and [queries, count] float32.
 
         Raises:
-          UsageError: If the vectors are of another width.
+          UsageError: If the vectors are of another width, or `count` is below 1.
         """
+        if count < 1:
+            raise UsageError(f"count: expected at least 1, got {count}")
         width = self.catalogue.vectors.shape[1]
         if vectors.ndim != 2 or vectors.shape[1] != width:
             raise UsageError(f"vectors: expected [queries, {width}], got {list(vectors.shape)}")
         count = min(count, len(self.catalogue.ids))
         queries = np.ascontiguousarray(vectors, np.float32)
-        found = [self.approximate.search(query, count, exact=exact).keys for query in queries]
+        found = [self._nearest(query, count, exact=exact) for query in queries]
         keys = np.array(found, np.int64).reshape(len(queries), count)
         scores = np.einsum("qd,qkd->qk", queries, self.catalogue.vectors[keys])
         ids = self.catalogue.ids.take(pa.array(keys.ravel())).to_pylist()
         return [ids[at : at + count] for at in range(0, len(ids), count)], scores
+
+    def _nearest(self, query: np.ndarray, count: int, *, exact: bool) -> np.ndarray:
+        keys: np.ndarray = self.approximate.search(query, count, exact=exact).keys
+        if len(keys) < count:  # From where the graph is entered it may not lead to as many.
+            keys = self.approximate.search(query, count, exact=True).keys
+        return keys
 
     def with_more(self, more: Index) -> Index:
         """Returns an index, in memory, over the candidates of both.
