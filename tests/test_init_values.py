@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -101,6 +102,29 @@ def test_what_spreadsheets_write_for_no_value_is_missing(tmp_path: Path) -> None
     assert (found["day"], found["word"]) == ("time", "category")
     assert proposal.document["label"]["type"] == "regression"
     assert set(proposal.document["missing_values"]) == {*texts, "NA", "n.a."}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "declared"),
+    [
+        ([0, 1], {"type": "binary"}),
+        ([3, 3, 7], {"type": "binary", "positive": [7], "negative": [3]}),
+        ([1, 2, 3], {"type": "multiclass", "classes": [1, 2, 3]}),
+        ([row * 1.5 for row in range(150)], {"type": "regression", "scale": "z_score"}),
+    ],
+)
+def test_a_header_among_the_rows_is_no_value_of_a_label(
+    numbers: list[float], declared: dict[str, Any], tmp_path: Path
+) -> None:
+    kinds = ["p", "q", "q", "r"]
+    rows = [(kinds[row % 4], numbers[row**3 % len(numbers)]) for row in range(300)]
+    rows[150:150] = [("kind", "grade")]
+    kind, grade = zip(*rows, strict=True)
+    proposal = guessed(tmp_path, {"kind": kind, "grade": grade}, "grade")
+    assert proposal.document["label"] == {"column": "grade", **declared}
+    assert proposal.label is not None
+    assert proposal.label.why.endswith("; 1 rows hold 'grade' and will be rejected")
+    parse(proposal.document)
 
 
 def test_a_label_of_words_keeps_its_words(tmp_path: Path) -> None:

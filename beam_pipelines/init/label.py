@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from skewless.beam_pipelines.init.features import percent
-from skewless.beam_pipelines.init.profile import Profile
+from skewless.beam_pipelines.init.profile import Profile, numbers_of
 from skewless.schemas.errors import DataError
 from skewless.schemas.rows.label_values import NEGATIVE_WORDS, POSITIVE_WORDS, label_text
 
@@ -54,12 +56,18 @@ def guess_label(profile: Profile, *, several: bool = False) -> LabelGuess:
     Raises:
       DataError: If nothing can be learned from it, or not beside other labels.
     """
-    guess = _guess(profile)
+    known, strays = _numbers_alone(profile)
+    guess = _guess(known, named=bool(strays))
     if several and guess.declared["type"] == "multilabel":
         raise DataError(
             f"--label {profile.name}: holds {guess.why}, which several labels do not take; name it "
             "alone, or leave it out"
         )
+    if strays:
+        held = f"hold {strays[0][:20]!r}" if len(strays) == 1 else "hold what is no number"
+        none = len(profile.flat) - len(known.flat)
+        told = f"; {none:,} rows {held} and will be rejected"
+        guess = replace(guess, why=guess.why + told)
     if profile.missing_share > 0 and "empty" not in guess.declared:
         lacking = "teach the other labels" if several else "will be rejected"
         told = f"; {percent(profile.missing_share)} of rows have none and {lacking}"
@@ -67,17 +75,28 @@ def guess_label(profile: Profile, *, several: bool = False) -> LabelGuess:
     return guess
 
 
-def _guess(profile: Profile) -> LabelGuess:
+def _numbers_alone(profile: Profile) -> tuple[Profile, list[str]]:
+    """Returns a column of numbers without the few texts among them, such as a header's, and those."""
+    if profile.multivalued or profile.codes or not 0.99 < profile.share_of_numbers < 1:
+        return profile, []
+    numbers = pa.array(np.isfinite(numbers_of(profile.values)))
+    strays = pc.unique(profile.values.filter(pc.invert(numbers)).drop_null()).to_pylist()
+    values = pc.if_else(numbers, profile.values, pa.scalar(None, pa.string()))
+    return replace(profile, values=values), strays
+
+
+def _guess(profile: Profile, *, named: bool) -> LabelGuess:
+    """Decides of the values; `named` declares classes, so that others in the data are none."""
     name, values = profile.name, list(profile.counts)
     if profile.multivalued:
-        declared = {"column": name, "type": "multilabel"}
+        several: dict[str, Any] = {"column": name, "type": "multilabel"}
         if profile.separator:
-            declared["separator"] = profile.separator
+            several["separator"] = profile.separator
         why = f"several of {profile.distinct:,} classes a row"
         if profile.missing_share > 0:
-            declared["empty"] = "no_classes"
+            several["empty"] = "no_classes"
             why += f"; {percent(profile.missing_share)} of rows name none and are taken for rows of none"
-        return LabelGuess(declared, why)
+        return LabelGuess(several, why)
     if profile.distinct < 2:
         raise DataError(
             f"--label {name}: expected at least two values, got {profile.distinct} in "
@@ -108,7 +127,10 @@ def _guess(profile: Profile) -> LabelGuess:
             f"{{column: {_text(name)}, type: binary, positive: [{', '.join(upper)}]}}",
             f"{{column: {_text(name)}, type: regression, scale: z_score}}",
         )
-    return LabelGuess({"column": name, "type": "multiclass"}, why, otherwise)
+    declared: dict[str, Any] = {"column": name, "type": "multiclass"}
+    if named:
+        declared["classes"] = [_plain(value) for value in sorted(values, key=float)]
+    return LabelGuess(declared, why, otherwise)
 
 
 def _binary(profile: Profile, groups: list[list[str]]) -> LabelGuess:
