@@ -370,6 +370,7 @@ def test_names_of_other_scripts_and_of_any_length(tmp_path: Path) -> None:
     [
         ("a,b\n1,2\n2,3\n", "c", UsageError, "--label c: no such column"),
         ("a,b\n", None, DataError, "expected at least one row to guess from"),
+        ("a\n1,2\n2,2\n", None, DataError, r"none that can be read; of 2: expected 1 fields as in the header, got 2; mend"),
         ("a,b\n1,2\n2,2\n", "b", DataError, "expected at least two values, got 1"),
         ("a,b\n" + "".join(f"{x % 3},t{x} u v\n" for x in range(90)), "b", DataError, "too many for classes"),
         ("a,b\n7,1\n7,0\n", "b", DataError, "no column is fit for a feature"),

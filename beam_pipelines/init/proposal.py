@@ -115,6 +115,7 @@ def propose(sample: Sample, labels: Sequence[str], inputs: Sequence[str]) -> Pro
     if not guesses and not wide.features:
         raise DataError(
             "no column is fit for a feature ("
+            + ("there is none but the label" if not omitted else "")
             + "; ".join(f"{g.column}: {g.why}" for g in omitted[:_MOST_TOLD])
             + (f"; and {len(omitted) - _MOST_TOLD} more" if len(omitted) > _MOST_TOLD else "")
             + "); give other data, or write the spec by hand (docs/spec.md)"

@@ -41,6 +41,7 @@ from skewless.beam_pipelines.sources.units import RawBatch, WorkUnit
 from skewless.schemas.errors import DataError, UsageError
 from skewless.schemas.rows.csv_format import CsvFormat
 from skewless.schemas.rows.raw_columns import RawColumn
+from skewless.schemas.rows.reasons import kind_of
 from skewless.schemas.spec.spec import Spec, parse
 
 __all__ = ["Sample", "take_sample"]
@@ -108,9 +109,7 @@ def take_sample(inputs: Sequence[str]) -> Sample:
         tables = text_rows.tables + group_rows.tables
         rows = text_rows.rows + group_rows.rows
         if not rows:
-            raise DataError(
-                f"{', '.join(inputs)}: expected at least one row to guess from, got none; give a file with rows"
-            )
+            raise _no_rows(inputs, files, text_rows)
         total = parquet_rows + round(text_rows.rows * times)
         columns = columns_of(names, tables, spec, unreadable)
         rejected = text_rows.rejected + group_rows.rejected
@@ -147,6 +146,21 @@ class _Rows:
     tables: list[pa.RecordBatch] = field(default_factory=list)
     rows: int = 0
     rejected: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+
+
+def _no_rows(inputs: Sequence[str], files: Sequence[WorkUnit], read: _Rows) -> DataError:
+    """Returns the error of files without a row that could be read, which may hold many that could not."""
+    got = "none; give a file with rows"
+    if read.reasons:
+        [(kind, count), *others] = read.reasons.most_common()
+        more = f" ({sum(read.reasons.values()) - count:,} for other reasons)" if others else ""
+        remedy = "mend the file"
+        if all(whole.format == "jsonl" for whole in files):
+            remedy = "write each row as one JSON object on a line of its own, as UTF-8"
+        got = f"none that can be read; of {count:,}{more}: {read.examples[kind]}; {remedy}"
+    return DataError(f"{', '.join(inputs)}: expected at least one row to guess from, got {got}")
 
 
 def _draft(written: CsvFormat) -> Spec:
@@ -264,6 +278,9 @@ def _read(
         for batch in _batches(unit, names, spec, wanted, most, size):
             result.tables.append(batch.table)
             result.rejected += len(batch.rejected)
+            for entry in batch.rejected:
+                result.reasons[kind_of(entry.reason)] += 1
+                result.examples.setdefault(kind_of(entry.reason), entry.reason)
             taken += len(batch.rows)
             held += batch.table.nbytes
             if most is not None and size is not None and (taken >= most or held >= size):
