@@ -25,7 +25,7 @@ from skewless.beam_pipelines.running.checked_file import read_checked, write_che
 from skewless.beam_pipelines.running.left_behind import take
 from skewless.beam_pipelines.statistics.split_statistics import IdStatistics, SplitStatistics
 from skewless.beam_pipelines.streaming import leftovers
-from skewless.beam_pipelines.streaming.segments import read_records, read_segment
+from skewless.beam_pipelines.streaming.segment_file import read_records, read_segment
 from skewless.beam_pipelines.transform.constants import Constants
 from skewless.beam_pipelines.transform.numeric import NumericConstants, numbers_of
 from skewless.model.training.run_directory import load_trained

@@ -39,12 +39,11 @@ from skewless.beam_pipelines.streaming.event_time import (
 from skewless.beam_pipelines.streaming.leftovers import SOURCES, remove_leftovers
 from skewless.beam_pipelines.streaming.local import FilePoll
 from skewless.beam_pipelines.streaming.panes import SealedPane, commit_pane, seal_pane, started
+from skewless.beam_pipelines.streaming.segment_file import read_records, read_segment
 from skewless.beam_pipelines.streaming.segments import (
     Arrivals,
     Segment,
     StreamJob,
-    read_records,
-    read_segment,
     statistics_of,
     write_segments,
 )

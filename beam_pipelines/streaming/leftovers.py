@@ -18,7 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from skewless.beam_pipelines.streaming.segments import PENDING, pending_segments, read_segment
+from skewless.beam_pipelines.streaming.segment_file import (
+    PENDING,
+    pending_segments,
+    read_segment,
+)
 from skewless.schemas.errors import DataError
 from skewless.schemas.records.layout import MANIFEST
 from skewless.schemas.records.windows import pane_folder

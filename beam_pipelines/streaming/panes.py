@@ -30,14 +30,12 @@ from skewless.beam_pipelines.streaming.leftovers import (
     ranges_of,
     remove_leftovers,
 )
-from skewless.beam_pipelines.streaming.segments import (
-    Segment,
+from skewless.beam_pipelines.streaming.segment_file import (
     SegmentContents,
-    StreamJob,
     read_records,
     read_segment,
-    statistics_of,
 )
+from skewless.beam_pipelines.streaming.segments import Segment, StreamJob, statistics_of
 from skewless.schemas.errors import AccountingError
 from skewless.schemas.records.layout import MANIFEST
 from skewless.schemas.records.manifest import Rows, Shard

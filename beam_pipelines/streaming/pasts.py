@@ -42,13 +42,8 @@ from skewless.beam_pipelines.running.checked_file import (
 )
 from skewless.beam_pipelines.statistics.split_statistics import SplitStatistics, number_columns
 from skewless.beam_pipelines.streaming.panes import SealedPane, kept_rows, sealed_folder
-from skewless.beam_pipelines.streaming.segments import (
-    PENDING,
-    Segment,
-    StreamJob,
-    read_segment,
-    rewrite_segment,
-)
+from skewless.beam_pipelines.streaming.segment_file import PENDING, read_segment
+from skewless.beam_pipelines.streaming.segments import Segment, StreamJob, rewrite_segment
 from skewless.schemas.errors import UsageError
 from skewless.schemas.records.layout import PASTS
 from skewless.schemas.records.records import is_diagnostic
