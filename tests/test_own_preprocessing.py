@@ -14,7 +14,9 @@ from skewless.beam_pipelines.preprocess import preprocess
 from skewless.model.export import export
 from skewless.model.train import train
 from skewless.model.training.records import open_records
+from skewless.model.training.warm_start import check_warm_start
 from skewless.model.verify import verify
+from skewless.schemas.errors import DatasetMismatchError
 from skewless.schemas.spec.spec import Spec, parse
 
 ROWS = 300
@@ -49,7 +51,7 @@ def spec() -> Spec:
                 "country": {"type": "categorical", "embedding": 4},
                 "device": {"type": "categorical", "embedding": 4},
                 "price": {"type": "numeric", "scale": "z_score"},
-                "pieces": {"type": "numeric"},
+                "pieces": {"type": "numeric", "embedding": {"type": "piecewise_linear", "bins": 4}},
             },
             "label": {"column": "bought", "type": "binary"},
             "training": {"epochs": 1},
@@ -95,13 +97,15 @@ def test_what_is_declared_is_as_without_it(
     )
     order = np.argsort(with_own["__key__"].numpy()), np.argsort(without["__key__"].numpy())
     assert set(with_own) - set(without) == {"where", "worth"}
+    own, alone = (open_records(at).manifest.features for at in (records, tmp_path / "plain"))
+    assert own["pieces"].edges and own["pieces"].edges == alone["pieces"].edges
     for name, values in without.items():
         np.testing.assert_array_equal(values.numpy()[order[1]], with_own[name].numpy()[order[0]])
 
 
 @pytest.mark.slow
 def test_its_outputs_are_inputs_of_the_model_and_are_served(
-    source: Path, records: Path, tmp_path: Path
+    source: Path, records: Path, spec: Spec, tmp_path: Path
 ) -> None:
     train(records, tmp_path / "run")
     export(tmp_path / "run", tmp_path / "model")
@@ -110,3 +114,9 @@ def test_its_outputs_are_inputs_of_the_model_and_are_served(
     assert {"where", "worth"} <= set(outputs)
     report = verify(tmp_path / "model", records)
     assert report.rows and not report.mismatches
+    # Fitted to other rows its analysers mean other things, and nobody can tell which.
+    pyarrow.csv.write_csv(pyarrow.csv.read_csv(source).slice(99), tmp_path / "later.csv")
+    preprocess(spec, [str(tmp_path / "later.csv")], tmp_path / "later")
+    with pytest.raises(DatasetMismatchError, match=r"of its own.*preprocess with --transform"):
+        check_warm_start(spec, open_records(tmp_path / "later"), tmp_path / "run")
+    assert check_warm_start(spec, open_records(records), tmp_path / "run").spec == spec

@@ -41,13 +41,16 @@ from skewless.beam_pipelines.running.local_runner import may_be_apart
 from skewless.beam_pipelines.transform.constants import Constants
 from skewless.beam_pipelines.transform.fitted_transform import check_fitted
 from skewless.beam_pipelines.transform.graph import write_transform_graph
+from skewless.beam_pipelines.transform.numeric import numbers_of
 from skewless.beam_pipelines.transform.own.function import check_own_assets
 from skewless.beam_pipelines.transform.own.sent import SentFunction
 from skewless.beam_pipelines.transform.own.sources import leave_sources
 from skewless.beam_pipelines.transform.preprocessing_fn import make_preprocessing_fn
 from skewless.beam_pipelines.transform.vocabulary_files import declared_files
+from skewless.schemas.records.constants import write_numbers
 from skewless.schemas.records.layout import ASSETS, TRANSFORM, TRANSFORM_FN
 from skewless.schemas.rows.prepare import RawTensors
+from skewless.schemas.spec.features import NumericFeature
 from skewless.schemas.spec.kinds.history import histories_of
 from skewless.schemas.spec.spec import Spec
 from skewless.schemas.storage.between.files import (
@@ -219,6 +222,11 @@ def _fit_with_transform_and_apply(job: StagedJob) -> Outcome:
     if is_uri(directory):
         _bring_transform(job, taken_outcome(directory))
     check_own_assets(spec, found.vocabularies, str(job.transform))
+    # No more than is needed: the file counts in the transform's digest, by which records and runs of
+    # earlier versions are known.
+    numbers = (f for f in spec.features.values() if isinstance(f, NumericFeature))
+    if any(feature.linear_bins for feature in numbers):
+        write_numbers(job.transform, numbers_of(found.numbers))
     return replace(_apply(job), counted=analysed.counted)
 
 

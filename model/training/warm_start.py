@@ -101,8 +101,9 @@ def check_warm_start(spec: Spec, records: Records, run_directory: str | Path) ->
 
     Raises:
       UsageError: If there is no finished run.
-      DatasetMismatchError: If a vocabulary does not begin with the run's, a constant is another, or
-        the specs differ in more than the sizes of vocabularies, `model` and `training`.
+      DatasetMismatchError: If a vocabulary does not begin with the run's, a constant is another,
+        the specs differ in more than the sizes of vocabularies, `model` and `training`, or a
+        function of their own was fitted anew.
     """
     run = RunDirectory.open(run_directory)
     earlier, now = run.path / TRANSFORM, records.root / TRANSFORM
@@ -110,6 +111,12 @@ def check_warm_start(spec: Spec, records: Records, run_directory: str | Path) ->
         run.manifest.transform_sha256, earlier, records.manifest.transform_sha256, now
     ):
         return run
+    if run.spec.preprocessing is not None:
+        raise DatasetMismatchError(
+            f"--warm-start {run.path}: preprocessing: {run.spec.preprocessing} may hold analysers of its "
+            f"own, which were fitted anew for {records.directory}; preprocess with --transform {earlier}, "
+            "or train without --warm-start"
+        )
     remedy = _REMEDY.format(earlier)
     differences = meaning_differences(run.spec, spec)
     if differences:
