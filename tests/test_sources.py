@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from skewless.beam_pipelines.sources import WorkUnit, as_seen_from_anywhere, plan, read
+from skewless.beam_pipelines.sources.files import whole_files
 from skewless.schemas.errors import DataError, UsageError
 from skewless.schemas.rows.raw_columns import RowColumns
 from skewless.schemas.spec.spec import Spec, parse
@@ -265,6 +266,31 @@ def test_files_that_do_not_fit_are_refused(
     (tmp_path / name).write_bytes(content)
     with pytest.raises(error, match=words.replace("?", r"\?")):
         plan([str(tmp_path / name)], SPEC)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*", ["_b.csv", "a.csv"]),
+        ("*.csv", ["_b.csv", "a.csv"]),
+        (".*.csv", ["._a.csv"]),
+        ("._a.csv", ["._a.csv"]),
+        ("*/*.csv", ["c/d.csv"]),
+        (".c/*.csv", [".c/d.csv"]),
+    ],
+)
+def test_wildcards_match_no_hidden_files_nor_marks(
+    pattern: str, expected: list[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / ".hidden" / "rows"
+    for name in ("a.csv", "_b.csv", "._a.csv", ".a.csv.crc", "_SUCCESS", ".c/d.csv", "c/d.csv"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("x\n1\n")
+    for place in (str(folder), f"file://{folder}"):
+        files = whole_files([f"{place}/{pattern}"])
+        assert [unit.file.removeprefix("file://") for unit in files] == [
+            str(folder / name) for name in expected
+        ]
 
 
 def test_inputs_that_match_nothing_or_twice_are_refused(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ ENDINGS: dict[str, tuple[Format, str]] = {
 _TABLES = {BIGQUERY: bigquery_table, DELTA: delta_files, ICEBERG: iceberg_files}
 # TFX and Beam put a shard's number behind the ending: data_tfrecord-00000-of-00002.gz.
 _SHARD = re.compile(r"[._-](?P<kind>[a-z]+)-\d+-of-\d+(?P<packed>\.gz|\.zst)?\Z")
+_WILDCARD = re.compile(r"[*?\[]")
 _PEEKED = 64
 # What a file is by its first bytes, and the ending that such a file would have.
 _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
@@ -107,8 +108,14 @@ def whole_files(inputs: Sequence[str], option: str = "--input") -> list[WorkUnit
 def matched(pattern: str) -> list[Any]:
     """Returns Beam's metadata of the files that a glob matches, or of the one file of that name.
 
-    Beam finds nothing for a relative glob without a folder, nor for a name with brackets.
+    Beam finds nothing for a relative glob without a folder, nor for a name with brackets. As in a shell, a
+    wildcard matches no name that begins with a dot: checksums of Spark, what macOS leaves beside files.
+    Nor does it the marks that others leave among files of rows (`_SUCCESS`, `_metadata`).
     """
+    return [metadata for metadata in _matched(pattern) if not _is_no_data(metadata.path, pattern)]
+
+
+def _matched(pattern: str) -> list[Any]:
     place = input_path(pattern)
     if isinstance(place, Location):
         return [FileMetadata(uri, 0) for uri in input_files(place)]
@@ -121,8 +128,23 @@ def matched(pattern: str) -> list[Any]:
             metadata.path = metadata.path.removeprefix("./")
     if not found and "://" not in pattern and os.path.isfile(pattern):
         escaped = re.sub(r"[\[*?]", "?", pattern)
-        found = [metadata for metadata in matched(escaped) if metadata.path == pattern]
+        found = [metadata for metadata in _matched(escaped) if metadata.path == pattern]
     return list(found)
+
+
+def _is_no_data(path: str, pattern: str) -> bool:
+    """Whether wildcards alone found a file that is hidden, or the mark of another program."""
+    wanted = pattern.split("/")
+    wild = next((at for at, part in enumerate(wanted) if _WILDCARD.search(part)), None)
+    if wild is None or pattern == path:
+        return False
+    # Counted from the end: before the wildcards a path may be spelled otherwise.
+    found = path.split("/")[wild - len(wanted) :]
+    names = wanted[wild:]
+    if any(part.startswith(".") for part in found):
+        return not any(part.startswith(".") for part in names)
+    mark = found[-1].startswith("_") and not found[-1].lower().endswith(tuple(ENDINGS))
+    return mark and not names[-1].startswith("_")
 
 
 def file_bytes(file: str) -> int:
