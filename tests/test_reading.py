@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import os
 import time
 from typing import Any
 
@@ -19,7 +21,7 @@ from skewless.model.serve.reading.json_outputs import columns_as_json, rows_as_j
 from skewless.model.serve.reading.json_tensors import Input, of_columns, of_rows
 from skewless.model.serve.reading.packed_texts import PackedTexts
 from skewless.model.serve.reading.reader import Reader
-from skewless.model.serve.reading.requests import read
+from skewless.model.serve.reading.requests import read, unpacked
 from skewless.model.serve.status import ServingError
 
 INPUTS = {
@@ -197,3 +199,18 @@ def test_reading_ends_with_its_request_and_begins_anew() -> None:
             reader.close()
 
     asyncio.run(ask())
+
+
+@pytest.mark.parametrize("cut", [0, 1, 70_000, 150_000])
+def test_all_members_of_a_gzipped_body_are_read(cut: int) -> None:
+    body = os.urandom(150_000)
+    packed = gzip.compress(body[:cut]) + gzip.compress(body[cut:]) + gzip.compress(b"")
+    assert unpacked(packed, len(body)) == gzip.decompress(packed) == body
+    for refused, why in (
+        (packed + b"more", "not gzip"),
+        (packed[:-1], "ends too early"),
+        (packed + gzip.compress(b"x"), "larger than 150000 bytes"),
+        (gzip.compress(b"") * 20_000, "gzip members; send one"),
+    ):
+        with pytest.raises(ServingError, match=why):
+            unpacked(refused, len(body))

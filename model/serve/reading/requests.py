@@ -24,6 +24,9 @@ DEFAULT_SIGNATURE = "serving_default"
 # The one input of signatures that classify or regress.
 EXAMPLES = "inputs"
 _GZIP = 16 + zlib.MAX_WBITS
+# Of a body: each costs a copy of what is left of its piece.
+_MEMBERS = 10_000
+_PIECE = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -72,23 +75,33 @@ def read(method: str, body: bytes, signatures: Signatures) -> Asked:
 
 
 def unpacked(body: bytes | bytearray, max_bytes: int) -> bytes:
-    """Returns what a gzipped body holds.
+    """Returns what a gzipped body holds: all of its members, one behind the other (RFC 1952, 2.2).
 
     Raises:
       ServingError: If that is more than `max_bytes`, or it is not gzip.
     """
+    found, packed, place, members = bytearray(), memoryview(body), 0, 0
     unpacker = zlib.decompressobj(_GZIP)
     try:
-        found = unpacker.decompress(body, max_bytes + 1)
+        while place < len(packed):
+            if unpacker.eof:
+                unpacker, members = zlib.decompressobj(_GZIP), members + 1
+                if members == _MEMBERS:
+                    raise _refused(f"the body is more than {_MEMBERS} gzip members; send one")
+            piece = packed[place : place + _PIECE]
+            found += unpacker.decompress(piece, max_bytes + 1 - len(found))
+            if len(found) > max_bytes:
+                raise ServingError(
+                    "INVALID_ARGUMENT",
+                    f"the body is larger than {max_bytes} bytes (--max-body-bytes)",
+                    413,
+                )
+            place += len(piece) - len(unpacker.unused_data)
     except zlib.error as error:
         raise _refused(f"the body is not gzip: {error}") from error
-    if len(found) > max_bytes:
-        raise ServingError(
-            "INVALID_ARGUMENT", f"the body is larger than {max_bytes} bytes (--max-body-bytes)", 413
-        )
     if not unpacker.eof:
         raise _refused("the body is not gzip: it ends too early")
-    return found
+    return bytes(found)
 
 
 def _signature(document: Mapping[str, Any]) -> str:
