@@ -13,6 +13,7 @@ import keras
 
 from skewless.model import arguments
 from skewless.model.explained.importance import importance_of_run
+from skewless.model.metrics.names import figure
 from skewless.model.metrics.predicted_split import OfLabels, Predictions, predict_split
 from skewless.model.metrics.slices import check_column, slice_rows
 from skewless.model.retrieval.found import Found
@@ -205,8 +206,8 @@ def as_table(result: dict[str, Any], unit: str = "") -> str:
         lines.append(f"* fewer than {_FEW_ROWS} rows: chance alone moves these figures far")
     found = result.get("importance", {})
     lines += [
-        f"with {entry['feature']} shuffled, {found['metric']} is worse by {entry['worse']:.4f} "
-        f"({entry['low']:.4f} to {entry['high']:.4f})"
+        f"with {entry['feature']} shuffled, {found['metric']} is worse by {figure(entry['worse'])} "
+        f"({figure(entry['low'])} to {figure(entry['high'])})"
         for entry in found.get("features", ())
     ]
     return "\n".join(lines)
@@ -215,7 +216,7 @@ def as_table(result: dict[str, Any], unit: str = "") -> str:
 def _cell(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
-    return f"{value:.4f}" if isinstance(value, float) else f"{value:,}"
+    return figure(value) if isinstance(value, float) else f"{value:,}"
 
 
 if __name__ == "__main__":

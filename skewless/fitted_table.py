@@ -77,8 +77,10 @@ def _leaning(importance: Mapping[str, Any]) -> list[str]:
 
 
 def _cell(value: Any) -> str:
+    from skewless.model.metrics.names import figure
+
     if value is None:
         return "-"
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:.4f}" if abs(value) < 1e4 else f"{value:.4g}"
+    return figure(value)

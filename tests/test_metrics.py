@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skewless.model.metrics.compute import compute_metrics, expected_calibration_error
+from skewless.model.metrics.names import figure
+from skewless.model.metrics.predicted_split import Predictions
 from skewless.schemas.errors import TrainingError
 from skewless.schemas.spec.label import (
     BinaryLabel,
@@ -129,3 +131,22 @@ def test_calibration_by_hand() -> None:
 def test_calibration_error_is_a_share(rows: list[tuple[bool, float]]) -> None:
     correct, confidence = (np.array(column, float) for column in zip(*rows, strict=True))
     assert 0 <= expected_calibration_error(correct, confidence) <= 1
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1.0, 1e12])
+def test_whether_predictions_are_all_the_same_goes_by_the_label(unit: float) -> None:
+    truth = np.linspace(0, 1, 50)[:, None] * unit
+    alike = np.full((50, 1), 0.5 * unit) * (1 + 1e-9 * np.arange(50)[:, None])
+    assert not Predictions(truth, truth * 0.9, None, np.zeros(50)).constant
+    assert Predictions(truth, alike, None, np.zeros(50)).constant
+    # Of one class there is no spread to go by.
+    assert not Predictions(np.zeros((50, 1)), truth / unit, None, np.zeros(50)).constant
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.81234, "0.8123"), (0.0, "0.0000"), (2.34567e-9, "2.346e-09"), (-0.00123456, "-0.001235"),
+     (123456.7, "1.235e+05"), (0.05, "0.0500")],
+)  # fmt: skip
+def test_a_metric_is_shown_with_digits_that_tell(value: float, text: str) -> None:
+    assert figure(value) == text

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["LOWER_IS_BETTER", "OF_PROBABILITIES", "flat_metrics", "lower_is_better", "main_metric"]
+__all__ = [
+    "LOWER_IS_BETTER",
+    "OF_PROBABILITIES",
+    "figure",
+    "flat_metrics",
+    "lower_is_better",
+    "main_metric",
+]
 
 LOWER_IS_BETTER = frozenset({"loss", "log_loss", "rmse", "mae", "ece"})
 # Metrics and curves that take a prediction for a probability: not of scores that order rows in groups.
@@ -15,6 +22,11 @@ OF_PROBABILITIES = frozenset({"loss", "log_loss", "accuracy", "ece", "matrix", "
 def lower_is_better(name: str) -> bool:
     """Whether less of a metric, or of one of several labels' (`LABEL_rmse`), is better."""
     return name in LOWER_IS_BETTER or name.endswith(tuple(f"_{one}" for one in LOWER_IS_BETTER))
+
+
+def figure(value: float) -> str:
+    """Returns a metric with four decimals, or four digits where those would tell nothing: an RMSE of a billionth."""
+    return f"{value:.4f}" if 0.01 <= abs(value) < 1e4 or not value else f"{value:.4g}"
 
 
 def flat_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,11 +46,13 @@ class Predictions:
 
     @property
     def constant(self) -> bool | None:
-        """Whether all predictions are the same; None where that cannot be said."""
+        """Whether all predictions are the same, by the spread of what they predict; None where that cannot be said."""
         if self.loss is not None or len(self.predicted) < 2:
             return None
         spread = self.predicted.astype(np.float64).std(axis=0)
-        return bool((spread < 1e-7).all())
+        # Amounts may be of any size: of a billionth all are within a millionth of each other.
+        unit = float(np.nanstd(self.truth.astype(np.float64)))
+        return bool((spread < 1e-7 * (unit if 0 < unit < np.inf else 1.0)).all())
 
     def metrics(self, spec: Spec, rows: np.ndarray | None = None) -> dict[str, Any]:
         """Returns the metrics of all rows, or of the rows at the places `rows`."""
