@@ -106,7 +106,8 @@ def preprocess(
         staged = StagedJob(job, fit, directory.staging, shared, shards, kept, earlier)
         outcome = fitted_and_written(staged)
         clock.end("pipeline")
-        rows = accounted(job.units, outcome, directory, _ENDINGS, max_rejected)
+        learning = fit.transform is None
+        rows = accounted(job.units, outcome, directory, _ENDINGS, max_rejected, learning=learning)
         manifest = described(staged, outcome, rows, clock)
         write_manifest(staged, manifest)
         directory.commit()

@@ -90,3 +90,15 @@ def test_a_file_that_is_cut_off_is_refused_however_few_rows_it_rejects(reason: s
     assert f"a.csv.gz: {reason}\n" in message
     assert "--max-rejected 1; where each ends is in out.rejected" in message
     check_rejected(rows, accounts, 1, "out.rejected")
+
+
+def test_a_job_of_which_every_row_is_rejected_tells_the_reasons_whatever_share_may_be() -> None:
+    reasons = Counter({("age", "expected a number"): 3})
+    accounts = [UnitAccount(0, "a.csv", read=3, rejected=3, reasons=reasons)]
+    rows = Rows(read=3, written=0, rejected=3, duplicate=0)
+    with pytest.raises(TooManyRejectedError) as caught:
+        check_rejected(rows, accounts, 1, "out.rejected", learning=True)
+    check_rejected(rows, accounts, 1, "out.rejected")
+    message = str(caught.value)
+    assert "3 of 3 rows (100.0%) were rejected, so none is left:\n" in message
+    assert "3  age: expected a number" in message and message.endswith("out.rejected; mend them")

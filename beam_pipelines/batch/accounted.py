@@ -49,6 +49,7 @@ def accounted(
     max_rejected: float,
     *,
     passing: Collection[str] = (),
+    learning: bool = False,
 ) -> Accounted:
     """Counts rows, and moves files to their places.
 
@@ -60,6 +61,8 @@ def accounted(
       max_rejected: The largest share of rejected rows that still counts as success.
       passing: Kinds of parts that are no part of the output: the command itself goes on with them.
 
+      learning: Whether something is learned from the rows, of which one has to be left.
+
     Raises:
       AccountingError: If the runner lost rows.
       TooManyRejectedError: If too many are rejected.
@@ -70,7 +73,7 @@ def accounted(
     files = place(outcome.parts, directory.staging, endings)
     beside = Path(f"{directory.path}.rejected")
     try:
-        check_rejected(rows, outcome.accounts, max_rejected, str(beside))
+        check_rejected(rows, outcome.accounts, max_rejected, str(beside), learning=learning)
     except TooManyRejectedError:
         bring([file for file in files if file[1].kind == "rejected"], directory.staging)
         directory.keep(REJECTED, beside)

@@ -97,9 +97,14 @@ _REMEDY = "Nothing was left at the output. Run with --direct_num_workers=1, and 
 
 
 def check_rejected(
-    rows: Rows, accounts: Sequence[UnitAccount], max_rejected: float, where: str
+    rows: Rows,
+    accounts: Sequence[UnitAccount],
+    max_rejected: float,
+    where: str,
+    *,
+    learning: bool = False,
 ) -> None:
-    """Refuses a job of which too large a share was rejected.
+    """Refuses a job of which too large a share was rejected; where rows are learned from, all of them.
 
     What cannot be read of a file's end may be any number of rows: only a share of 1 allows it.
 
@@ -110,8 +115,11 @@ def check_rejected(
     if max_rejected < 1:
         _refuse_unread(accounts, where)
     share = rows.rejected / rows.read
-    if share <= max_rejected:
+    none_left = learning and rows.rejected == rows.read
+    if share <= max_rejected and not none_left:
         return
+    limit = "so none is left" if none_left else f"more than --max-rejected {max_rejected:g} allows"
+    remedy = "mend them" if none_left else "mend them, or raise --max-rejected"
     reasons: Counter[tuple[str | None, str]] = Counter()
     for entry in accounts:
         reasons.update(entry.reasons)
@@ -125,9 +133,8 @@ def check_rejected(
     if any(reason.startswith("expected a label") for _, reason in reasons):
         lines += f"\nLabel values seen: {most_seen(labels)}"
     raise TooManyRejectedError(
-        f"{rows.rejected:,} of {rows.read:,} rows ({share:.1%}) were rejected, more than "
-        f"--max-rejected {max_rejected:g} allows:{lines}\n"
-        f"The rows are in {where}; mend them, or raise --max-rejected"
+        f"{rows.rejected:,} of {rows.read:,} rows ({share:.1%}) were rejected, {limit}:{lines}\n"
+        f"The rows are in {where}; {remedy}"
     )
 
 
