@@ -32,6 +32,7 @@ from skewless.schemas.ending import run_module
 from skewless.schemas.records.layout import MANIFEST, PASTS
 from skewless.schemas.records.manifest import Manifest
 from skewless.schemas.spec.spec import Spec, load
+from skewless.schemas.staged import check_place
 from skewless.schemas.storage.between.files import seen_by_all
 from skewless.schemas.storage.known_as import as_known
 
@@ -86,6 +87,7 @@ def preprocess(
       AccountingError: If the runner lost rows; nothing is left at the output.
     """
     clock = Laps()
+    check_place(Path(output), graph=True)
     fit = checked_fit(
         spec,
         transform=transform,

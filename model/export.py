@@ -47,7 +47,7 @@ from skewless.schemas.records.vocabulary_file import read_vocabulary
 from skewless.schemas.rows.saved_graph import load_graph
 from skewless.schemas.spec.network import Seq2SeqSpec, TowersSpec, TwoTowerSpec
 from skewless.schemas.spec.spec import load
-from skewless.schemas.staged import put_back, put_in_place, staging_beside
+from skewless.schemas.staged import check_place, put_back, put_in_place, staging_beside
 from skewless.schemas.storage.known_as import as_known
 
 __all__ = ["execute", "export", "export_model", "export_own_model", "run"]
@@ -216,6 +216,7 @@ def export_model(
 
 
 def _check_output(destination: Path, *, overwrite: bool) -> None:
+    check_place(destination, graph=True)
     put_back(destination)
     if not destination.exists() or (destination.is_dir() and not any(destination.iterdir())):
         return

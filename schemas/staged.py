@@ -24,6 +24,7 @@ from skewless.schemas.interrupts import held
 
 __all__ = [
     "as_asked_for",
+    "check_place",
     "own_temporary_files",
     "put_back",
     "put_in_place",
@@ -37,7 +38,32 @@ _ENDING, _OLD, _GONE = ".partial", ".old.partial", ".gone.partial"
 _STAGED: list[Path] = []
 # How Beam calls the folder of a job server that it has started.
 _JOB_SERVER = "beam-temp"
+_MOST_NAME = 255  # bytes, of Linux's filesystems
 _HIDDEN = re.compile(r"/\.(?P<name>[^/]+?)\.\d+-[0-9a-f]{8}(?:\.gone|\.old)?\.partial\b")
+
+
+def check_place(path: Path, *, graph: bool = False) -> None:
+    """Refuses, before any work, a place at which nothing could be left.
+
+    Args:
+      path: The place.
+      graph: Whether a graph of TensorFlow's is to lie there, which it looks for by a pattern: of
+        `runs [1]` it would read `runs 1`.
+
+    Raises:
+      UsageError: If its name is too long to be staged, or TensorFlow could not load what lies there.
+    """
+    longest = len(os.fsencode(_hidden(path, _GONE)))
+    if longest > _MOST_NAME:
+        most = len(os.fsencode(path.name)) - (longest - _MOST_NAME)
+        raise UsageError(
+            f"{path}: its name may have up to {most} bytes, so that what is being written can lie "
+            "beside it; choose a shorter name"
+        )
+    if graph and "[" in str(path.absolute()):
+        raise UsageError(
+            f"{path.absolute()}: TensorFlow loads no graph from a path with a bracket in it; choose another path"
+        )
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import pytest
 
 from skewless.beam_pipelines.running.output_directory import OutputDirectory
 from skewless.schemas.errors import UsageError
+from skewless.schemas.staged import check_place
 
 ROOT = Path(__file__).parent.parent
 MARKER = "manifest.json"
@@ -168,3 +169,15 @@ def test_killed_before_any_step_of_an_overwrite_no_complete_output_is_lost(tmp_p
         assert [path.name for path in root.iterdir()] == ["out"]
         steps += 1
     assert steps >= 5
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("n" * 240, r"n: its name may have up to 2\d\d bytes"), ("runs [1]", "a path with a bracket")],
+)
+def test_a_place_where_nothing_could_be_left_is_refused(
+    name: str, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        check_place(tmp_path / name / "x" if "[" in name else tmp_path / name, graph=True)
+    check_place(tmp_path / name[:200])

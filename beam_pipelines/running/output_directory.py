@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skewless.schemas.errors import UsageError
-from skewless.schemas.staged import put_back, put_in_place, staging_beside
+from skewless.schemas.staged import check_place, put_back, put_in_place, staging_beside
 from skewless.schemas.storage.leaving import publication_of
 from skewless.schemas.storage.location import is_uri
 from skewless.schemas.storage.marker import FileEntry
@@ -40,6 +40,7 @@ class OutputDirectory:
           UsageError: If the output is finished and not to be replaced, or is something else.
         """
         self.path = Path(path).absolute()
+        check_place(self.path)
         self.staging: Path
         self._marker = marker
         self._overwrite = overwrite

@@ -35,7 +35,7 @@ from skewless.schemas.records.layout import (
 from skewless.schemas.records.manifest import Manifest, load_manifest
 from skewless.schemas.records.transform_digest import same_transform
 from skewless.schemas.spec.spec import Spec, load
-from skewless.schemas.staged import put_back, put_in_place, staging_beside, write_whole
+from skewless.schemas.staged import check_place, put_back, put_in_place, staging_beside, write_whole
 from skewless.schemas.storage.fetched import fetched
 from skewless.schemas.storage.known_as import origin_of
 
@@ -75,6 +75,7 @@ class RunDirectory:
             or what is there is no run, or holds the records or the run to begin with.
         """
         kept = [records.directory, *([warm_start] if warm_start is not None else ())]
+        check_place(path, graph=True)
         _check_place(path, kept, overwrite=overwrite)
         path = path.absolute()
         with staging_beside(path) as staging:
