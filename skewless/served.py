@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from skewless.environment import keras_as_it_was
 from skewless.forked import refuse_forked
-from skewless.frames import TableLike, as_globs, plain_row, reader_of
+from skewless.frames import TableLike, as_globs, model_columns, plain_row, refuse_nearly_named
 from skewless.records import Records, directory_of
 from skewless.run import Run
-from skewless.schemas.errors import DataError, UsageError
+from skewless.schemas.errors import UsageError
 from skewless.schemas.rows.native.spellings import Spellings
 from skewless.schemas.spec.spec import Spec
 from skewless.schemas.storage.fetched import fetched
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from skewless.model.exported.served_model import ServedModel
 
 __all__ = ["Model", "export", "open_model"]
-
-_BATCH = 4_096
 
 
 def export(
@@ -253,8 +251,11 @@ class Model:
         return recommend(self._served, self._plain(row), exclude=exclude, count=count)
 
     def _plain(self, row: Mapping[str, Any] | TableLike) -> dict[str, Any]:
+        from skewless.schemas.rows.raw_columns import RowColumns
+
         refuse_forked()
         plain = plain_row(row)
+        refuse_nearly_named(RowColumns(self.spec, serving=True).wanted, plain)
         scalars = {name: value for name, value in plain.items() if type(value) in (bool, float)}
         self._spellings.check({name: pa.array([value]) for name, value in scalars.items()})
         return plain
@@ -266,7 +267,7 @@ class Model:
         with keras_as_it_was():
             parts = [
                 self._served.call(signature, columns)
-                for columns in _columns(data, spec or self.spec, self._spellings)
+                for columns in model_columns(data, spec or self.spec, self._spellings)
             ]
         if not parts:
             raise UsageError("expected at least one row, got none")
@@ -287,40 +288,3 @@ class Model:
             f"<p><b>{html.escape(str(self.path))}</b>: {html.escape(self.spec.name)}</p>"
             f"<table><tr><th>feature</th><th>type</th></tr>{features}</table>"
         )
-
-
-def _columns(data: TableLike, spec: Spec, spellings: Spellings) -> Any:
-    """Yields canonical columns of the rows, batch by batch, checked as the batch job checks them."""
-    from skewless.beam_pipelines.rows.read_rows import check_rows
-    from skewless.beam_pipelines.sources import RawBatch, WorkUnit
-    from skewless.beam_pipelines.sources.nested.fields import with_fields
-    from skewless.schemas.rows.raw_columns import RowColumns
-
-    # A prediction needs no key: rows are answered in their order.
-    spec = spec.model_copy(update={"key": None, "keep": ()})
-    unit = WorkUnit("the rows given", "parquet", serving=True)
-    wanted = list(RowColumns(spec, serving=True).wanted)
-    nested = any("." in name for name in wanted)
-    first = 1
-    table: pa.RecordBatch
-    roots = {name.split(".")[0] for name in wanted}
-    reader = reader_of(data, {*wanted, *roots})
-    if not {*wanted, *roots} & set(reader.schema.names):
-        raise UsageError(
-            f"the rows have none of the model's columns ({', '.join(wanted)}), only "
-            f"{', '.join(reader.schema.names) or 'none of any name'}; give one of them"
-        )
-    for batch in reader:
-        for begin in range(0, batch.num_rows, _BATCH):
-            table = batch.slice(begin, _BATCH)
-            if nested:
-                table = with_fields(table, wanted)
-            spellings.check(dict(zip(table.schema.names, table.columns, strict=True)))
-            numbers = np.arange(first, first + table.num_rows)
-            first += table.num_rows
-            rows = check_rows(RawBatch(unit, table, numbers), spec)
-            for rejected in rows.rejected:
-                raise DataError(
-                    f"row {rejected.row}, column {rejected.column!r}: {rejected.reason}"
-                )
-            yield rows.columns

@@ -194,6 +194,42 @@ def test_run_and_model_show_themselves(shop_run: Path, shop_model: Path, shop: D
     assert model.explain({"text": "good thing"}).score is not None
 
 
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (pd.DataFrame({"User": ["u1"], "age": [1.0]}), "column 'user' is not there, and 'User' is"),
+        (
+            pl.DataFrame({"user": ["u1"], " AGE_": [1.0]}),
+            "column 'age' is not there, and ' AGE_' is",
+        ),
+        (pa.table({"age": [1.0], "V-1": [1.0]}), "column 'v1' is not there, and 'V-1' is"),
+        ([{"age": 1.0, "TEXT": "x"}], "column 'text' is not there, and 'TEXT' is"),
+        (pd.DataFrame({"used": ["u1"]}), r"none of the model's columns \(.*\), only used; give"),
+        ("rows.csv", "got str; read the file first"),
+        ({"age": 1.0}, r"got dict; give one row as \[row\]"),
+        (pd.Series({"age": 1.0, "user": "u1"}), "expected a table, got Series"),
+    ],
+)
+def test_columns_nearly_named_and_what_is_no_table_are_told(
+    shop_model: Path, rows: Any, said: str
+) -> None:
+    with pytest.raises(sk.SkewlessError, match=said):
+        sk.open_model(shop_model).predict(rows)
+
+
+def test_a_row_of_columns_nearly_named_is_told(shop_model: Path) -> None:
+    model = sk.open_model(shop_model)
+    with pytest.raises(sk.SkewlessError, match="'user' is not there, and 'User' is"):
+        model.explain({"User": "u1", "age": 1.0})
+    both = {"user": "u1", "User": "another", "age": 1.0}
+    assert model.explain(both).score == model.explain({"user": "u1", "age": 1.0}).score
+
+
+def test_errors_of_a_frame_name_no_file_that_is_gone(table: pa.Table, tmp_path: Path) -> None:
+    with pytest.raises(sk.SkewlessError, match=r"^the rows given: no column 'rating'"):
+        sk.preprocess(SHOP, table.drop_columns(["rating"]), tmp_path / "records")
+
+
 def test_a_model_is_pickled_by_its_place(
     shop_model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

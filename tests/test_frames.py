@@ -77,9 +77,10 @@ def test_an_index_is_columns_where_it_has_names_and_only_there(tmp_path: Path) -
             ),
             ["x", "x"],
         ),
+        (lambda: ({"a": at} for at in range(3)), [0, 1, 2]),
         (lambda: pa.table({"a": pa.array([4, 4], pa.run_end_encoded(pa.int32(), pa.int64()))}), [4, 4]),
     ],
-    ids=["sparse", "arrays", "categorical", "enum", "lazy", "frames", "generator", "batch", "views", "runs"],
+    ids=["sparse", "arrays", "categorical", "enum", "lazy", "frames", "generator", "batch", "views", "dicts", "runs"],
 )  # fmt: skip
 def test_frames_of_all_layouts_are_read(
     frame: Callable[[], Any], wanted: list[Any], tmp_path: Path
@@ -106,7 +107,7 @@ def test_frames_of_all_layouts_are_read(
         ([pd.DataFrame({"a": [1]}), pd.DataFrame({"a": ["x"]})], "part 2 of the rows: .* a int64"),
         ([pd.DataFrame({"a": [1]}), 3], "part 2 of the rows: .* got int; give all"),
         (["x.csv", 3], "got list; make other rows a DataFrame"),
-        ({"a": [1]}, "got dict; make other rows"),
+        ({"a": [1]}, r"got dict; give one row as \[row\], or columns"),
         ([{"a": 1}, {"a": object()}], "column 'a', row 2: .* got object"),
     ],
 )

@@ -20,6 +20,7 @@ from skewless.beam_pipelines.rows.read_rows import rows_of
 from skewless.beam_pipelines.sources import WorkUnit, plan
 from skewless.beam_pipelines.sources.formats.jsonl_reader import parse_lines
 from skewless.beam_pipelines.sources.nested import json_schema
+from skewless.frames import model_columns
 from skewless.model.serve.reading.json_examples import example
 from skewless.model.serve.reading.json_tensors import Input, of_rows
 from skewless.model.serve.status import ServingError
@@ -28,7 +29,6 @@ from skewless.schemas.rows.json_rows import by_column, canonical_rows
 from skewless.schemas.rows.native.spellings import Spellings
 from skewless.schemas.rows.raw_columns import RawColumn
 from skewless.schemas.spec.spec import Spec, parse
-from skewless.served import _columns
 
 SPEC = parse(
     {
@@ -253,7 +253,7 @@ def test_requests_hold_nested_objects_or_names_with_dots() -> None:
 def test_tables_and_single_rows_to_predict_for_may_nest() -> None:
     spec = _asked("from.zone", "from.at.lat")
     table = pa.Table.from_pylist(ROWS)
-    (nested,) = _columns(table, spec, Spellings(spec, lambda _: []))
+    (nested,) = model_columns(table, spec, Spellings(spec, lambda _: []))
     wanted = [
         {"from.zone": row["from.zone"], "from.at.lat": row["from.at.lat"]}
         for row in canonical_rows(ROWS, spec).to_pylist()

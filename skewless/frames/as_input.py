@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,15 +21,15 @@ import pyarrow as pa
 from skewless.frames.names import each_once
 from skewless.frames.pandas_frame import pandas_table, table_of_dicts
 from skewless.frames.polars_frame import polars_table
-from skewless.schemas.errors import UsageError
+from skewless.schemas.errors import SkewlessError, UsageError
 from skewless.schemas.rows.native.layouts import plain_layout
 
 __all__ = ["TableLike", "as_globs", "reader_of"]
 
 TableLike: TypeAlias = Any
 """What `reader_of` takes: whatever offers `__arrow_c_stream__` (DataFrames of pandas and polars, Arrow
-tables), a LazyFrame, a `pyarrow.dataset.Dataset`, a list of dicts, or an iterable of these or of
-RecordBatches."""
+tables), a LazyFrame, a `pyarrow.dataset.Dataset`, dicts, which are held in memory, or an iterable of
+the others or of RecordBatches."""
 
 _NAME = "rows.parquet"
 
@@ -61,11 +61,15 @@ def as_globs(data: TableLike, output: str | Path) -> Iterator[list[str]]:
         path = os.path.join(directory, _NAME)
         _write(reader, path)
         yield [path]
+    except SkewlessError as error:
+        # The file is gone by the time that this is read.
+        error.args = tuple(str(said).replace(path, "the rows given") for said in error.args)
+        raise
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def reader_of(data: TableLike, only: Collection[str] | None = None) -> pa.RecordBatchReader:
+def reader_of(data: TableLike, only: Container[str] | None = None) -> pa.RecordBatchReader:
     """Returns a reader of the rows of a frame, a table, a dataset, or an iterable of such or batches.
 
     Args:
@@ -82,7 +86,7 @@ def reader_of(data: TableLike, only: Collection[str] | None = None) -> pa.Record
     return reader
 
 
-def _reader_of(data: TableLike, only: Collection[str] | None) -> pa.RecordBatchReader | None:
+def _reader_of(data: TableLike, only: Container[str] | None) -> pa.RecordBatchReader | None:
     reader = _reader(data, only)
     if reader is None and isinstance(data, Iterable) and not isinstance(data, str | bytes | dict):
         reader = _of_parts(iter(data), only)
@@ -92,14 +96,18 @@ def _reader_of(data: TableLike, only: Collection[str] | None) -> pa.RecordBatchR
 
 
 def _no_rows(paths: str, data: Any) -> UsageError:
+    remedy = "make other rows a DataFrame, or a list of dicts"
+    if isinstance(data, str | os.PathLike):
+        remedy = "read the file first, as pandas.read_csv does, or give it to `skewless predict`"
+    elif isinstance(data, Mapping):
+        remedy = "give one row as [row], or columns as pandas.DataFrame(columns)"
     return UsageError(
         f"expected {paths}a DataFrame (pandas, polars), a pyarrow Table or Dataset, or an iterable of "
-        f"these or of RecordBatches with at least one, got {type(data).__name__}; make other rows a "
-        "DataFrame, or a list of dicts"
+        f"these or of RecordBatches with at least one, got {type(data).__name__}; {remedy}"
     )
 
 
-def _reader(data: TableLike, only: Collection[str] | None) -> pa.RecordBatchReader | None:
+def _reader(data: TableLike, only: Container[str] | None) -> pa.RecordBatchReader | None:
     """Returns a reader of one table; None if it is none."""
     if isinstance(data, pa.RecordBatch):
         return pa.RecordBatchReader.from_batches(data.schema, [data])
@@ -115,7 +123,7 @@ def _reader(data: TableLike, only: Collection[str] | None) -> pa.RecordBatchRead
         return None
     try:
         return pa.RecordBatchReader.from_stream(data)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except pa.ArrowException as error:
         # A Series is a stream too, of one nameless column.
         raise UsageError(
             f"expected a table, got {type(data).__name__}: {error}; make it a table with named "
@@ -129,9 +137,12 @@ def _is(data: Any, library: str, *names: str) -> bool:
     return loaded is not None and isinstance(data, tuple(getattr(loaded, name) for name in names))
 
 
-def _of_parts(parts: Iterator[Any], only: Collection[str] | None) -> pa.RecordBatchReader | None:
+def _of_parts(parts: Iterator[Any], only: Container[str] | None) -> pa.RecordBatchReader | None:
     """Returns a reader of all parts' rows; None if the first is no table."""
     first = next(parts, None)
+    if isinstance(first, Mapping):
+        rows = [first, *parts]
+        return _reader(rows, only)
     reader = _reader(first, only)
     if reader is None:
         return None

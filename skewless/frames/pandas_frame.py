@@ -8,7 +8,7 @@ such columns become the texts that the same rows have elsewhere. Nothing here im
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection, Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ __all__ = ["pandas_table", "table_of_dicts"]
 _NOT_HELD = (pa.ArrowException, TypeError, ValueError, OverflowError)
 
 
-def pandas_table(frame: Any, only: Collection[str] | None = None) -> pa.Table:
+def pandas_table(frame: Any, only: Container[str] | None = None) -> pa.Table:
     """Returns the columns of a DataFrame, and those levels of its index that have names.
 
     Args:

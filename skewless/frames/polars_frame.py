@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Container
 from typing import Any
 
 import pyarrow as pa
@@ -15,7 +15,7 @@ __all__ = ["polars_table"]
 _NOT_HELD = ("Object", "Int128", "UInt128")
 
 
-def polars_table(frame: Any, only: Collection[str] | None = None) -> pa.Table:
+def polars_table(frame: Any, only: Container[str] | None = None) -> pa.Table:
     """Returns a frame's columns; a LazyFrame is collected.
 
     Args:
