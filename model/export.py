@@ -17,16 +17,17 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from skewless.model import arguments
+from skewless.model.exported.own_model import check_own_model
 from skewless.model.exported.recommender import Recommender
 from skewless.model.exported.signatures import ServingFunctions
 from skewless.model.exported.transform import Transform
 from skewless.model.report.card.markdown import card_of
 from skewless.model.tracking.tracking import checked_tracker, track_exported
-from skewless.model.training.records import Records, open_records
+from skewless.model.training.records import open_records
 from skewless.model.training.run_directory import RunDirectory, load_trained, write_json
 from skewless.model.verify import Report, check_predictions, verify
 from skewless.schemas.ending import run_module
-from skewless.schemas.errors import ParityError, UsageError, nearest
+from skewless.schemas.errors import ParityError, UsageError
 from skewless.schemas.records.exported_files import write_description
 from skewless.schemas.records.layout import (
     ASSETS,
@@ -42,11 +43,9 @@ from skewless.schemas.records.layout import (
     TRANSFORM,
     TRANSFORM_FN,
 )
-from skewless.schemas.records.records import is_feature
 from skewless.schemas.records.vocabulary_file import read_vocabulary
 from skewless.schemas.rows.saved_graph import load_graph
-from skewless.schemas.spec.network import Seq2SeqSpec, TowersSpec, TwoTowerSpec
-from skewless.schemas.spec.spec import load
+from skewless.schemas.spec.network import TwoTowerSpec
 from skewless.schemas.staged import check_place, put_back, put_in_place, staging_beside
 from skewless.schemas.storage.known_as import as_known
 
@@ -129,55 +128,18 @@ def export_own_model(
       The proof, or None without `check`.
 
     Raises:
-      UsageError: If the model's inputs are not entries of the records, or the output is there.
+      UsageError: If the model's inputs are not entries of the records, its output is not of the label, or
+        the output directory is there.
       ParityError: If the exported graph does not reproduce the records; nothing is left.
     """
     destination = Path(output)
     _check_output(destination, overwrite=overwrite)
     records = open_records(records_directory)
-    _check_inputs(model, records)
+    check_own_model(model, records)
     # A records directory holds spec, manifest, transform and statistics where a run does.
     proved = records.directory if check else None
     run = RunDirectory(records.root)
     return export_model(run, model, destination, proved, replace=overwrite)
-
-
-def _check_inputs(model: keras.Model, records: Records) -> None:
-    """Refuses a model that the transform's outputs cannot be put into.
-
-    Raises:
-      UsageError: With what is expected instead.
-    """
-    declared = load(records.root / SPEC).model
-    if not isinstance(declared, TowersSpec):
-        what = "for sequence labels" if isinstance(declared, Seq2SeqSpec) else "that finds"
-        raise UsageError(f"an own model {what} cannot be exported; train the declared one")
-    labels = load(records.root / SPEC).labels
-    given = set(model.output) if isinstance(model.output, dict) else None
-    if labels is not None and given != set(labels):
-        raise UsageError(
-            f"the model: expected outputs as a dict by label ({', '.join(labels)}); build it with "
-            "keras.Model(inputs, {name: output, …})"
-        )
-    entries = {name: entry for name, entry in records.manifest.features.items() if is_feature(name)}
-    taken = model.input if isinstance(model.input, dict) else None
-    if taken is None:
-        raise UsageError(
-            "the model: expected inputs as a dict by record entry; build it with "
-            "keras.Model(inputs, outputs), inputs as `skewless.inputs(records)` gives them"
-        )
-    for name, tensor in taken.items():
-        if name not in entries:
-            raise UsageError(
-                f"the model's input {name!r}: is no entry of {records.directory}"
-                f"{nearest(name, entries)}; it has {', '.join(entries)}"
-            )
-        shape, dtype = tuple(tensor.shape[1:]), str(tensor.dtype)
-        if (shape, dtype) != (tuple(entries[name].shape), entries[name].dtype):
-            raise UsageError(
-                f"the model's input {name!r}: expected {entries[name].dtype} of shape "
-                f"{list(entries[name].shape)}, got {dtype} of shape {list(shape)}"
-            )
 
 
 def export_model(

@@ -170,7 +170,7 @@ class Records:
           a weight 0 where a row lacks it.
 
         Raises:
-          UsageError: If another split than `train` is to be shuffled, `epochs` is below 1, or an
+          UsageError: If another split than `train` is to be shuffled, `epochs` or `batch_size` is below 1, or an
             entry is not there.
           DatasetMismatchError: If the split is empty.
 
@@ -178,8 +178,9 @@ class Records:
           model.fit(records.dataset("train"), validation_data=records.dataset("eval"))
         """
         refuse_forked()
-        if epochs < 1:
-            raise UsageError(f"epochs: expected at least 1, got {epochs}")
+        for name, least in (("epochs", epochs), ("batch_size", batch_size)):
+            if least < 1:
+                raise UsageError(f"{name}: expected at least 1, got {least}")
         if shuffle is None:
             shuffle = split == "train"
         if shuffle and split != "train":

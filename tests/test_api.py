@@ -156,12 +156,12 @@ def test_own_model_on_declared_embeddings_is_exported_and_proved(
 def test_own_models_that_do_not_fit_are_refused(shop: DataSet, tmp_path: Path) -> None:
     records = sk.open_records(shop.directory)
 
-    def model_of(inputs: Any) -> keras.Model:
+    def model_of(inputs: Any, outputs: Any = None) -> keras.Model:
         flat = [
             keras.layers.Flatten()(keras.ops.cast(x, "float32")) for x in keras.tree.flatten(inputs)
         ]
         joined = keras.layers.Concatenate()(flat) if len(flat) > 1 else flat[0]
-        return keras.Model(inputs, keras.layers.Dense(1)(joined))
+        return keras.Model(inputs, (outputs or keras.layers.Dense(1))(joined))
 
     age = keras.Input([1], name="age")
     for inputs, said in (
@@ -171,6 +171,18 @@ def test_own_models_that_do_not_fit_are_refused(shop: DataSet, tmp_path: Path) -
     ):
         with pytest.raises(sk.SkewlessError, match=said):
             sk.export(model_of(inputs), tmp_path / "served", records=records)
+    number = {"age": keras.Input([], name="age")}
+    for outputs, said in (
+        (keras.layers.Dense(1, bias_initializer="ones"), "expected probabilities, .* 'sigmoid'"),
+        (keras.layers.Dense(2, "softmax"), r"expected shape \[1\] a row, .* binary has, got \[2\]"),
+        (lambda x: [keras.layers.Dense(1)(x)] * 2, r"expected shape \[1\] a row, .*, got list"),
+    ):
+        with pytest.raises(sk.SkewlessError, match=said):
+            sk.export(model_of(number, outputs), tmp_path / "s", records=records)
+    with pytest.raises(sk.SkewlessError, match="expected a functional Keras model, got Sequential"):
+        sk.export(keras.Sequential([keras.layers.Dense(1)]), tmp_path / "s", records=records)
+    with pytest.raises(sk.SkewlessError, match="batch_size: expected at least 1, got 0"):
+        records.dataset(batch_size=0)
     with pytest.raises(sk.SkewlessError, match="expected those that the model was trained on"):
         sk.export(model_of({"age": age}), tmp_path / "served")
     assert not list(tmp_path.iterdir())
