@@ -70,9 +70,10 @@ def check_place(path: Path, *, graph: bool = False) -> None:
 def staging_beside(path: Path) -> Iterator[Path]:
     """Yields a hidden path beside `path`, of which nothing is left when the block is.
 
-    What processes that are gone left for the same place is removed first.
+    What processes that are gone left for the same place is removed first. Beside a link means beside
+    what it leads to, so that the link stays and what is written is on that disk.
     """
-    path = path.absolute()
+    path = _led_to(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     for stale in _stale(path):
         _remove(stale)
@@ -143,6 +144,7 @@ def put_in_place(staging: Path, destination: Path, *, replace: bool = True) -> N
     Raises:
       UsageError: If something is there that may not go: of two jobs for one place the first stays.
     """
+    destination = _led_to(destination)
     with held():
         if not replace:
             _put_first(staging, destination)
@@ -181,7 +183,7 @@ def write_whole(path: Path, text: str) -> None:
 
 def put_back(path: Path) -> None:
     """Undoes half of `put_in_place`: the old one stands aside and nothing is in its place."""
-    path = path.absolute()
+    path = _led_to(path)
     if path.exists():
         return
     for old in _stale(path):
@@ -212,6 +214,11 @@ def _remove(path: Path) -> None:
     else:
         with contextlib.suppress(OSError):
             gone.unlink()
+
+
+def _led_to(path: Path) -> Path:
+    """Returns where a path leads if it is a link, else the path as it is."""
+    return path.resolve() if path.is_symlink() else path.absolute()
 
 
 def _hidden(path: Path, ending: str) -> str:

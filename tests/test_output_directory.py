@@ -181,3 +181,18 @@ def test_a_place_where_nothing_could_be_left_is_refused(
     with pytest.raises(UsageError, match=message):
         check_place(tmp_path / name / "x" if "[" in name else tmp_path / name, graph=True)
     check_place(tmp_path / name[:200])
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_output_that_is_a_link_lies_where_it_leads(there: bool, tmp_path: Path) -> None:
+    real, link = tmp_path / "disk" / "real", tmp_path / "link"
+    if there:
+        real.mkdir(parents=True)
+    link.symlink_to(real)
+    for overwrite in (False, True):
+        with OutputDirectory(link, overwrite=overwrite, marker="manifest.json") as directory:
+            assert directory.staging.parent == real.parent
+            (directory.staging / "manifest.json").write_text(str(overwrite))
+            directory.commit()
+        assert link.is_symlink() and [*real.parent.iterdir()] == [real]
+        assert (real / "manifest.json").read_text() == str(overwrite)
