@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from skewless.schemas.options_parser import share_of_rows
+
 __all__ = [
     "index",
     "init",
@@ -254,7 +256,7 @@ def _through_model(parser: argparse.ArgumentParser, model: str, files: str) -> N
 def _max_rejected(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-rejected",
-        type=float,
+        type=share_of_rows,
         default=0.01,
         metavar="SHARE",
         help="fail when a larger share of rows is rejected (default: %(default)s)",

@@ -1,4 +1,4 @@
-"""A parser of command lines whose errors name the option that was meant."""
+"""A parser of command lines whose errors name the option that was meant, and a type of options."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from skewless.schemas.errors import nearest
 
-__all__ = ["OptionsParser"]
+__all__ = ["OptionsParser", "share_of_rows"]
 
 
 class OptionsParser(argparse.ArgumentParser):
@@ -57,3 +57,16 @@ class OptionsParser(argparse.ArgumentParser):
         if shown is not None:
             return f"; give {shown} without an option: {self.prog} {shown} …"
         return nearest(option, self._option_string_actions)
+
+
+def share_of_rows(text: str) -> float:
+    """Returns the share that an option says, for argparse's `type`."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(
+            f"expected a share from 0 to 1, such as 0.05, got {text!r}"
+        )
+    return share

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from skewless.fitted_table import lines_of
 from skewless.schemas.errors import DataError, UsageError, listed
+from skewless.schemas.options_parser import share_of_rows
 from skewless.schemas.records.layout import SPEC
 from skewless.schemas.staged import write_whole
 from skewless.schemas.storage.known_as import as_known
@@ -236,7 +237,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max-rejected",
-        type=float,
+        type=share_of_rows,
         default=0.01,
         metavar="SHARE",
         help="fail when a larger share of rows is rejected, as those without a label are "

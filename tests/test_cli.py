@@ -105,6 +105,15 @@ def test_a_dry_run_is_told_as_json(shop: DataSet, capsys: pytest.CaptureFixture[
     assert told["written"] is False
 
 
+@pytest.mark.parametrize("share", ["nan", "-1", "5", "1%"])
+def test_a_share_that_is_none_is_refused(share: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["preprocess", "s.yaml", "--input", "x.csv", "--output", "out"]
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*words, f"--max-rejected={share}"])
+    assert ended.value.code == 2
+    assert f"expected a share from 0 to 1, such as 0.05, got '{share}'" in capsys.readouterr().err
+
+
 def test_a_mistyped_required_option_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     for words in (["preprocess", "s.yaml", "--input", "x.csv"], ["export", "run"]):
         with pytest.raises(SystemExit) as ended:
