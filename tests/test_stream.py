@@ -28,7 +28,7 @@ from skewless import cli
 from skewless.beam_pipelines.preprocess import preprocess
 from skewless.beam_pipelines.running.beam_internals import Stable
 from skewless.beam_pipelines.stream import prepare, stream
-from skewless.beam_pipelines.streaming import leftovers
+from skewless.beam_pipelines.streaming import leftovers, segments
 from skewless.beam_pipelines.streaming import local as local_stream
 from skewless.beam_pipelines.streaming.event_time import (
     SECOND,
@@ -578,6 +578,20 @@ def test_times_are_read_alike_alone_and_in_a_column(text: str, expected: int | N
         assert (0 in faults) == (expected is None)
         assert times[0] == (expected or 0)
         assert 1 not in faults
+
+
+def test_a_process_that_streams_into_a_directory_anew_takes_the_transform_that_lies_there(
+    shop: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Any] = []
+
+    def open_one(spec: Any, path: str) -> int:
+        opened.append(path)
+        return len(opened)
+
+    monkeypatch.setattr(segments, "TransformGraph", open_one)
+    jobs = [StreamJob(shop.spec, str(tmp_path), MINUTES, digest, {}) for digest in ("a", "b")]
+    assert [job.graph() for job in (*jobs, *jobs)] == [1, 2, 1, 2]
 
 
 def test_a_missing_time_is_a_fault() -> None:

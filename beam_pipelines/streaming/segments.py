@@ -55,7 +55,8 @@ __all__ = [
     "write_segments",
 ]
 
-_GRAPHS: dict[str, TransformGraph] = {}
+# By where it lies and its digest: another one may lie there later.
+_GRAPHS: dict[tuple[str, str], TransformGraph] = {}
 _LOADING = threading.Lock()
 
 
@@ -98,11 +99,12 @@ class StreamJob:
     def graph(self) -> TransformGraph:
         """Returns the transform, loaded once in a process: a runner may make many DoFns."""
         folder = inside(self.shared or self.directory, TRANSFORM)
+        known_as = folder, self.transform_sha256
         with _LOADING:
-            if folder not in _GRAPHS:
+            if known_as not in _GRAPHS:
                 path = inside(folder_at_hand(folder), TRANSFORM_FN)
-                _GRAPHS[folder] = TransformGraph(self.spec, path)
-            return _GRAPHS[folder]
+                _GRAPHS[known_as] = TransformGraph(self.spec, path)
+            return _GRAPHS[known_as]
 
 
 @dataclass(frozen=True)
