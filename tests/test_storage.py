@@ -13,7 +13,7 @@ import pytest
 from skewless.model.training.stopped_run import to_resume
 from skewless.schemas.errors import DataError, UsageError
 from skewless.schemas.storage.arguments import at_hand
-from skewless.schemas.storage.fetched import fetched, fetched_file
+from skewless.schemas.storage.fetched import cache_directory, fetched, fetched_file
 from skewless.schemas.storage.known_as import as_known
 from skewless.schemas.storage.leaving import leaving, leaving_file, stand_in
 from skewless.schemas.storage.location import Location, refused
@@ -53,6 +53,18 @@ def attempts(uri: str) -> set[str]:
 
 OLD = {"manifest.json": "old", "train/part-0": "a", "transform/graph": "g"}
 NEW = {"manifest.json": "new", "train/part-0": "b", "train/part-1": "c"}
+
+
+def test_copies_of_what_lies_in_a_bucket_are_for_this_user_alone(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cache_directory() == cache
+    assert cache.stat().st_mode & 0o777 == 0o700
+    shared = tmp_path / "shared"
+    shared.mkdir(mode=0o755)
+    monkeypatch.setenv("SKEWLESS_CACHE", str(shared))
+    cache_directory()
+    assert shared.stat().st_mode & 0o777 == 0o755
 
 
 def leave(uri: str, files: dict[str, str], **options: bool) -> None:

@@ -11,6 +11,7 @@ of CACHE may be removed whenever no command runs.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -40,13 +41,17 @@ _TRIES = 3
 
 
 def cache_directory() -> Path:
-    """Returns where copies lie: `SKEWLESS_CACHE`, or a folder of the platform's for such."""
+    """Returns where copies lie: `SKEWLESS_CACHE`, or a folder of the platform's for such.
+
+    One that is not there is made for this user alone: it will hold what lies in private buckets.
+    """
     given = os.environ.get("SKEWLESS_CACHE")
-    if given:
-        return Path(given).resolve()
     own = "Library/Caches" if sys.platform == "darwin" else ".cache"
     beside = os.environ.get("XDG_CACHE_HOME") or Path.home() / own
-    return Path(beside, "skewless").resolve()
+    path = (Path(given) if given else Path(beside, "skewless")).resolve()
+    with contextlib.suppress(OSError):  # Whoever writes into it says so.
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
 
 
 def fetched(path: str | Path) -> Path:
