@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import glob
+import logging
 import os
 import re
 import shutil
@@ -64,6 +65,14 @@ def check_place(path: Path, *, graph: bool = False) -> None:
         raise UsageError(
             f"{path.absolute()}: TensorFlow loads no graph from a path with a bracket in it; choose another path"
         )
+
+
+def _names_no_staging(record: logging.LogRecord) -> bool:
+    """Whether a line is of use: TensorFlow tells where a graph was written, which is not where it will be."""
+    return record.levelno > logging.INFO or _HIDDEN.search(record.getMessage()) is None
+
+
+logging.getLogger("tensorflow").addFilter(_names_no_staging)
 
 
 @contextlib.contextmanager

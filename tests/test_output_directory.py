@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 from skewless.beam_pipelines.running.output_directory import OutputDirectory
 from skewless.schemas.errors import UsageError
-from skewless.schemas.staged import check_place
+from skewless.schemas.staged import check_place, staging_beside
 
 ROOT = Path(__file__).parent.parent
 MARKER = "manifest.json"
@@ -196,3 +197,13 @@ def test_an_output_that_is_a_link_lies_where_it_leads(there: bool, tmp_path: Pat
             directory.commit()
         assert link.is_symlink() and [*real.parent.iterdir()] == [real]
         assert (real / "manifest.json").read_text() == str(overwrite)
+
+
+def test_lines_that_name_what_is_staged_are_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = "Assets written to: %s/assets"
+    with staging_beside(tmp_path / "served") as staging, caplog.at_level("INFO", "tensorflow"):
+        for place in (staging, tmp_path / "served"):
+            logging.getLogger("tensorflow").info(said, place)
+    assert caplog.messages == [said % (tmp_path / "served")]
