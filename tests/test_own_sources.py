@@ -63,6 +63,16 @@ def of_a_batch(spec: Spec) -> object:
     return function({})["words"]
 
 
+def test_a_package_goes_with_files_that_are_no_python_of_ours(home: Path, uri: str) -> None:
+    write(home, "own_package/__init__.py", "def words(_):", "    return {'words': ['a']}")
+    write(home, "own_package/templates/new.py", "import {{ name }}")
+    write(home, "own_package/old.py", "print 'of another Python'")
+    (home / "own_package" / "nul.py").write_bytes(b"\0")
+    spec = spec_of("own_package:words")
+    on_a_worker(home, leave_sources(spec, uri))
+    assert of_a_batch(spec) == ["a"]
+
+
 def test_a_module_goes_with_what_it_imports(home: Path, uri: str) -> None:
     write(home, "own_helpers.py", "WORDS = ['a', 'b']")
     write(home, "own_words.py", "def words(_):", "    import numpy, own_helpers", "    return {'words': own_helpers.WORDS}")  # fmt: skip

@@ -169,7 +169,11 @@ def _installed() -> frozenset[str]:
 
 def _imported_by(path: Path) -> Iterator[str]:
     """Yields the top-level names that a file imports, also within functions."""
-    for node in ast.walk(ast.parse(path.read_bytes(), str(path))):
+    try:
+        tree = ast.parse(path.read_bytes(), str(path))
+    except (SyntaxError, ValueError):
+        return  # A template, or of another Python: nobody can have imported it here.
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
