@@ -25,6 +25,7 @@ from skewless.schemas.interrupts import held
 
 __all__ = [
     "as_asked_for",
+    "check_loadable",
     "check_place",
     "own_temporary_files",
     "put_back",
@@ -61,7 +62,17 @@ def check_place(path: Path, *, graph: bool = False) -> None:
             f"{path}: its name may have up to {most} bytes, so that what is being written can lie "
             "beside it; choose a shorter name"
         )
-    if graph and "[" in str(path.absolute()):
+    if graph:
+        check_loadable(path)
+
+
+def check_loadable(path: Path) -> None:
+    """Refuses a path from which TensorFlow could not load a graph.
+
+    Raises:
+      UsageError: If there is a bracket in it.
+    """
+    if "[" in str(path.absolute()):
         raise UsageError(
             f"{path.absolute()}: TensorFlow loads no graph from a path with a bracket in it; choose another path"
         )

@@ -93,6 +93,12 @@ def test_whatever_opens_a_model_checks_it(shop: DataSet, model: Path, tmp_path: 
         ServedModel.open(model)
 
 
+def test_a_model_where_tensorflow_finds_none_is_refused(model: Path, tmp_path: Path) -> None:
+    moved = model.rename(tmp_path / "model [1]")
+    with pytest.raises(UsageError, match="with a bracket in it; choose another path"):
+        ServedModel.open(moved)
+
+
 def test_others_may_put_warm_up_requests_beside_it(model: Path) -> None:
     (model / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"x")
     (model / ".DS_Store").write_bytes(b"x")

@@ -23,6 +23,7 @@ from typing import Any
 from skewless.schemas.errors import DataError, UsageError
 from skewless.schemas.records.layout import DESCRIPTION, EXTRA
 from skewless.schemas.records.manifest import file_sha256
+from skewless.schemas.staged import check_loadable
 
 __all__ = [
     "check_exported",
@@ -88,10 +89,11 @@ def check_exported(directory: str | Path) -> dict[str, Any]:
     A model exported before files were listed is told of, and opened unchecked.
 
     Raises:
-      UsageError: If the directory is not one that `skewless export` left.
+      UsageError: If the directory is not one that `skewless export` left, or TensorFlow cannot load from there.
       DataError: If a file is missing, or not as exported, or not of this export.
     """
     description = load_description(directory)
+    check_loadable(Path(directory))
     if _FILES not in description:
         _LOGGER.warning(
             "%s: was exported before files were listed, so they are not checked; export again",
