@@ -17,6 +17,7 @@ from skewless.beam_pipelines.init.delimited.number_format import number_format
 from skewless.beam_pipelines.init.kinds.names import is_identifier
 from skewless.beam_pipelines.init.proposal import Proposal
 from skewless.schemas import parse
+from skewless.schemas.errors import DataError
 from skewless.schemas.rows.csv_format import CsvFormat
 
 ROWS = 600
@@ -320,3 +321,23 @@ def test_a_row_each_year_is_still_of_its_year(tmp_path: Path) -> None:
     }
     found = kinds(guessed(tmp_path, columns, "spots"))
     assert found == {"YEAR": "number", "number": "near-unique"}
+
+
+def test_whole_numbers_on_both_sides_of_zero_are_amounts(tmp_path: Path) -> None:
+    random = np.random.default_rng(18)
+    x = random.normal(size=ROWS).tolist()
+    for low, kind in ((-4, "regression"), (-1, "multiclass")):
+        y = random.integers(low, -low + 1, ROWS).tolist()
+        assert guessed(tmp_path, {"x": x, "y": y}, "y").document["label"]["type"] == kind
+
+
+def test_a_label_that_a_float32_cannot_tell_is_refused(tmp_path: Path) -> None:
+    """Its error would be 0 whatever is predicted: all its values would be one."""
+    random = np.random.default_rng(19)
+    small = random.normal(size=ROWS)
+    columns = {"x": small.tolist(), "y": (1e9 + small).tolist()}
+    with pytest.raises(
+        DataError, match=r"--label y: numbers from 999999997.* the same as float32.*subtract"
+    ):
+        guessed(tmp_path, columns, "y")
+    assert guessed(tmp_path, {**columns, "y": (1e6 + small).tolist()}, "y").label is not None

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skewless.beam_pipelines.init.features import percent
+from skewless.beam_pipelines.init.kinds.names import mostly_one
 from skewless.beam_pipelines.init.profile import Profile, numbers_of
 from skewless.schemas.errors import DataError
 from skewless.schemas.rows.label_values import NEGATIVE_WORDS, POSITIVE_WORDS, label_text
@@ -155,6 +156,11 @@ def _binary(profile: Profile, groups: list[list[str]]) -> LabelGuess:
 
 def _regression(profile: Profile) -> LabelGuess:
     numbers = profile.numbers[np.isfinite(profile.numbers)]
+    if mostly_one(len(np.unique(numbers.astype(np.float32))), len(np.unique(numbers))):
+        raise DataError(
+            f"--label {profile.name}: numbers from {numbers.min():.9g} to {numbers.max():.9g}, of which most are "
+            "the same as float32, as labels are held; change the column: subtract what its numbers have in common"
+        )
     low, middle, high = np.quantile(numbers, (0, 0.5, 0.99))
     heavy = low >= 0 and high > 10 * max(middle, 1e-12)
     declared = {
@@ -169,10 +175,13 @@ def _regression(profile: Profile) -> LabelGuess:
 def _counts_things(profile: Profile) -> bool:
     """Whether whole numbers say how many rather than which: from 0 on, ever rarer, down to a few rows.
 
+    Or on both sides of 0, as goals scored less those let in.
     As classes the rarest would not be learned, and a row of one that no training row has would be rejected.
     """
     values = sorted(profile.counts, key=float)
     rows = np.array([profile.counts[value] for value in values])
+    if float(values[0]) < 0:
+        return len(values) >= _FEWEST_COUNTS
     if float(values[0]) or len(values) < _FEWEST_COUNTS or rows[-1] >= _RARE:
         return False
     tail = rows[rows.argmax() :]
