@@ -121,7 +121,8 @@ class Model:
             features' columns are read, and absent ones are missing values.
 
         Returns:
-          [rows, …] arrays by output, `predictions` among them, in the order of the rows.
+          [rows, …] arrays by output, `predictions` among them, in the order of the rows; texts, such as
+          `class`, are strings.
 
         Raises:
           DataError: If a value is not of its column's kind.
@@ -271,7 +272,7 @@ class Model:
             ]
         if not parts:
             raise UsageError("expected at least one row, got none")
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return {name: _said([part[name] for part in parts]) for name in parts[0]}
 
     def __repr__(self) -> str:
         return f"Model({str(self.path)!r}: {self.spec.name})"
@@ -288,3 +289,12 @@ class Model:
             f"<p><b>{html.escape(str(self.path))}</b>: {html.escape(self.spec.name)}</p>"
             f"<table><tr><th>feature</th><th>type</th></tr>{features}</table>"
         )
+
+
+def _said(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns [rows, …] an output of all batches, texts as strings: bytes equal no label of a frame."""
+    values = np.concatenate(parts)
+    if values.dtype != object:
+        return values
+    texts = [text.decode("utf-8", "replace") for text in values.ravel()]
+    return np.array(texts, object).reshape(values.shape)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -240,6 +241,17 @@ def test_a_row_of_columns_nearly_named_is_told(shop_model: Path) -> None:
 def test_errors_of_a_frame_name_no_file_that_is_gone(table: pa.Table, tmp_path: Path) -> None:
     with pytest.raises(sk.SkewlessError, match=r"^the rows given: no column 'rating'"):
         sk.preprocess(SHOP, table.drop_columns(["rating"]), tmp_path / "records")
+
+
+def test_classes_are_strings_as_labels_of_frames_are(tmp_path: Path) -> None:
+    said = {"class": np.array([["é".encode(), b"b"]], object), "predictions": np.ones([1, 2])}
+    served: Any = SimpleNamespace(
+        spec=sk.parse(SHOP), directory=tmp_path, call=lambda *_: said,
+        words=SimpleNamespace(vocabulary=lambda name: []),
+    )  # fmt: skip
+    found = sk.Model(served).predict(pa.table({"age": [1.0]}))
+    assert found["class"].tolist() == [["é", "b"]]
+    np.testing.assert_equal(found["predictions"], said["predictions"])
 
 
 def test_a_model_is_pickled_by_its_place(
