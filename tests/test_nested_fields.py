@@ -22,7 +22,7 @@ from skewless.beam_pipelines.sources.formats.jsonl_reader import parse_lines
 from skewless.beam_pipelines.sources.nested import json_schema
 from skewless.frames import model_columns
 from skewless.model.serve.reading.json_examples import example
-from skewless.model.serve.reading.json_tensors import Input, of_rows
+from skewless.model.serve.reading.json_tensors import Input, of_columns, of_rows
 from skewless.model.serve.status import ServingError
 from skewless.schemas.errors import DataError
 from skewless.schemas.rows.json_rows import by_column, canonical_rows
@@ -248,6 +248,36 @@ def test_requests_hold_nested_objects_or_names_with_dots() -> None:
         of_rows([{"from": {"zones": ["a"]}, "n": [1.0]}], inputs)
     assert example({"from": {"zone": "a"}, "n": 1.0}) == example({"n": 1.0, "from.zone": "a"})
     assert example({"b": {"b64": "YQ=="}}) == example({"b": "a"})
+
+
+def test_a_column_is_taken_by_its_own_name_and_by_that_of_its_argument() -> None:
+    # As an export has them: TensorFlow takes no argument with a dot or a space in its name.
+    inputs = {
+        "from_zone": Input("string", True, 1, "from.zone"),
+        "an_age": Input("float32", True, 1, "an age"),
+        "a_b": Input("float32", True, 1, "a.b"),
+        "a_b_": Input("float32", True, 1, "a_b"),
+    }
+    rows: list[dict[str, Any]] = [
+        {"from": {"zone": "x"}, "an age": 1.0},
+        {"from.zone": "x", "an_age": 1.0},
+        {"from_zone": "x", "an age": 1.0},
+    ]
+    columns, count = of_rows(rows, inputs)
+    assert count == 3 and columns.keys() == {"from_zone", "an_age"}
+    assert columns["from_zone"].tolist() == [b"x"] * 3
+    found = of_columns({"from.zone": ["x"], "an age": [1.0]}, inputs)
+    assert found.keys() == {"from_zone", "an_age"}
+    # What one column is called and another one's argument is the argument.
+    assert of_columns({"a.b": [1.0], "a_b_": [2.0]}, inputs)["a_b"] == [1.0]
+    assert of_columns({"a_b": [1.0]}, inputs).keys() == {"a_b"}
+    for twice in ({"an age": 1.0, "an_age": 2.0}, {"from": {"zone": "x"}, "from_zone": "y"}):
+        with pytest.raises(ServingError, match="keys must be equal to"):
+            of_rows([twice], inputs)
+    with pytest.raises(ServingError, match='an_age,from_zone; it has "nope"'):
+        of_rows([{"an age": 1.0, "nope": 2.0}], inputs)
+    with pytest.raises(ServingError, match="does not have named input: an age"):
+        of_columns({"an age": [1.0], "an_age": [2.0]}, inputs)
 
 
 def test_tables_and_single_rows_to_predict_for_may_nest() -> None:

@@ -103,14 +103,17 @@ def check_server(
         asked = {"signature_name": "predict_columns", "inputs": columns}
         reply = server.http.post("/v1/models/odd:predict", json=asked)
         np.testing.assert_allclose(reply.json()["outputs"], expected, atol=1e-5)
-        asked = {
-            "signature_name": "predict_columns",
-            "instances": [
-                {arguments[column]: value for column, value in row.items()} for row in rows.values()
-            ],
-        }
-        reply = server.http.post("/v1/models/odd:predict", json=asked)
-        np.testing.assert_allclose(reply.json()["predictions"], expected, atol=1e-5)
+        # Or by the columns' own names, but for names that are a column and an argument at once.
+        both = description["columns"].keys() & arguments.keys()
+        named = {c: a if {c, a} & both else c for c, a in arguments.items()}
+        assert named != arguments
+        for names in (arguments, named):
+            instances = [
+                {names[column]: value for column, value in row.items()} for row in rows.values()
+            ]
+            asked = {"signature_name": "predict_columns", "instances": instances}
+            reply = server.http.post("/v1/models/odd:predict", json=asked)
+            np.testing.assert_allclose(reply.json()["predictions"], expected, atol=1e-5)
         request = predict_pb2.PredictRequest()
         request.model_spec.name, request.model_spec.signature_name = "odd", "predict_columns"
         for argument, values in columns.items():

@@ -16,6 +16,7 @@ from skewless.model.exported.nearest import EXCLUDE
 from skewless.model.exported.served_model import ServedModel
 from skewless.model.serve.reading.json_tensors import Input
 from skewless.model.serve.status import CODES, ServingError
+from skewless.schemas.records.exported_files import load_description
 from skewless.schemas.records.layout import SAVED_MODEL
 
 __all__ = ["SAVED_MODEL", "Arrays", "Cancellation", "Servable", "of_tensorflow"]
@@ -78,7 +79,10 @@ class Servable:
         self.signatures: Mapping[str, meta_graph_pb2.SignatureDef] = {
             name: declared[name] for name in self.model.graph.signatures
         }
-        self.inputs = {name: _inputs(signature) for name, signature in self.signatures.items()}
+        columns = load_description(directory).get("columns", {})
+        self.inputs = {
+            name: _inputs(signature, columns) for name, signature in self.signatures.items()
+        }
         for name in self.signatures:
             self.call(name, self.missing_rows(name, 1))
 
@@ -131,12 +135,13 @@ class Servable:
         return {name: np.full(shape, missing[first.dtype], kind)}
 
 
-def _inputs(signature: meta_graph_pb2.SignatureDef) -> dict[str, Input]:
+def _inputs(signature: meta_graph_pb2.SignatureDef, columns: Mapping[str, str]) -> dict[str, Input]:
     return {
         name: Input(
             tf.dtypes.as_dtype(tensor.dtype).name,
             name in signature.defaults,
             len(tensor.tensor_shape.dim),
+            columns.get(name, ""),
         )
         for name, tensor in signature.inputs.items()
     }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-__all__ = ["is_base64", "is_object", "with_paths"]
+__all__ = ["by_argument", "is_base64", "is_object", "with_paths"]
 
 
 def is_base64(value: Any) -> bool:
@@ -16,6 +16,21 @@ def is_base64(value: Any) -> bool:
 def is_object(value: Any) -> bool:
     """Returns whether a value is an object of named values, not of bytes."""
     return isinstance(value, dict) and not is_base64(value)
+
+
+def by_argument(row: dict[str, Any], arguments: Mapping[str, str]) -> dict[str, Any]:
+    """Returns a row whose columns are named as the signature's arguments are.
+
+    Args:
+      row: By name, values. One that has the argument itself keeps both names, and is refused later.
+      arguments: By a column's own name, the argument's, where that is another.
+    """
+    if arguments.keys().isdisjoint(row):
+        return row
+    return {
+        name if arguments.get(name, name) in row else arguments[name]: value
+        for name, value in row.items()
+    }
 
 
 def with_paths(row: dict[str, Any], known: Collection[str] = ()) -> dict[str, Any]:

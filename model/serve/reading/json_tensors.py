@@ -19,7 +19,12 @@ from typing import Any
 import numpy as np
 
 from skewless.model.serve.reading.json_documents import json_type, shown
-from skewless.model.serve.reading.json_objects import is_base64, is_object, with_paths
+from skewless.model.serve.reading.json_objects import (
+    by_argument,
+    is_base64,
+    is_object,
+    with_paths,
+)
 from skewless.model.serve.status import ServingError
 
 __all__ = ["Input", "leaf", "of_columns", "of_rows"]
@@ -36,11 +41,13 @@ class Input:
       dtype: TensorFlow's name of its type.
       optional: Whether it may be left out.
       rank: Its number of dimensions, the batch's among them.
+      column: The column that it is, which it need not be called as; requests may.
     """
 
     dtype: str
     optional: bool
     rank: int
+    column: str = ""
 
 
 Inputs = Mapping[str, Input]
@@ -51,7 +58,7 @@ def of_rows(instances: Any, inputs: Inputs) -> tuple[dict[str, np.ndarray], int]
 
     Args:
       instances: A value a row, where the signature has one input; or an object a row, in which
-        nested objects hold inputs of dotted names.
+        nested objects hold inputs of dotted names. Inputs go by their columns' names too.
       inputs: Of the signature; the optional may be left out, by all rows.
 
     Raises:
@@ -72,8 +79,12 @@ def of_rows(instances: Any, inputs: Inputs) -> tuple[dict[str, np.ndarray], int]
             if is_object(row):
                 raise _refused(f"Expecting value/list but got object at item {place} of input list")
         return {name: _stacked(instances, inputs[name], "")}, len(instances)
-    if any("." in name for name in inputs):
-        instances = [with_paths(row, inputs) if is_object(row) else row for row in instances]
+    columns = _arguments(inputs)
+    if any("." in name for name in (*inputs, *columns)):
+        known = {*inputs, *columns}
+        instances = [with_paths(row, known) if is_object(row) else row for row in instances]
+    if columns:
+        instances = [by_argument(row, columns) if is_object(row) else row for row in instances]
     keys = instances[0].keys()
     for place, row in enumerate(instances):
         if not is_object(row):
@@ -82,11 +93,11 @@ def of_rows(instances: Any, inputs: Inputs) -> tuple[dict[str, np.ndarray], int]
             raise _other_keys(row, place, keys)
     if not {name for name in inputs if not inputs[name].optional} <= keys <= inputs.keys():
         raise _other_keys(instances[0], 0, inputs)
-    columns = {
+    values = {
         name: _stacked([row[name] for row in instances], inputs[name], f" key: {name}")
         for name in keys
     }
-    return columns, len(instances)
+    return values, len(instances)
 
 
 def of_columns(values: Any, inputs: Inputs) -> dict[str, np.ndarray]:
@@ -107,6 +118,7 @@ def of_columns(values: Any, inputs: Inputs) -> dict[str, np.ndarray]:
             )
         (name,) = inputs
         return {name: _tensor(values, inputs[name].dtype)}
+    values = by_argument(values, _arguments(inputs))
     for name, declared in inputs.items():
         if name not in values and not declared.optional:
             raise _refused(f"Missing named input: {name} in 'inputs' object.")
@@ -291,10 +303,21 @@ def _decoded(value: dict[str, Any]) -> bytes:
         raise _refused("Unable to base64 decode") from error
 
 
+def _arguments(inputs: Inputs) -> dict[str, str]:
+    """Returns, by columns whose inputs are called otherwise, what these are called."""
+    return {
+        declared.column: name
+        for name, declared in inputs.items()
+        if declared.column and declared.column not in inputs
+    }
+
+
 def _other_keys(row: Any, place: int, expected: Any) -> ServingError:
+    # What TensorFlow Serving says, and which key it is.
+    unexpected = next((f"; it has {shown(key)}" for key in row if key not in expected), "")
     return _refused(
         f"Failed to process element: {place} of 'instances' list. JSON object: "
-        f"{shown(row)} keys must be equal to: {','.join(sorted(expected))}"
+        f"{shown(row)} keys must be equal to: {','.join(sorted(expected))}{unexpected}"
     )
 
 

@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple
 from typing import IO, Any
 
 import numpy as np
@@ -144,7 +145,7 @@ def _let_go(process: subprocess.Popen[bytes] | None) -> None:
 
 def _question(method: str, signatures: Signatures, size: int) -> dict[str, Any]:
     plain = {
-        name: {key: (given.dtype, given.optional, given.rank) for key, given in inputs.items()}
+        name: {key: astuple(given) for key, given in inputs.items()}
         for name, inputs in signatures.items()
     }
     return {"method": method, "signatures": plain, "body": size}
