@@ -146,7 +146,7 @@ def test_whether_predictions_are_all_the_same_goes_by_the_label(unit: float) -> 
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0.81234, "0.8123"), (0.0, "0.0000"), (2.34567e-9, "2.346e-09"), (-0.00123456, "-0.001235"),
-     (123456.7, "1.235e+05"), (0.05, "0.0500")],
+     (59505.123, "59505.1230"), (1.5e18, "1.5e+18"), (0.05, "0.0500")],
 )  # fmt: skip
 def test_a_metric_is_shown_with_digits_that_tell(value: float, text: str) -> None:
     assert figure(value) == text

@@ -109,12 +109,18 @@ def _entries(where: str, path: str) -> list[bytes]:
 
 
 def _copied(name: str, tokens: list[bytes]) -> str:
-    path = os.path.join(tempfile.mkdtemp(dir=_copies().name), name)
+    path = os.path.join(tempfile.mkdtemp(dir=_copies(tempfile.gettempdir()).name), name)
     write_vocabulary(path, tokens)
     return path
 
 
 @functools.cache
-def _copies() -> tempfile.TemporaryDirectory[str]:
-    """The folder of this process's copies, which graphs need until they are saved; gone at its end."""
-    return tempfile.TemporaryDirectory(prefix="skewless-vocabularies-", ignore_cleanup_errors=True)
+def _copies(within: str) -> tempfile.TemporaryDirectory[str]:
+    """The folder of copies that graphs need until they are saved; gone at the process's end.
+
+    Args:
+      within: Where temporary files lie now: a command takes its own away at its end.
+    """
+    return tempfile.TemporaryDirectory(
+        prefix="skewless-vocabularies-", dir=within, ignore_cleanup_errors=True
+    )

@@ -26,7 +26,7 @@ def lower_is_better(name: str) -> bool:
 
 def figure(value: float) -> str:
     """Returns a metric with four decimals, or four digits where those would tell nothing: an RMSE of a billionth."""
-    return f"{value:.4f}" if 0.01 <= abs(value) < 1e4 or not value else f"{value:.4g}"
+    return f"{value:.4f}" if 0.01 <= abs(value) < 1e15 or not value else f"{value:.4g}"
 
 
 def flat_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
