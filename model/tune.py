@@ -19,7 +19,7 @@ from typing import Any
 from skewless.model.comparison.arms import Arm, read_values, value_of, with_values
 from skewless.model.comparison.metric import usual_metric
 from skewless.model.comparison.runs import compared
-from skewless.model.training.own_unit import error_units
+from skewless.model.training.own_unit import ErrorUnit, error_units
 from skewless.model.training.records import open_records
 from skewless.model.training.run_directory import write_json
 from skewless.model.training.start import declared_spec
@@ -127,8 +127,15 @@ def _tuned(
             metric=compared_by,
             cache=search.cache,
         )
-    told = (search.metric, search.unit_name, tuple(found), best.number)
-    result = Tuned(*told, changed, str(path), comparison)
+    result = Tuned(
+        metric=search.metric,
+        unit=search.unit.name,
+        trials=tuple(found),
+        best=best.number,
+        changed=changed,
+        spec=str(path),
+        comparison=comparison,
+    )
     write_json(search.output / _RESULT, result.as_json())
     return result
 
@@ -150,7 +157,7 @@ def _search(
     ranks = isinstance(base.model, TwoTowerSpec) or base.training.loss is not None
     usual = "loss" if ranks else usual_metric(base)
     metric = asked.metric or usual
-    unit = error_units(base, records).get(f"val_{metric}")
+    unit = error_units(base, records).get(f"val_{metric}", ErrorUnit())
     return Search(records, base, knobs, metric, unit, Path(output), cache)
 
 

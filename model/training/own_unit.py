@@ -18,10 +18,13 @@ __all__ = ["ErrorUnit", "epoch_line", "error_units"]
 
 @dataclass(frozen=True)
 class ErrorUnit:
-    """What an error that was measured while training is multiplied with to be of a unit that people know."""
+    """What a figure that was measured while training is multiplied with to be of a unit that people know.
 
-    factor: float
-    name: str
+    As it is by default, of no unit: an AUC, or a loss.
+    """
+
+    factor: float = 1.0
+    name: str = ""
 
 
 def error_units(spec: Spec, records: Records) -> dict[str, ErrorUnit]:

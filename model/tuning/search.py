@@ -38,7 +38,7 @@ class Search:
       spec: As declared: the first trial.
       knobs: What the others turn.
       metric: Of eval, to choose by.
-      unit: Of the metric, where it is an error of a number.
+      unit: Of the metric.
       output: Where the journal and the runs under way lie.
       cache: As `train` takes it.
     """
@@ -47,7 +47,7 @@ class Search:
     spec: Spec
     knobs: tuple[Knob, ...]
     metric: str
-    unit: ErrorUnit | None
+    unit: ErrorUnit
     output: Path
     cache: str | None
 
@@ -59,11 +59,6 @@ class Search:
         return values
 
     @property
-    def unit_name(self) -> str:
-        """The metric's unit, empty where it has none."""
-        return self.unit.name if self.unit else ""
-
-    @property
     def subject(self) -> str:
         """What two searches have in common whose trials can be compared."""
         told = {
@@ -73,7 +68,7 @@ class Search:
             "knobs": {knob.name: [str(knob), knob.declared] for knob in self.knobs},
             "metric": self.metric,
         }
-        if self.unit is not None:
+        if self.unit.name:
             told["unit"] = self.unit.name
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
@@ -112,7 +107,7 @@ def searched(search: Search, trials: int, minutes: float | None) -> list[TrialRe
         search.records,
         search.output / _TRIALS,
         search.metric,
-        search.unit.factor if search.unit else 1.0,
+        search.unit.factor,
         search.cache,
         time_is_over,
     )
@@ -163,8 +158,8 @@ def _tell(search: Search, study: Study, trials: int, seconds: float) -> None:
         "trial %d of %d: %s%s; %s; %s left",
         len(ended),
         trials,
-        last.reason if last.score is None else f"{search.metric} {scored(last, search.unit_name)}",
-        f" (best {scored(best, search.unit_name)}, trial {best.number})" if best else "",
+        last.reason if last.score is None else f"{search.metric} {scored(last, search.unit.name)}",
+        f" (best {scored(best, search.unit.name)}, trial {best.number})" if best else "",
         ", ".join(changed) or "as declared",
         duration(seconds * max(0, trials - len(ended))),
     )
