@@ -121,6 +121,13 @@ class AnalysisTotals:
             else:
                 self._texts[name] = TextCounter(tokens_of)
         self._pieces = pieces or Pieces()
+        # By text, its column.
+        self._columns = {
+            member: column
+            for name in self._texts
+            for member in self._counted[name].members
+            for column in spec.features[member].columns_read(member)
+        }
         self._uncut: dict[str, list[pa.Array]] = {}
         self._uncut_bytes = 0
         self.resume(known or {})
@@ -146,12 +153,10 @@ class AnalysisTotals:
                 summary.add(batch[f"{_VALUES}/{name}"][:, column])
 
     def _add_texts(self, columns: pa.RecordBatch) -> None:
-        for name in self._texts:
-            for member in self._counted[name].members:
-                for column in self._spec.features[member].columns_read(member):
-                    texts = columns.column(column)
-                    self._uncut.setdefault(member, []).append(texts)
-                    self._uncut_bytes += texts.nbytes
+        for member, column in self._columns.items():
+            texts = columns.column(column)
+            self._uncut.setdefault(member, []).append(texts)
+            self._uncut_bytes += texts.nbytes
         # Pieces that are new each time are objects, one each: of as few texts at a time as may be.
         if self._uncut_bytes >= _CUT_TOGETHER or not self._pieces.mostly_kept:
             self._count_texts()

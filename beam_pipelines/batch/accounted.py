@@ -60,7 +60,6 @@ def accounted(
       endings: The file ending of each kind of part.
       max_rejected: The largest share of rejected rows that still counts as success.
       passing: Kinds of parts that are no part of the output: the command itself goes on with them.
-
       learning: Whether something is learned from the rows, of which one has to be left.
 
     Raises:

@@ -83,16 +83,14 @@ class WriteRows(beam.DoFn):
             self._rejected.write(rejected)
             account.rejected += len(rejected)
             account.reasons.update((entry.column, kind_of(entry.reason)) for entry in rejected)
-            by_split = {
-                split: rows.take(rows.splits == place) for place, split in enumerate(SPLITS)
-            }
+            masks = {split: rows.splits == place for place, split in enumerate(SPLITS)}
+            by_split = {split: rows.take(mask) for split, mask in masks.items()}
             count_labels(self._spec, account.labels, by_split["train"].columns, rejected)
-            for place, (split, here) in enumerate(by_split.items()):
+            for split, here in by_split.items():
                 keep = here.columns.num_rows
                 if not keep:
                     continue
-                mask = rows.splits == place
-                transformed = {name: value[mask] for name, value in outputs.items()}
+                transformed = {name: value[masks[split]] for name, value in outputs.items()}
                 self._records.write(split, transformed, here.keys)
                 account.written += keep
                 self._statistics.setdefault(split, SplitStatistics()).add(
