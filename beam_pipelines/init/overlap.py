@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,21 +94,17 @@ def _by_class(
     if _FEWEST_PRESENT <= present.sum() < len(codes):
         why = "where it has a value it tells {} of labels (the commonest: {})"
         found.append((codes[present], classes[present], why))
-    told = [
-        Leak(profile.name, why.format(percent(right), percent(base)), gain >= GIVES_AWAY)
-        for looked_up, answers, why in found
-        for right, base, gain in _gains(looked_up.astype(np.int64), answers)
-        if gain >= SUSPICIOUS
-    ]
+    told = []
+    for looked_up, answers, why in found:
+        shares = _looked_up(looked_up.astype(np.int64), answers)
+        if shares is None:
+            continue
+        right, base = shares
+        gain = (right - base) / max(1e-9, 1 - base)
+        if gain >= SUSPICIOUS:
+            why = why.format(percent(right), percent(base))
+            told.append(Leak(profile.name, why, gain >= GIVES_AWAY))
     return next((leak for leak in told if leak.certain), next(iter(told), None))
-
-
-def _gains(codes: np.ndarray, classes: np.ndarray) -> Iterator[tuple[float, float, float]]:
-    """Yields the share told, that of the commonest class, and how far from this to the truth; or nothing."""
-    told = _looked_up(codes, classes)
-    if told is not None:
-        right, base = told
-        yield right, base, (right - base) / max(1e-9, 1 - base)
 
 
 def _looked_up(codes: np.ndarray, classes: np.ndarray) -> tuple[float, float] | None:
